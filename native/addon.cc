@@ -1,0 +1,326 @@
+// The Node-API face of the native core; src/kernels/native.ts is its only caller and documents the calls.
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "addon-jobs.h"
+#include "addon-values.h"
+#include "cpu.h"
+#include "kernels/dequantize.h"
+
+namespace claw::addon {
+namespace {
+
+using DeviceReference = std::shared_ptr<DeviceHandle>;  // what the external of a device holds
+
+napi_value makeStrings(napi_env env, const std::vector<std::string>& texts) {
+  napi_value list = nullptr;
+  napi_create_array(env, &list);
+  for (uint32_t i = 0; i < texts.size(); i++) napi_set_element(env, list, i, makeString(env, texts[i]));
+  return list;
+}
+
+napi_value makeNumbers(napi_env env, const std::vector<double>& numbers) {
+  napi_value list = nullptr;
+  napi_create_array(env, &list);
+  for (uint32_t i = 0; i < numbers.size(); i++) napi_set_element(env, list, i, makeNumber(env, numbers[i]));
+  return list;
+}
+
+napi_value makeOpcodes(napi_env env) {
+  constexpr const char* names[] = {"END",  "EMBED",    "RMS_NORM",  "QUANTIZE", "LINEAR", "LINEAR_PARTIAL", "COMBINE",
+                                   "ROPE", "KV_WRITE", "ATTENTION", "SILU_MUL", "ADD",    "GATHER"};
+  static_assert(std::size(names) == static_cast<size_t>(Op::gather) + 1);
+  napi_value opcodes = nullptr;
+  napi_create_object(env, &opcodes);
+  for (size_t i = 0; i < std::size(names); i++) {
+    setProperty(env, opcodes, names[i], makeNumber(env, static_cast<double>(i)));
+  }
+  return opcodes;
+}
+
+napi_value info(napi_env env, napi_callback_info) {
+  std::vector<std::string> isas;
+  for (const Kernels* kernels : availableKernels()) isas.emplace_back(kernels->name);
+  napi_value result = nullptr;
+  napi_create_object(env, &result);
+  setProperty(env, result, "isas", makeStrings(env, isas));
+  setProperty(env, result, "opcodes", makeOpcodes(env));
+  setProperty(env, result, "cpu", makeString(env, cpuModel()));
+  setProperty(env, result, "features", makeStrings(env, cpuFeatures()));
+  return result;
+}
+
+napi_value createDevice(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const int32_t threads = arguments.integer();
+  const std::string isa = arguments.string();
+  if (!arguments.intact()) return nullptr;
+  auto device = Device::create(threads, isa);
+  auto handle = device == nullptr ? nullptr : DeviceHandle::open(env, std::move(device));
+  if (handle == nullptr) {
+    return throwError(env, makeError("E_NATIVE", "Starting %d threads with the %s kernels failed.", threads, isa.c_str()));
+  }
+  return external(env, new DeviceReference(std::move(handle)));
+}
+
+// The device of a call, open; null after throwing.
+DeviceReference openDevice(napi_env env, Arguments* arguments) {
+  auto* reference = arguments->held<DeviceReference>();
+  if (!arguments->intact()) return nullptr;
+  if (!(*reference)->closed()) return *reference;
+  throwError(env, makeError("E_INTERNAL", "The device is closed."));
+  return nullptr;
+}
+
+napi_value rejected(napi_env env, const Error& error) {
+  napi_deferred deferred = nullptr;
+  napi_value promise = nullptr;
+  napi_create_promise(env, &deferred, &promise);
+  napi_reject_deferred(env, deferred, makeErrorValue(env, error));
+  return promise;
+}
+
+// The source of a matrix: a path and an offset, or bytes that must cover all rows.
+Error readSource(const MatrixShape& shape, std::span<const uint8_t> bytes, MatrixBytes* source) {
+  const size_t rowBytes = sourceRowBytes(source->type, shape.columns);
+  size_t needed = 0;
+  if (shape.rows < 1 || shape.columns < 1 || !multiply({static_cast<size_t>(shape.rows), rowBytes}, &needed) ||
+      bytes.size() < needed) {
+    return makeError("E_MODEL_SHAPE", "A matrix of %d rows has %zu bytes.", shape.rows, bytes.size());
+  }
+  source->memory = bytes.data();
+  return {};
+}
+
+bool isFormat(int32_t format) { return format >= 0 && format <= static_cast<int32_t>(Format::i4); }
+
+// device, [format, rows, columns, segments, first segment, end segment, source type], path or bytes, offset
+napi_value loadMatrix(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const DeviceReference handle = openDevice(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  const std::span<const int32_t> numbers = arguments.integers();
+  const napi_value from = arguments.next();
+  if (!arguments.intact()) return nullptr;
+  if (numbers.size() != 7 || !isFormat(numbers[0]) || !isSourceType(numbers[6])) {
+    return throwError(env, makeError("E_INTERNAL", "The description of a matrix is wrong."));
+  }
+  const MatrixShape shape = {static_cast<Format>(numbers[0]), numbers[1], numbers[2], numbers[3], numbers[4],
+                             numbers[5]};
+  MatrixBytes source{};
+  source.type = static_cast<SourceType>(numbers[6]);
+  napi_valuetype kind = napi_undefined;
+  napi_typeof(env, from, &kind);
+  napi_ref keepAlive = nullptr;
+  Error error;
+  if (kind == napi_string) {
+    Arguments path(env, call);
+    path.next();
+    path.next();
+    source.file = path.string();
+    source.offset = static_cast<int64_t>(path.number());
+    if (!path.intact()) return nullptr;
+  } else {
+    const std::span<const uint8_t> bytes = arguments.bytes(from);
+    if (!arguments.intact()) return nullptr;
+    error = readSource(shape, bytes, &source);
+  }
+  std::unique_ptr<MatrixLoad> load;
+  if (!error) error = MatrixLoad::begin(handle->device(), shape, std::move(source), &load);
+  if (error) return rejected(env, error);
+  if (kind != napi_string) napi_create_reference(env, from, 1, &keepAlive);
+  return handle->submit(env, std::make_unique<LoadJob>(handle, std::move(load), keepAlive));
+}
+
+// Memory that jobs read may change only while none runs; false after throwing.
+bool requireIdle(napi_env env, const DeviceHandle& handle) {
+  if (handle.idle()) return true;
+  throwError(env, makeError("E_INTERNAL", "The device is busy."));
+  return false;
+}
+
+napi_value loadVector(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const DeviceReference handle = openDevice(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  const std::span<const float> values = arguments.floats();
+  if (!arguments.intact()) return nullptr;
+  int32_t id = 0;
+  if (const Error error = handle->device()->loadVector(values, &id)) return throwError(env, error);
+  return makeNumber(env, id);
+}
+
+// device, pages, layers, heads, head dimension
+napi_value allocateKv(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const DeviceReference handle = openDevice(env, &arguments);
+  if (handle == nullptr || !requireIdle(env, *handle)) return nullptr;
+  const int32_t pages = arguments.integer();
+  const int32_t layers = arguments.integer();
+  const int32_t heads = arguments.integer();
+  const int32_t headDim = arguments.integer();
+  if (!arguments.intact()) return nullptr;
+  if (const Error error = handle->device()->allocateKv(pages, layers, heads, headDim)) return throwError(env, error);
+  return nullptr;
+}
+
+// An ArrayBuffer over the step block; the memory lives as long as either it or the executable.
+napi_value makeStepMemory(napi_env env, const Executable& executable) {
+  using Share = std::shared_ptr<Region>;
+  const auto finalize = [](napi_env, void*, void* hint) { delete static_cast<Share*>(hint); };
+  auto* share = new Share(executable.stepRegion());
+  napi_value memory = nullptr;
+  if (napi_create_external_arraybuffer(env, (*share)->base(), (*share)->size(), finalize, share, &memory) != napi_ok) {
+    delete share;
+  }
+  return memory;
+}
+
+napi_value makeOffsets(napi_env env, const Executable& executable) {
+  const StepBlock& step = executable.step();
+  const uint8_t* base = executable.stepRegion()->base();
+  const void* parts[] = {step.tokens, step.positions, step.pageStart, step.pages, step.outputs, step.logits, step.status};
+  std::vector<double> offsets;
+  for (const void* part : parts) offsets.push_back(static_cast<double>(static_cast<const uint8_t*>(part) - base));
+  return makeNumbers(env, offsets);
+}
+
+// device, buffers ([quantized, domain, width, segments, maxShift] each), tape, logits buffer,
+// [rows, outputs, page entries] -> { executable, memory, offsets }
+napi_value prepare(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const DeviceReference handle = openDevice(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  constexpr size_t perBuffer = 5;
+  const std::span<const int32_t> numbers = arguments.integers();
+  ProgramSource source{};
+  source.tape = arguments.integers();
+  source.logits = arguments.integer();
+  const std::span<const int32_t> limits = arguments.integers();
+  if (!arguments.intact()) return nullptr;
+  if (numbers.size() % perBuffer != 0 || limits.size() != 3) {
+    return throwError(env, makeError("E_INTERNAL", "The description of a program is wrong."));
+  }
+  source.limits = {limits[0], limits[1], limits[2]};
+  std::vector<BufferShape> shapes;
+  for (size_t i = 0; i < numbers.size(); i += perBuffer) {
+    shapes.push_back({numbers[i] != 0, static_cast<Domain>(numbers[i + 1]), numbers[i + 2], numbers[i + 3],
+                      numbers[i + 4]});
+  }
+  source.buffers = shapes;
+  std::shared_ptr<Executable> executable;
+  if (const Error error = Executable::prepare(handle->device(), source, &executable)) return throwError(env, error);
+  napi_value result = nullptr;
+  napi_create_object(env, &result);
+  setProperty(env, result, "memory", makeStepMemory(env, *executable));
+  setProperty(env, result, "offsets", makeOffsets(env, *executable));
+  auto* held = new ExecutableHandle{handle, std::move(executable)};
+  setProperty(env, result, "executable", external(env, held));
+  return result;
+}
+
+// executable, rows, outputs -> promise
+napi_value execute(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  auto* held = arguments.held<ExecutableHandle>();
+  const int32_t rows = arguments.integer();
+  const int32_t outputs = arguments.integer();
+  if (!arguments.intact()) return nullptr;
+  if (held->device->closed()) return rejected(env, makeError("E_SHUTDOWN", "The device is closed."));
+  if (held->busy) return rejected(env, makeError("E_INTERNAL", "A step of this program is still running."));
+  if (const Error error = held->executable->beginStep(rows, outputs)) return rejected(env, error);
+  Arguments again(env, call);
+  napi_ref keepAlive = nullptr;
+  if (napi_create_reference(env, again.next(), 1, &keepAlive) != napi_ok) return nullptr;
+  held->busy = true;
+  return held->device->submit(env, std::make_unique<StepJob>(held, keepAlive, rows, outputs));
+}
+
+// The f32 buffer of a call and its size in values; null after throwing.
+float* openBuffer(napi_env env, const ExecutableHandle& held, int32_t index, size_t* size) {
+  const auto buffers = held.executable->buffers();
+  const auto at = static_cast<size_t>(index);
+  const bool busy = held.device->closed() || held.busy;
+  if (busy || at >= buffers.size() || buffers[at].shape.quantized) {
+    throwError(env, makeError("E_INTERNAL", "Buffer %d cannot be read or written now.", index));
+    return nullptr;
+  }
+  const BufferShape& shape = buffers[at].shape;
+  *size = static_cast<size_t>(shape.width) * static_cast<size_t>(held.executable->limits().of(shape.domain));
+  return buffers[at].values;
+}
+
+// executable, buffer, values
+napi_value writeBuffer(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const auto* held = arguments.held<ExecutableHandle>();
+  const int32_t index = arguments.integer();
+  const std::span<const float> values = arguments.floats();
+  if (!arguments.intact()) return nullptr;
+  size_t size = 0;
+  float* buffer = openBuffer(env, *held, index, &size);
+  if (buffer == nullptr) return nullptr;
+  if (values.size() > size) return throwError(env, makeError("E_INTERNAL", "Buffer %d is smaller.", index));
+  if (!values.empty()) std::memcpy(buffer, values.data(), values.size_bytes());
+  return nullptr;
+}
+
+// executable, buffer, Float32Array to fill
+napi_value readBuffer(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const auto* held = arguments.held<ExecutableHandle>();
+  const int32_t index = arguments.integer();
+  const std::span<const float> values = arguments.floats();
+  if (!arguments.intact()) return nullptr;
+  size_t size = 0;
+  const float* buffer = openBuffer(env, *held, index, &size);
+  if (buffer == nullptr) return nullptr;
+  if (values.size() > size) return throwError(env, makeError("E_INTERNAL", "Buffer %d is smaller.", index));
+  if (!values.empty()) std::memcpy(const_cast<float*>(values.data()), buffer, values.size_bytes());
+  return nullptr;
+}
+
+napi_value memory(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const auto* reference = arguments.held<DeviceReference>();
+  if (!arguments.intact()) return nullptr;
+  const Arena& arena = (*reference)->device()->arena();
+  std::vector<double> bytes;
+  for (const Purpose purpose : {Purpose::weights, Purpose::kv, Purpose::buffers}) {
+    bytes.push_back(static_cast<double>(arena.bytes(purpose)));
+  }
+  return makeNumbers(env, bytes);
+}
+
+napi_value closeDevice(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const auto* reference = arguments.held<DeviceReference>();
+  if (arguments.intact()) (*reference)->close(env);
+  return nullptr;
+}
+
+napi_value initialize(napi_env env, napi_value exports) {
+  struct Function {
+    const char* name;
+    napi_callback call;
+  };
+  constexpr Function functions[] = {
+      {"info", info},           {"createDevice", createDevice}, {"loadMatrix", loadMatrix},   {"loadVector", loadVector},
+      {"allocateKv", allocateKv}, {"prepare", prepare},         {"execute", execute},         {"writeBuffer", writeBuffer},
+      {"readBuffer", readBuffer}, {"memory", memory},           {"close", closeDevice},
+  };
+  for (const Function& function : functions) {
+    napi_value value = nullptr;
+    napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.call, nullptr, &value);
+    setProperty(env, exports, function.name, value);
+  }
+  return exports;
+}
+
+}  // namespace
+}  // namespace claw::addon
+
+NAPI_MODULE_INIT() { return claw::addon::initialize(env, exports); }

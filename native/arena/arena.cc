@@ -1,0 +1,77 @@
+#include "arena/arena.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+namespace claw {
+namespace {
+
+// Below this, huge pages would waste more than their fewer misses save.
+constexpr size_t kHugeFrom = size_t{8} << 20;
+
+size_t wholePages(size_t bytes) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes > SIZE_MAX - page ? 0 : (bytes + page - 1) / page * page;
+}
+
+}  // namespace
+
+bool multiply(std::initializer_list<size_t> factors, size_t* product) {
+  *product = 1;
+  for (const size_t factor : factors) {
+    if (__builtin_mul_overflow(*product, factor, product)) return false;
+  }
+  return true;
+}
+
+Region::Region(Region&& other) noexcept { *this = std::move(other); }
+
+Region& Region::operator=(Region&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  base_ = std::exchange(other.base_, nullptr);
+  size_ = std::exchange(other.size_, 0);
+  used_ = std::exchange(other.used_, 0);
+  purpose_ = other.purpose_;
+  usage_ = std::move(other.usage_);
+  return *this;
+}
+
+Region::~Region() { release(); }
+
+void Region::release() {
+  if (base_ == nullptr) return;
+  munmap(base_, size_);
+  usage_->bytes[static_cast<size_t>(purpose_)] -= size_;
+  base_ = nullptr;
+}
+
+void* Region::take(size_t bytes) {
+  if (base_ == nullptr || bytes > size_ - used_) return nullptr;
+  void* piece = base_ + used_;
+  used_ += std::min(alignUp(bytes), size_ - used_);
+  return piece;
+}
+
+Region Arena::map(Purpose purpose, size_t bytes) const {
+  Region region;
+  const size_t size = wholePages(bytes == 0 ? 1 : bytes);
+  if (size == 0) return region;
+  void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return region;
+#ifdef MADV_HUGEPAGE
+  if (size >= kHugeFrom) madvise(base, size, MADV_HUGEPAGE);
+#endif
+  region.base_ = static_cast<uint8_t*>(base);
+  region.size_ = size;
+  region.purpose_ = purpose;
+  region.usage_ = usage_;
+  usage_->bytes[static_cast<size_t>(purpose)] += size;
+  return region;
+}
+
+}  // namespace claw

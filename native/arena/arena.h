@@ -1,0 +1,69 @@
+// Memory from the system in anonymous mappings, counted by purpose. A refused mapping is an empty region, never an
+// abort: whoever asked turns it into E_MEMORY.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+
+namespace claw {
+
+enum class Purpose : int { weights = 0, kv = 1, buffers = 2 };
+
+constexpr size_t kAlignment = 64;  // of every allocation within a region: a cache line, a vector register
+
+// Multiplies sizes; false when the product does not fit.
+bool multiply(std::initializer_list<size_t> factors, size_t* product);
+
+constexpr size_t alignUp(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+struct Usage {
+  std::array<std::atomic<size_t>, 3> bytes{};
+};
+
+// One mapping, handed out front to back in aligned pieces. Unmapped with its owner.
+class Region {
+ public:
+  Region() = default;
+  Region(Region&& other) noexcept;
+  Region& operator=(Region&& other) noexcept;
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+  ~Region();
+
+  explicit operator bool() const { return base_ != nullptr; }
+  uint8_t* base() const { return base_; }
+  size_t size() const { return size_; }
+
+  // The next piece, zero at first, aligned to kAlignment; null when the region is used up.
+  void* take(size_t bytes);
+  template <typename T>
+  T* take(size_t count) {
+    return static_cast<T*>(take(count * sizeof(T)));
+  }
+
+ private:
+  friend class Arena;
+  void release();
+
+  uint8_t* base_ = nullptr;
+  size_t size_ = 0;
+  size_t used_ = 0;
+  Purpose purpose_ = Purpose::weights;
+  std::shared_ptr<Usage> usage_;
+};
+
+class Arena {
+ public:
+  // A region of at least `bytes`, rounded up to whole pages; empty when the system refuses it.
+  Region map(Purpose purpose, size_t bytes) const;
+  size_t bytes(Purpose purpose) const { return usage_->bytes[static_cast<size_t>(purpose)].load(); }
+
+ private:
+  std::shared_ptr<Usage> usage_ = std::make_shared<Usage>();
+};
+
+}  // namespace claw

@@ -1,0 +1,124 @@
+#include "executor/device.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "executor/tape.h"
+
+namespace claw {
+namespace {
+
+constexpr int kThreadsMax = 1024;
+
+bool sensible(const MatrixShape& shape) {
+  return shape.rows >= 1 && shape.columns >= 1 && shape.segments >= 1 && shape.segments <= kSegmentsMax &&
+         shape.columns % shape.segments == 0 && shape.segmentFirst >= 0 && shape.segmentFirst < shape.segmentEnd &&
+         shape.segmentEnd <= shape.segments;
+}
+
+Matrix matrixOf(const MatrixShape& shape) {
+  Matrix m{};
+  m.format = shape.format;
+  m.rows = shape.rows;
+  m.columns = shape.columns;
+  m.segments = shape.segments;
+  m.segmentFirst = shape.segmentFirst;
+  m.segmentEnd = shape.segmentEnd;
+  m.segmentLength = shape.columns / shape.segments;
+  const int32_t padded = (m.segmentLength + kSegmentPad - 1) / kSegmentPad * kSegmentPad;
+  m.paddedSegment = shape.format == Format::f16 ? m.segmentLength : padded;
+  m.groups = (m.segmentLength + kGroup - 1) / kGroup;
+  return m;
+}
+
+}  // namespace
+
+std::vector<const Kernels*> availableKernels() {
+  std::vector<const Kernels*> found = {&scalarKernels()};
+#ifdef CLAW_HAVE_AVX512
+  if (avx512Supported()) found.push_back(&avx512Kernels());
+#endif
+  return found;
+}
+
+std::shared_ptr<Device> Device::create(int threads, const std::string& isa) {
+  auto device = std::make_shared<Device>();
+  for (const Kernels* kernels : availableKernels()) {
+    if (isa == kernels->name) device->kernels_ = kernels;
+  }
+  if (device->kernels_ == nullptr || threads < 1 || threads > kThreadsMax) return nullptr;
+  device->pool_ = ThreadPool::start(threads);
+  return device->pool_ == nullptr ? nullptr : device;
+}
+
+Error Device::allocateMatrix(const MatrixShape& shape, Matrix* matrix, Region* region) const {
+  if (!sensible(shape)) return makeError("E_MODEL_SHAPE", "The shape of a matrix is wrong.");
+  Matrix m = matrixOf(shape);
+  if (m.format != Format::f16 && !sumsFit(m.format, m.segmentLength, 0)) {
+    return makeError("E_MODEL_SHAPE", "A segment of %d values is too long for exact integer sums.", m.segmentLength);
+  }
+  const auto blocks = static_cast<size_t>(m.rowBlocks());
+  const size_t multipliers =
+      m.format == Format::i4 ? blocks * kRowBlock * static_cast<size_t>(m.held()) * static_cast<size_t>(m.groups) : 0;
+  size_t weights = 0;
+  if (!multiply({blocks, m.blockBytes()}, &weights)) return makeError("E_MEMORY", "A matrix is too large.");
+  const size_t scales = blocks * kRowBlock * sizeof(float);
+  const size_t bytes = alignUp(weights) + alignUp(multipliers) + alignUp(scales);
+  *region = arena_.map(Purpose::weights, bytes);
+  if (!*region) return makeError("E_MEMORY", "Allocating %zu MB for a matrix failed.", (bytes >> 20) + 1);
+  m.weights = region->take<uint8_t>(weights);
+  m.multipliers = region->take<int8_t>(multipliers);
+  m.scales = region->take<float>(blocks * kRowBlock);
+  *matrix = m;
+  return {};
+}
+
+int32_t Device::keepMatrix(const Matrix& matrix, Region region) {
+  owned_.push_back(std::make_unique<Matrix>(matrix));
+  regions_.push_back(std::move(region));
+  matrices_.push_back(owned_.back().get());
+  return static_cast<int32_t>(matrices_.size()) - 1;
+}
+
+Error Device::loadVector(std::span<const float> values, int32_t* id) {
+  Region region = arena_.map(Purpose::weights, values.size_bytes());
+  if (!region || values.size() > INT32_MAX) {
+    return makeError("E_MEMORY", "Allocating %zu MB for a vector failed.", (values.size_bytes() >> 20) + 1);
+  }
+  auto* copy = region.take<float>(values.size());
+  std::copy(values.begin(), values.end(), copy);
+  vectors_.push_back({copy, static_cast<int32_t>(values.size())});
+  regions_.push_back(std::move(region));
+  *id = static_cast<int32_t>(vectors_.size()) - 1;
+  return {};
+}
+
+void Device::release() {
+  matrices_.clear();
+  owned_.clear();
+  vectors_.clear();
+  regions_.clear();
+  kvRegion_ = Region();
+  kv_ = KvCache{};
+}
+
+Error Device::allocateKv(int32_t pages, int32_t layers, int32_t heads, int32_t headDim) {
+  if (pages < 1 || layers < 1 || heads < 1 || headDim < 1 || headDim > kHeadDimMax) {
+    return makeError("E_INTERNAL", "A KV cache of %d pages, %d layers, %d heads of %d cannot be.", pages, layers, heads,
+                     headDim);
+  }
+  kvRegion_ = Region();  // the new one may need its memory
+  kv_ = KvCache{nullptr, pages, layers, heads, headDim};
+  size_t bytes = 0;
+  const bool fits = multiply({static_cast<size_t>(pages), static_cast<size_t>(layers), static_cast<size_t>(heads),
+                              kv_.headHalves(), sizeof(uint16_t)},
+                             &bytes);
+  if (fits) kvRegion_ = arena_.map(Purpose::kv, bytes);
+  if (!kvRegion_) {
+    return makeError("E_MEMORY", "Allocating a KV cache of %d pages (%zu MB) failed.", pages, bytes >> 20);
+  }
+  kv_.data = kvRegion_.take<uint16_t>(bytes / sizeof(uint16_t));
+  return {};
+}
+
+}  // namespace claw

@@ -1,0 +1,64 @@
+// What a device holds: threads, kernels, matrices, vectors and the KV cache. Used from one thread, except where the
+// pool's jobs read it; nothing changes while a job runs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "arena/arena.h"
+#include "executor/error.h"
+#include "executor/program.h"
+#include "executor/thread-pool.h"
+#include "kernels/kernels.h"
+
+namespace claw {
+
+struct MatrixShape {
+  Format format;
+  int32_t rows;  // held
+  int32_t columns;
+  int32_t segments;
+  int32_t segmentFirst;
+  int32_t segmentEnd;
+};
+
+// The instruction sets this build and this machine have, best last.
+std::vector<const Kernels*> availableKernels();
+
+class Device {
+ public:
+  // `isa` names one of availableKernels(); null when there is no such or the system refuses threads.
+  static std::shared_ptr<Device> create(int threads, const std::string& isa);
+
+  ThreadPool& pool() { return *pool_; }
+  const Kernels& kernels() const { return *kernels_; }
+  const Arena& arena() const { return arena_; }
+  const KvCache& kv() const { return kv_; }
+  std::span<const Matrix* const> matrices() const { return matrices_; }
+  std::span<const Vector> vectors() const { return vectors_; }
+
+  // Memory for a matrix of this shape, not packed yet.
+  Error allocateMatrix(const MatrixShape& shape, Matrix* matrix, Region* region) const;
+  // Keeps a packed matrix; its id.
+  int32_t keepMatrix(const Matrix& matrix, Region region);
+  Error loadVector(std::span<const float> values, int32_t* id);
+  // Gives all memory back; nothing runs on this device afterwards.
+  void release();
+  Error allocateKv(int32_t pages, int32_t layers, int32_t heads, int32_t headDim);
+
+ private:
+  std::unique_ptr<ThreadPool> pool_;
+  const Kernels* kernels_ = nullptr;
+  Arena arena_;
+  std::vector<const Matrix*> matrices_;
+  std::vector<std::unique_ptr<Matrix>> owned_;
+  std::vector<Vector> vectors_;
+  std::vector<Region> regions_;  // of matrices and vectors
+  Region kvRegion_;
+  KvCache kv_{};
+};
+
+}  // namespace claw

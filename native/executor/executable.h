@@ -1,0 +1,79 @@
+// A program with its memory: allocated and checked once, then run step after step.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "arena/arena.h"
+#include "executor/error.h"
+#include "executor/program.h"
+#include "executor/thread-pool.h"
+
+namespace claw {
+
+class Device;
+
+struct ProgramSource {
+  std::span<const BufferShape> buffers;
+  std::span<const int32_t> tape;
+  int32_t logits;
+  Limits limits;
+};
+
+// The memory a step is described in, shared with TypeScript (StepBlock in src/kernels/contract.ts).
+struct StepBlock {
+  int32_t* tokens;
+  int32_t* positions;
+  int32_t* pageStart;
+  int32_t* pages;
+  int32_t* outputs;
+  float* logits;
+  int32_t* status;
+};
+
+class Executable {
+ public:
+  static Error prepare(std::shared_ptr<Device> device, const ProgramSource& source,
+                       std::shared_ptr<Executable>* executable);
+
+  const std::shared_ptr<Device>& device() const { return device_; }
+  const StepBlock& step() const { return step_; }
+  // The region of the step block; whoever looks into it holds it too.
+  const std::shared_ptr<Region>& stepRegion() const { return stepRegion_; }
+  const Limits& limits() const { return limits_; }
+  std::span<const Buffer> buffers() const { return buffers_; }
+  std::span<const Operation> operations() const { return operations_; }
+
+  // Checks everything the step block says against this program and the device's KV cache; clears the statuses.
+  Error beginStep(int32_t rows, int32_t outputs);
+  // On every thread of the pool: all operations over the step's rows.
+  void run(const Team& team, int32_t rows, int32_t outputs) const;
+
+ private:
+  Error allocateStep(const ProgramSource& source);
+  Error allocateBuffers();
+  Error allocateScratch();
+  Error checkKv() const;
+  Error checkPages(int32_t rows) const;
+  Error checkRow(int32_t row) const;
+  // What the operations ask of a step's tokens and positions.
+  void findNeeds();
+
+  std::shared_ptr<Device> device_;
+  Limits limits_{};
+  std::shared_ptr<Region> stepRegion_;
+  Region region_;
+  std::vector<Region> scratch_;  // one per thread
+  StepBlock step_{};
+  std::vector<Buffer> buffers_;
+  std::vector<Operation> operations_;
+  int32_t tokenCount_ = INT32_MAX;
+  int32_t positionCount_ = INT32_MAX;
+  bool usesKv_ = false;
+  size_t scratchFloats_ = 0;
+};
+
+}  // namespace claw

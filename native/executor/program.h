@@ -1,0 +1,79 @@
+// A program in memory: buffers, and operations decoded from the tape of src/kernels/contract.ts.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace claw {
+
+// The numbers of OP in src/kernels/contract.ts; the addon reports them, so that a stale build is noticed.
+enum class Op : int32_t {
+  end = 0,
+  embed = 1,
+  rmsNorm = 2,
+  quantize = 3,
+  linear = 4,
+  linearPartial = 5,
+  combine = 6,
+  rope = 7,
+  kvWrite = 8,
+  attention = 9,
+  siluMul = 10,
+  add = 11,
+  gather = 12,
+};
+
+enum class Domain : int32_t { tokens = 0, outputs = 1 };
+
+struct BufferShape {
+  bool quantized;
+  Domain domain;
+  int32_t width;
+  int32_t segments;  // quantized only
+  int32_t maxShift;  // quantized only
+};
+
+struct Buffer {
+  BufferShape shape;
+  float* values;            // [rows][width], unless quantized
+  QuantizedRows quantized;  // when quantized
+};
+
+struct Limits {
+  int32_t rows;
+  int32_t outputs;
+  int32_t pageEntries;
+
+  int32_t of(Domain domain) const { return domain == Domain::tokens ? rows : outputs; }
+};
+
+struct Vector {
+  const float* values;
+  int32_t length;
+};
+
+// One operation, its operands checked and looked up. Fields an operation does not use are zero.
+struct Operation {
+  Op op = Op::end;
+  bool barrier = false;  // whether all threads must have ended the operations before
+  Domain domain = Domain::tokens;
+  const Buffer* dst = nullptr;
+  const Buffer* a = nullptr;
+  const Buffer* b = nullptr;
+  const Matrix* matrix = nullptr;
+  const float* vector = nullptr;
+  int32_t positions = 0;  // ROPE: rows of its table
+  float number = 0;       // epsilon or scale
+  int32_t layer = 0;
+  int32_t firstHead = 0;
+  int32_t heads = 0;       // of the buffer (ROPE) or of the KV cache
+  int32_t queryHeads = 0;  // ATTENTION
+  int32_t headDim = 0;
+  bool halves = false;
+  std::vector<Subtree> subtrees;  // LINEAR: the whole tree; LINEAR_PARTIAL: maximal; COMBINE: those present
+};
+
+}  // namespace claw

@@ -1,0 +1,32 @@
+// From the integer tape to checked operations. After this no operand can lead outside a buffer, matrix or vector;
+// what only a step knows (tokens, positions, pages) is checked per step.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "executor/error.h"
+#include "executor/program.h"
+
+namespace claw {
+
+struct TapeContext {
+  std::span<const int32_t> tape;
+  std::span<const Buffer> buffers;
+  std::span<const Matrix* const> matrices;
+  std::span<const Vector> vectors;
+};
+
+Error compileTape(const TapeContext& context, std::vector<Operation>* operations);
+
+// Decides before which operations the threads must meet.
+void placeBarriers(std::vector<Operation>* operations);
+
+// The maximal subtrees of the balanced tree over `count` leaves inside [first, end).
+std::vector<Subtree> maximalSubtrees(int32_t count, int32_t first, int32_t end);
+
+// Whether every integer sum over a segment stays in int32 with this many doublings.
+bool sumsFit(Format format, int32_t segmentLength, int32_t maxShift);
+
+}  // namespace claw

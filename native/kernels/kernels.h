@@ -1,0 +1,167 @@
+// What every instruction set implements, and the layouts it works on. docs/reference/arithmetic.md defines the bits;
+// src/kernels/reference/ is that page as TypeScript. One packed layout serves every instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// Inlined everywhere: folders of native/arch compile these headers with their own instructions, and a copy of theirs
+// must never serve a machine that lacks them.
+#define CLAW_INLINE [[gnu::always_inline]] inline
+
+namespace claw {
+
+constexpr int kGroup = 32;           // values that share a resolution within a segment
+constexpr int kRowBlock = 16;        // matrix rows interleaved in the packed layout
+constexpr int kSegmentPad = 8;       // packed integer segments are padded with zeros to a multiple of this
+constexpr int kSegmentsMax = 64;     // leaves of the balanced tree at most
+constexpr int kAttentionChunk = 256; // positions in an attention chunk: arithmetic, not tuning
+constexpr int kPageTokens = 32;      // positions in a KV page
+constexpr int kHeadDimMax = 512;     // largest head dimension supported
+
+enum class Format : int32_t { f16 = 0, i8 = 1, i4 = 2 };
+
+// Row status bits; the same as ROW_STATUS in src/kernels/contract.ts.
+constexpr int32_t kNotFinite = 1;
+constexpr int32_t kKvRange = 2;
+
+// A matrix slice, packed in blocks of 16 rows (missing rows of the last block are zero weights with scale 0).
+//   f16: [row block][segments held * segmentLength][16 rows] half
+//   i8:  [row block][segments held * paddedSegment / 4][16 rows][4] uint8 = q + 128 (padding: 128)
+//   i4:  [row block][segments held * paddedSegment / 8][16 rows][4] bytes; byte i holds the 4-bit value q + 8 of
+//        column 8c + i in its low half and of column 8c + 4 + i in its high half (padding: 8)
+//        multipliers: [row block][segments held * groups][16 rows] int8
+// scales: one f32 per row of the padded row count.
+struct Matrix {
+  Format format;
+  int32_t rows;          // rows held
+  int32_t columns;       // of the whole matrix
+  int32_t segments;      // of the whole matrix
+  int32_t segmentFirst;  // held: [segmentFirst, segmentEnd)
+  int32_t segmentEnd;
+  int32_t segmentLength;
+  int32_t paddedSegment;  // segmentLength rounded up to kSegmentPad for i8 and i4; segmentLength for f16
+  int32_t groups;         // groups per segment
+  uint8_t* weights;
+  int8_t* multipliers;  // i4 only
+  float* scales;
+
+  CLAW_INLINE int32_t held() const { return segmentEnd - segmentFirst; }
+  CLAW_INLINE int32_t rowBlocks() const { return (rows + kRowBlock - 1) / kRowBlock; }
+  CLAW_INLINE size_t blockBytes() const {
+    const size_t columnsHeld = static_cast<size_t>(held()) * static_cast<size_t>(paddedSegment) * kRowBlock;
+    return format == Format::f16 ? columnsHeld * 2 : format == Format::i8 ? columnsHeld : columnsHeld / 2;
+  }
+};
+
+// Quantized activation rows. Arrays are [row][…]; segments are padded like the integer weights, padding is 0.
+struct QuantizedRows {
+  int8_t* q;        // [row][segments * paddedSegment]
+  float* scales;    // [row][segments]: segment scale times 2^-maxShift
+  int32_t* lefts;   // [row][segments * groups]: left shift of the group's integer sum
+  int32_t* sums;    // [row][segments * groups]: sum of the group's q, for unsigned or offset weights
+  int32_t width;    // values per row, unpadded
+  int32_t segments;
+  int32_t segmentLength;
+  int32_t paddedSegment;
+  int32_t groups;
+  int32_t maxShift;
+};
+
+struct Subtree {
+  int32_t first;  // leaves [first, end) of the balanced tree over all segments
+  int32_t end;
+};
+
+// y = X * W for output row blocks [blockFirst, blockEnd) and all input rows.
+// Whole (partial = false): out[row * outStride + n] = tree over all segments, times the row scale (not for f16).
+// Partial: for each subtree, out[row * outStride + subtree.first * matrix.rows + n] = its root, unscaled.
+struct LinearTask {
+  const Matrix* matrix;
+  const QuantizedRows* quantized;  // i8, i4
+  const float* x;                  // f16: [rows][xStride]
+  ptrdiff_t xStride;
+  int32_t rows;
+  int32_t blockFirst;
+  int32_t blockEnd;
+  float* out;
+  ptrdiff_t outStride;
+  bool partial;
+  const Subtree* subtrees;  // the maximal subtrees of the segments held; one, the whole tree, unless partial
+  int32_t subtreeCount;
+};
+
+// KV pages, each [layer][head]{ keys: [kPageTokens / 16][headDim][16 positions] half, values: [kPageTokens][headDim] half }.
+struct KvCache {
+  uint16_t* data;
+  int32_t pages;
+  int32_t layers;
+  int32_t heads;
+  int32_t headDim;
+
+  CLAW_INLINE size_t headHalves() const { return static_cast<size_t>(2) * kPageTokens * static_cast<size_t>(headDim); }
+  CLAW_INLINE uint16_t* keys(int32_t page, int32_t layer, int32_t head) const {
+    const size_t slot = (static_cast<size_t>(page) * layers + layer) * heads + head;
+    return data + slot * headHalves();
+  }
+  CLAW_INLINE uint16_t* values(int32_t page, int32_t layer, int32_t head) const {
+    return keys(page, layer, head) + static_cast<size_t>(kPageTokens) * headDim;
+  }
+};
+
+// One token row against one KV head: `queries` query heads (consecutive in q and out) share its keys and values.
+struct AttentionTask {
+  const KvCache* kv;
+  int32_t layer;
+  int32_t head;
+  int32_t queries;
+  int32_t position;      // attends to positions 0..position
+  const int32_t* pages;  // page table of the sequence
+  const float* q;        // [queries][headDim]
+  float* out;            // [queries][headDim]
+  float scale;
+  float* scratch;  // attentionScratch(queries, headDim) floats, private to the thread
+};
+
+CLAW_INLINE constexpr size_t attentionScratch(size_t queries, size_t headDim) {
+  return queries * (kAttentionChunk + 2 * headDim + 64);
+}
+
+// Source types, as src/tensor/dtype.ts numbers ggml's.
+enum class SourceType : int32_t { f32 = 0, f16 = 1, q4_0 = 2, q8_0 = 8, bf16 = 30 };
+
+// Seals and packs rows [16 * block, …) of a matrix slice from whole source rows.
+struct PackTask {
+  const Matrix* matrix;
+  SourceType type;
+  const uint8_t* source;  // first source row held
+  size_t sourceStride;    // bytes per source row
+  int32_t block;
+  float* scratch;  // 17 * columns floats, private to the thread
+};
+
+// The functions of one instruction set. All are pure on their arguments and safe to call from several threads.
+struct Kernels {
+  const char* name;  // of the instruction set: scalar, avx512
+  void (*linear)(const LinearTask& task);
+  // One row; the status bits found (0 or kNotFinite).
+  int32_t (*quantizeRow)(const float* x, const QuantizedRows& out, int32_t row);
+  int32_t (*rmsNormRow)(const float* x, const float* gain, float epsilon, float* out, int32_t width);
+  void (*embedRow)(const Matrix& matrix, int32_t token, float* out);
+  void (*ropeRow)(float* row, const float* table, int32_t heads, int32_t headDim, bool halves);
+  void (*siluMul)(const float* gate, const float* up, float* out, int32_t count);
+  void (*add)(const float* a, const float* b, float* out, int32_t count);
+  // One position's keys and values of one head; the status bits found (0 or kKvRange).
+  int32_t (*storeKv)(const KvCache& kv, const float* k, const float* v, uint16_t* keys, uint16_t* values, int32_t slot);
+  void (*attend)(const AttentionTask& task);
+  // 0, or the 1-based source row (within the slice) that holds NaN, infinity or a value beyond f16.
+  int32_t (*packBlock)(const PackTask& task);
+};
+
+const Kernels& scalarKernels();
+#ifdef CLAW_HAVE_AVX512
+const Kernels& avx512Kernels();
+bool avx512Supported();
+#endif
+
+}  // namespace claw

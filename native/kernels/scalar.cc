@@ -1,0 +1,22 @@
+#include "kernels/scalar.h"
+
+namespace claw {
+
+const Kernels& scalarKernels() {
+  static constexpr Kernels table = {
+      .name = "scalar",
+      .linear = scalar::linear,
+      .quantizeRow = scalar::quantizeRow,
+      .rmsNormRow = scalar::rmsNormRow,
+      .embedRow = scalar::embedRow,
+      .ropeRow = scalar::ropeRow,
+      .siluMul = scalar::siluMul,
+      .add = scalar::add,
+      .storeKv = scalar::storeKv,
+      .attend = scalar::attend,
+      .packBlock = scalar::packBlock,
+  };
+  return table;
+}
+
+}  // namespace claw

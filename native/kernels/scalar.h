@@ -1,0 +1,19 @@
+// The portable kernels, one file per noun; scalar.cc gathers them in a table.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace claw::scalar {
+
+void linear(const LinearTask& task);
+int32_t quantizeRow(const float* x, const QuantizedRows& out, int32_t row);
+int32_t rmsNormRow(const float* x, const float* gain, float epsilon, float* out, int32_t width);
+void embedRow(const Matrix& matrix, int32_t token, float* out);
+void ropeRow(float* row, const float* table, int32_t heads, int32_t headDim, bool halves);
+void siluMul(const float* gate, const float* up, float* out, int32_t count);
+void add(const float* a, const float* b, float* out, int32_t count);
+int32_t storeKv(const KvCache& kv, const float* k, const float* v, uint16_t* keys, uint16_t* values, int32_t slot);
+void attend(const AttentionTask& task);
+int32_t packBlock(const PackTask& task);
+
+}  // namespace claw::scalar

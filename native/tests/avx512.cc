@@ -1,0 +1,476 @@
+// The AVX-512 kernels against the scalar ones, bit for bit, on random shapes and values. Every buffer ends at a page
+// that may not be touched, because the sanitizers do not see the reads of inline assembly and of masked loads.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+#include <limits>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+#ifndef CLAW_HAVE_AVX512
+
+int main() {
+  std::printf("SKIPPED: the AVX-512 kernels are not part of this build.\n");
+  return 0;
+}
+
+#else
+
+#define CHECK(condition)                                                          \
+  do {                                                                            \
+    if (!(condition)) {                                                           \
+      std::printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                 \
+      std::abort();                                                               \
+    }                                                                             \
+  } while (false)
+
+namespace {
+
+using namespace claw;
+
+uint64_t randomState = 0x9e3779b97f4a7c15;
+
+uint32_t randomBits() {
+  randomState ^= randomState << 13;
+  randomState ^= randomState >> 7;
+  randomState ^= randomState << 17;
+  return static_cast<uint32_t>(randomState >> 32);
+}
+
+// An integer in [low, high].
+int between(int low, int high) { return low + static_cast<int>(randomBits() % static_cast<uint32_t>(high - low + 1)); }
+
+bool oneIn(int n) { return between(1, n) == 1; }
+
+// A value of random sign whose magnitude spreads over about `octaves` powers of two below 1; sometimes zero.
+float randomValue(int octaves) {
+  if (oneIn(50)) return oneIn(2) ? 0.0f : -0.0f;
+  const float mantissa = 1.0f + static_cast<float>(randomBits() >> 9) * 0x1p-23f;
+  return std::ldexp(oneIn(2) ? mantissa : -mantissa, -between(1, octaves));
+}
+
+// `count` values that end where the accessible memory ends, filled with a pattern that is not zero.
+template <class T>
+class Guarded {
+ public:
+  explicit Guarded(size_t count) : count_(count) {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t bytes = (count * sizeof(T) + page - 1) / page * page;
+    mapped_ = bytes + page;
+    base_ = static_cast<uint8_t*>(mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    CHECK(base_ != MAP_FAILED);
+    CHECK(mprotect(base_ + bytes, page, PROT_NONE) == 0);
+    data_ = reinterpret_cast<T*>(base_ + bytes - count * sizeof(T));
+    std::memset(static_cast<void*>(data_), 0x5a, count * sizeof(T));
+  }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  ~Guarded() { munmap(base_, mapped_); }
+
+  T* data() { return data_; }
+  size_t size() const { return count_; }
+  T& operator[](size_t index) { return data_[index]; }
+  T* begin() { return data_; }
+  T* end() { return data_ + count_; }
+
+ private:
+  size_t count_;
+  size_t mapped_;
+  uint8_t* base_;
+  T* data_;
+};
+
+bool same(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0 || (std::isnan(a) && std::isnan(b)); }
+
+void checkSame(Guarded<float>& a, Guarded<float>& b) {
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!same(a[i], b[i])) std::printf("element %zu of %zu: %a and %a\n", i, a.size(), a[i], b[i]);
+    CHECK(same(a[i], b[i]));
+  }
+}
+
+template <class T>
+void checkSame(Guarded<T>& a, Guarded<T>& b) {
+  CHECK(std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+const Kernels& expected = scalarKernels();
+const Kernels& actual = avx512Kernels();
+
+// ---- Matrices ----
+
+struct Shape {
+  Format format;
+  int rows;
+  int segments;
+  int segmentLength;
+  int first;  // segments held: [first, end)
+  int end;
+
+  int columns() const { return segments * segmentLength; }
+  int held() const { return end - first; }
+  int groups() const { return (segmentLength + kGroup - 1) / kGroup; }
+  int padded() const {
+    return format == Format::f16 ? segmentLength : (segmentLength + kSegmentPad - 1) / kSegmentPad * kSegmentPad;
+  }
+  int maxShift() const {
+    const double largest = static_cast<double>(segmentLength) * 127 * (format == Format::i8 ? 127 : 8 * 127);
+    int shift = 0;
+    while (shift < 8 && largest * std::ldexp(1.0, shift + 1) < 0x1p31) ++shift;
+    return shift;
+  }
+};
+
+struct Packed {
+  Matrix matrix;
+  Guarded<uint8_t> weights;
+  Guarded<int8_t> multipliers;
+  Guarded<float> scales;
+
+  static Matrix describe(const Shape& s) {
+    return {s.format, s.rows,     s.columns(), s.segments, s.first, s.end, s.segmentLength,
+            s.padded(), s.groups(), nullptr,     nullptr,    nullptr};
+  }
+
+  explicit Packed(const Shape& s)
+      : matrix(describe(s)),
+        weights(matrix.blockBytes() * matrix.rowBlocks()),
+        multipliers(s.format == Format::i4 ? static_cast<size_t>(matrix.rowBlocks()) * s.held() * s.groups() * 16 : 1),
+        scales(static_cast<size_t>(matrix.rowBlocks()) * 16) {
+    matrix.weights = weights.data();
+    matrix.multipliers = multipliers.data();
+    matrix.scales = scales.data();
+  }
+
+  int pack(const Kernels& kernels, SourceType type, Guarded<uint8_t>& source) {
+    Guarded<float> scratch(static_cast<size_t>(17) * matrix.columns);
+    for (int block = 0; block < matrix.rowBlocks(); ++block) {
+      const size_t stride = source.size() / matrix.rows;
+      const int bad = kernels.packBlock({&matrix, type, source.data(), stride, block, scratch.data()});
+      if (bad != 0) return bad;
+    }
+    return 0;
+  }
+};
+
+size_t rowBytes(SourceType type, int columns) {
+  switch (type) {
+    case SourceType::f32:
+      return static_cast<size_t>(columns) * 4;
+    case SourceType::q8_0:
+      return static_cast<size_t>(columns) / 32 * 34;
+    case SourceType::q4_0:
+      return static_cast<size_t>(columns) / 32 * 18;
+    default:
+      return static_cast<size_t>(columns) * 2;
+  }
+}
+
+void put16(uint8_t* to, uint32_t bits) {
+  to[0] = static_cast<uint8_t>(bits);
+  to[1] = static_cast<uint8_t>(bits >> 8);
+}
+
+// Random half bits of magnitude below 2 (exponent at most 15); subnormal ones among them.
+uint32_t randomHalf() { return (randomBits() & 0x83ff) | static_cast<uint32_t>(between(0, 15)) << 10; }
+
+void fillSource(SourceType type, Guarded<uint8_t>& source, int columns) {
+  const size_t bytes = rowBytes(type, columns);
+  const size_t block = type == SourceType::q8_0 ? 34 : 18;
+  for (size_t row = 0; row < source.size() / bytes; ++row) {
+    const int octaves = oneIn(3) ? 30 : 3;
+    const float factor = oneIn(10) ? 0.0f : oneIn(10) ? 0x1p-110f : 1.0f;
+    uint8_t* to = source.data() + row * bytes;
+    for (size_t at = 0; at < bytes;) {
+      if (type == SourceType::f32 || type == SourceType::bf16) {
+        const float value = randomValue(octaves) * factor;
+        uint32_t bits;
+        std::memcpy(&bits, &value, 4);
+        if (type == SourceType::f32) std::memcpy(to + at, &value, 4);
+        else put16(to + at, bits >> 16);
+        at += type == SourceType::f32 ? 4 : 2;
+      } else if (type == SourceType::f16 || at % block == 0) {
+        put16(to + at, factor == 0.0f ? 0 : randomHalf());
+        at += 2;
+      } else {
+        to[at++] = static_cast<uint8_t>(randomBits());
+      }
+    }
+  }
+}
+
+SourceType randomType(int columns) {
+  const SourceType types[] = {SourceType::f32, SourceType::f16, SourceType::bf16, SourceType::q8_0, SourceType::q4_0};
+  return types[between(0, columns % 32 == 0 ? 4 : 2)];
+}
+
+Shape randomShape(Format format) {
+  Shape s{format, between(1, 100), oneIn(4) ? between(1, kSegmentsMax) : between(1, 8), 0, 0, 0};
+  s.segmentLength = oneIn(2) ? 32 * between(1, 4) : between(1, 150);
+  if (s.segments > 8) s.segmentLength = between(1, 40);
+  s.first = oneIn(2) ? 0 : between(0, s.segments - 1);
+  s.end = oneIn(2) ? s.segments : between(s.first + 1, s.segments);
+  return s;
+}
+
+// ---- Quantized activations ----
+
+struct Activations {
+  QuantizedRows rows;
+  Guarded<int8_t> q;
+  Guarded<float> scales;
+  Guarded<int32_t> lefts;
+  Guarded<int32_t> sums;
+
+  Activations(const Shape& s, int count)
+      : q(static_cast<size_t>(count) * s.held() * s.padded()),
+        scales(static_cast<size_t>(count) * s.held()),
+        lefts(static_cast<size_t>(count) * s.held() * s.groups()),
+        sums(lefts.size()) {
+    // Implementations may rely on padding that is already zero.
+    std::fill(q.begin(), q.end(), int8_t{0});
+    rows = {q.data(),          scales.data(), lefts.data(), sums.data(), s.held() * s.segmentLength, s.held(),
+            s.segmentLength, s.padded(),    s.groups(),   s.maxShift()};
+  }
+};
+
+void checkQuantized(const Shape& s, Guarded<float>& x, Activations& out, int count) {
+  Activations other(s, count);
+  const size_t width = static_cast<size_t>(out.rows.width);
+  for (int row = 0; row < count; ++row) {
+    const int32_t status = actual.quantizeRow(x.data() + row * width, out.rows, row);
+    CHECK(status == expected.quantizeRow(x.data() + row * width, other.rows, row));
+  }
+  checkSame(out.q, other.q);
+  checkSame(out.scales, other.scales);
+  checkSame(out.lefts, other.lefts);
+  checkSame(out.sums, other.sums);
+}
+
+// ---- Products ----
+
+void maximalSubtrees(const Shape& s, int low, int high, std::vector<Subtree>& found) {
+  if (high <= s.first || low >= s.end) return;
+  if (low >= s.first && high <= s.end) {
+    found.push_back({low, high});
+    return;
+  }
+  const int middle = low + (high - low + 1) / 2;
+  maximalSubtrees(s, low, middle, found);
+  maximalSubtrees(s, middle, high, found);
+}
+
+void checkProduct(const Shape& s, Packed& packed, const QuantizedRows* quantized, Guarded<float>& x, int tokens) {
+  std::vector<Subtree> subtrees;
+  maximalSubtrees(s, 0, s.segments, subtrees);
+  const bool partial = s.held() < s.segments || oneIn(4);
+  const ptrdiff_t stride = static_cast<ptrdiff_t>(s.rows) * (partial ? s.segments : 1) + between(0, 5);
+  Guarded<float> first(static_cast<size_t>(stride) * tokens);
+  Guarded<float> second(first.size());
+  const int blocks = packed.matrix.rowBlocks();
+  const int cut = between(0, blocks);
+  LinearTask task{&packed.matrix, quantized, x.data(), s.held() * s.segmentLength,      tokens, 0, blocks, first.data(),
+                  stride,         partial,   subtrees.data(), static_cast<int32_t>(subtrees.size())};
+  expected.linear(task);
+  task.out = second.data();
+  task.blockEnd = cut;
+  actual.linear(task);
+  task.blockFirst = cut;
+  task.blockEnd = blocks;
+  actual.linear(task);
+  checkSame(first, second);
+}
+
+void checkEmbedding(Packed& packed) {
+  Guarded<float> row(packed.matrix.columns);
+  Guarded<float> other(packed.matrix.columns);
+  const int token = between(0, packed.matrix.rows - 1);
+  actual.embedRow(packed.matrix, token, row.data());
+  expected.embedRow(packed.matrix, token, other.data());
+  checkSame(row, other);
+}
+
+void checkMatrix(const Shape& s, SourceType type, Guarded<uint8_t>& source, Guarded<float>& x, int tokens) {
+  Packed packed(s);
+  Packed other(s);
+  CHECK(packed.pack(actual, type, source) == other.pack(expected, type, source));
+  checkSame(packed.weights, other.weights);
+  checkSame(packed.scales, other.scales);
+  if (s.format == Format::i4) checkSame(packed.multipliers, other.multipliers);
+  if (s.held() == s.segments) checkEmbedding(packed);
+  Activations quantized(s, tokens);
+  if (s.format != Format::f16) checkQuantized(s, x, quantized, tokens);
+  checkProduct(s, packed, &quantized.rows, x, tokens);
+}
+
+void testMatrices(int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    const Shape s = randomShape(static_cast<Format>(round % 3));
+    const SourceType type = randomType(s.columns());
+    Guarded<uint8_t> source(rowBytes(type, s.columns()) * s.rows);
+    fillSource(type, source, s.columns());
+    const int tokens = oneIn(8) ? between(17, 110) : between(1, 16);
+    Guarded<float> x(static_cast<size_t>(tokens) * s.held() * s.segmentLength);
+    const int octaves = oneIn(2) ? 4 : 20;
+    for (float& value : x) value = randomValue(octaves);
+    if (s.format != Format::f16 && oneIn(3)) x[x.size() / 2] = std::numeric_limits<float>::quiet_NaN();
+    if (oneIn(3)) std::fill_n(x.data(), s.segmentLength, 0x1p-105f);
+    checkMatrix(s, type, source, x, tokens);
+  }
+}
+
+// Sums as large as they get: all weights and activations of the largest magnitude, in all combinations of signs.
+void testLargestSums() {
+  for (const Format format : {Format::i8, Format::i4}) {
+    for (const int segmentLength : {8, 40, 512, 2080, format == Format::i8 ? 133120 : 16608}) {
+      const Shape s{format, 17, 1, segmentLength, 0, 1};
+      Guarded<uint8_t> source(rowBytes(SourceType::f32, s.columns()) * s.rows);
+      for (size_t i = 0; i < source.size() / 4; ++i) {
+        const float value = i / s.columns() % 2 == 0 ? -1.0f : 1.0f;
+        std::memcpy(source.data() + i * 4, &value, 4);
+      }
+      Guarded<float> x(static_cast<size_t>(3) * s.columns());
+      for (size_t i = 0; i < x.size(); ++i) x[i] = i < x.size() / 2 ? -3.0f : 3.0f;
+      checkMatrix(s, SourceType::f32, source, x, 3);
+    }
+  }
+}
+
+void testRefusals() {
+  const float bad[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 65520.0f};
+  for (int round = 0; round < 60; ++round) {
+    const Shape s = randomShape(static_cast<Format>(round % 3));
+    Guarded<uint8_t> source(rowBytes(SourceType::f32, s.columns()) * s.rows);
+    fillSource(SourceType::f32, source, s.columns());
+    const int column = between(s.first * s.segmentLength, s.end * s.segmentLength - 1);
+    const int row = between(0, s.rows - 1);
+    std::memcpy(source.data() + (static_cast<size_t>(row) * s.columns() + column) * 4, &bad[round / 3 % 3], 4);
+    const bool refused = round / 3 % 3 != 2 || s.format == Format::f16;
+    Packed packed(s);
+    CHECK(packed.pack(actual, SourceType::f32, source) == (refused ? row + 1 : 0));
+  }
+}
+
+// ---- Rows ----
+
+// Values that reach every branch: of ordinary size, or any bit pattern at all.
+void fillRow(Guarded<float>& row, bool anyBits) {
+  for (float& value : row) {
+    value = randomValue(6) * 64.0f;
+    const uint32_t bits = randomBits();
+    if (anyBits) std::memcpy(&value, &bits, 4);
+  }
+}
+
+void testRows(int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    const int width = oneIn(2) ? 16 * between(1, 40) : between(1, 300);
+    const bool anyBits = oneIn(3);
+    Guarded<float> a(width), b(width), out(width), other(width);
+    fillRow(a, anyBits);
+    fillRow(b, anyBits);
+    expected.add(a.data(), b.data(), out.data(), width);
+    actual.add(a.data(), b.data(), other.data(), width);
+    checkSame(out, other);
+    expected.siluMul(a.data(), b.data(), out.data(), width);
+    actual.siluMul(a.data(), b.data(), other.data(), width);
+    checkSame(out, other);
+    if (oneIn(4)) a[width / 2] = std::numeric_limits<float>::infinity();
+    const int32_t status = expected.rmsNormRow(a.data(), b.data(), 1e-5f, out.data(), width);
+    CHECK(status == actual.rmsNormRow(a.data(), b.data(), 1e-5f, other.data(), width));
+    checkSame(out, other);
+  }
+}
+
+void testRope(int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    const int heads = between(1, 5);
+    const int headDim = 2 * between(1, 70);
+    Guarded<float> table(headDim), first(static_cast<size_t>(heads) * headDim), second(first.size());
+    fillRow(table, false);
+    fillRow(first, false);
+    std::copy(first.begin(), first.end(), second.begin());
+    expected.ropeRow(first.data(), table.data(), heads, headDim, round % 2 == 0);
+    actual.ropeRow(second.data(), table.data(), heads, headDim, round % 2 == 0);
+    checkSame(first, second);
+  }
+}
+
+// ---- Attention ----
+
+struct Cache {
+  Guarded<uint16_t> halves;
+  KvCache kv;
+
+  Cache(int pages, int layers, int heads, int headDim)
+      : halves(static_cast<size_t>(pages) * layers * heads * 2 * kPageTokens * headDim),
+        kv{halves.data(), pages, layers, heads, headDim} {}
+};
+
+void storePosition(Cache& cache, Cache& other, int page, int layer, int head, int slot) {
+  const int headDim = cache.kv.headDim;
+  Guarded<float> k(headDim), v(headDim);
+  for (float& value : k) value = randomValue(5) * 4.0f;
+  for (float& value : v) value = randomValue(20);
+  if (oneIn(60)) k[headDim / 2] = 65520.0f;
+  if (oneIn(60)) v[headDim - 1] = std::numeric_limits<float>::quiet_NaN();
+  const auto store = [&](const Kernels& kernels, KvCache& kv) {
+    return kernels.storeKv(kv, k.data(), v.data(), kv.keys(page, layer, head), kv.values(page, layer, head), slot);
+  };
+  CHECK(store(actual, cache.kv) == store(expected, other.kv));
+}
+
+void testAttention(int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    const int headDim = oneIn(2) ? 16 * between(1, 9) : oneIn(8) ? kHeadDimMax : between(1, 140);
+    const int queries = oneIn(6) ? between(9, 17) : between(1, 8);
+    const int layer = between(0, 1);
+    const int head = between(0, 1);
+    const int position = oneIn(3) ? between(0, 800) : between(0, 300);
+    const int pageCount = position / kPageTokens + 1;
+    Cache cache(pageCount, 2, 2, headDim);
+    Cache other(pageCount, 2, 2, headDim);
+    std::fill(cache.halves.begin(), cache.halves.end(), uint16_t{0x7e00});  // NaN wherever nothing is stored
+    std::fill(other.halves.begin(), other.halves.end(), uint16_t{0x7e00});
+    Guarded<int32_t> pages(pageCount);
+    for (int i = 0; i < pageCount; ++i) pages[i] = pageCount - 1 - i;
+    for (int j = 0; j <= position; ++j) storePosition(cache, other, pages[j / kPageTokens], layer, head, j % kPageTokens);
+    checkSame(cache.halves, other.halves);
+    Guarded<float> q(static_cast<size_t>(queries) * headDim), first(q.size()), second(q.size());
+    for (float& value : q) value = randomValue(4) * 4.0f;
+    if (oneIn(10)) q[0] = std::numeric_limits<float>::infinity();
+    Guarded<float> scratch(attentionScratch(queries, headDim));
+    AttentionTask task{&cache.kv,  layer,    head, queries, position, pages.data(), q.data(), first.data(),
+                       1 / std::sqrt(static_cast<float>(headDim)), scratch.data()};
+    expected.attend(task);
+    task.out = second.data();
+    actual.attend(task);
+    checkSame(first, second);
+  }
+}
+
+}  // namespace
+
+int main() {
+  if (!avx512Supported()) {
+    std::printf("SKIPPED: this processor lacks AVX-512 (F, BW, VL, DQ, VNNI).\n");
+    return 0;
+  }
+  testMatrices(600);
+  testLargestSums();
+  testRefusals();
+  testRows(400);
+  testRope(200);
+  testAttention(120);
+  std::printf("AVX-512 kernels: all bits as the scalar kernels give them\n");
+  return 0;
+}
+
+#endif

@@ -1,0 +1,159 @@
+/**
+ * The one table of errors. A code is a promise to scripts and clients: it names what went wrong, the HTTP status
+ * it answers with, the command line's exit code (2: the request or the invocation is wrong, 1: the work failed),
+ * and what the reader can do about it.
+ */
+
+interface ErrorRow {
+  readonly status: number;
+  readonly exit: 1 | 2;
+  /** What to do, in one sentence; ends every message. */
+  readonly remedy: string;
+}
+
+export type ErrorCode =
+  | "E_USAGE"
+  | "E_FILE"
+  | "E_STATE_DIR"
+  | "E_PORT_IN_USE"
+  | "E_HOST"
+  | "E_NATIVE"
+  | "E_NO_MODEL"
+  | "E_GGUF"
+  | "E_GGUF_VERSION"
+  | "E_GGUF_LIMIT"
+  | "E_GGUF_TYPE"
+  | "E_ARCHITECTURE"
+  | "E_MODEL_SHAPE"
+  | "E_WEIGHTS"
+  | "E_TOKENIZER"
+  | "E_TEMPLATE"
+  | "E_FORMAT"
+  | "E_MEMORY"
+  | "E_AUTH"
+  | "E_ORIGIN"
+  | "E_NOT_FOUND"
+  | "E_MODEL_NOT_FOUND"
+  | "E_JSON"
+  | "E_PARAMETER"
+  | "E_UNSUPPORTED"
+  | "E_BODY_TOO_LARGE"
+  | "E_CONTEXT"
+  | "E_LOADING"
+  | "E_OVERLOADED"
+  | "E_NUMERIC"
+  | "E_CANCELLED"
+  | "E_SHUTDOWN"
+  | "E_INTERNAL";
+
+const table: Readonly<Record<ErrorCode, ErrorRow>> = {
+  // the invocation and the machine
+  E_USAGE: { status: 400, exit: 2, remedy: "Run the command with --help for its options." },
+  E_FILE: { status: 500, exit: 1, remedy: "Check that the path exists and that this user may access it." },
+  E_STATE_DIR: {
+    status: 500,
+    exit: 1,
+    remedy: "Make the folder writable, or set XDG_STATE_HOME to one that is.",
+  },
+  E_PORT_IN_USE: {
+    status: 500,
+    exit: 1,
+    remedy: "Stop the other server or choose another port with --port.",
+  },
+  E_HOST: { status: 500, exit: 2, remedy: "Listen on 127.0.0.1, or keep authentication on." },
+  E_NATIVE: {
+    status: 500,
+    exit: 1,
+    remedy: "Run `npm run build:native`, or start with --device reference.",
+  },
+  // models
+  E_NO_MODEL: { status: 404, exit: 2, remedy: "Give a GGUF file with --model FILE, or put one in models/." },
+  E_GGUF: {
+    status: 422,
+    exit: 1,
+    remedy: "Fetch or convert the model again; the file is damaged or not GGUF.",
+  },
+  E_GGUF_VERSION: {
+    status: 422,
+    exit: 1,
+    remedy: "Convert the model to GGUF version 2 or 3, little endian.",
+  },
+  E_GGUF_LIMIT: { status: 422, exit: 1, remedy: "The file claims more than any real model needs; check it." },
+  E_GGUF_TYPE: { status: 422, exit: 1, remedy: "Convert the model to F32, F16, BF16, Q8_0 or Q4_0." },
+  E_ARCHITECTURE: { status: 422, exit: 1, remedy: "Use a model of a supported architecture." },
+  E_MODEL_SHAPE: {
+    status: 422,
+    exit: 1,
+    remedy: "Convert the model again; its tensors contradict its header.",
+  },
+  E_WEIGHTS: { status: 422, exit: 1, remedy: "Convert the model again, or choose another --format." },
+  E_TOKENIZER: { status: 422, exit: 1, remedy: "Convert the model again with its tokenizer included." },
+  E_TEMPLATE: { status: 422, exit: 1, remedy: "Check the messages, or use /v1/completions instead." },
+  E_FORMAT: { status: 400, exit: 2, remedy: "Choose f16, i8 or i4." },
+  E_MEMORY: { status: 503, exit: 1, remedy: "Lower --context or --max-batch, or use a smaller --format." },
+  // requests
+  E_AUTH: { status: 401, exit: 2, remedy: "Send the API key as `Authorization: Bearer KEY`." },
+  E_ORIGIN: {
+    status: 403,
+    exit: 2,
+    remedy: "Call the server by its own address, and not from a page of another.",
+  },
+  E_NOT_FOUND: { status: 404, exit: 2, remedy: "See the API reference for the paths this server answers." },
+  E_MODEL_NOT_FOUND: { status: 404, exit: 2, remedy: "Ask GET /v1/models for the models served here." },
+  E_JSON: { status: 400, exit: 2, remedy: "Send a JSON object with content-type application/json." },
+  E_PARAMETER: { status: 400, exit: 2, remedy: "Correct the parameter; the API reference lists its values." },
+  E_UNSUPPORTED: { status: 400, exit: 2, remedy: "Leave the parameter out; it is not supported here." },
+  E_BODY_TOO_LARGE: { status: 413, exit: 2, remedy: "Send a smaller request." },
+  E_CONTEXT: {
+    status: 400,
+    exit: 2,
+    remedy: "Shorten the prompt or start the server with a larger --context.",
+  },
+  E_LOADING: { status: 503, exit: 1, remedy: "Try again when GET /health answers 200." },
+  E_OVERLOADED: { status: 429, exit: 1, remedy: "Try again later." },
+  E_NUMERIC: { status: 500, exit: 1, remedy: "Try another prompt or a higher-precision --format." },
+  E_CANCELLED: { status: 499, exit: 1, remedy: "Send the request again." },
+  E_SHUTDOWN: { status: 503, exit: 1, remedy: "Try again when the server has restarted." },
+  E_INTERNAL: { status: 500, exit: 1, remedy: "Report this with the message and what was being done." },
+};
+
+/** Every code with its row, for the documentation test. */
+export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = table;
+
+interface ClawErrorOptions {
+  readonly cause?: unknown;
+  /** The request parameter at fault, for OpenAI's `param` field. */
+  readonly param?: string;
+}
+
+/** An error a user may see: a code of the table, a message in sentence case that names the value at fault. */
+export class ClawError extends Error {
+  readonly code: ErrorCode;
+  readonly param: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ClawErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "ClawError";
+    this.code = code;
+    this.param = options.param;
+  }
+
+  get status(): number {
+    return table[this.code].status;
+  }
+
+  get exitCode(): 1 | 2 {
+    return table[this.code].exit;
+  }
+
+  get remedy(): string {
+    return table[this.code].remedy;
+  }
+}
+
+/** Any thrown value as a ClawError; what is not one yet becomes E_INTERNAL with the original as its cause. */
+export function asClawError(thrown: unknown): ClawError {
+  if (thrown instanceof ClawError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new ClawError("E_INTERNAL", message, { cause: thrown });
+}

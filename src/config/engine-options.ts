@@ -1,0 +1,84 @@
+/** The options of every command that computes. */
+
+import { CONTEXT_MAX, DEGREE_MAX, MAX_BATCH_DEFAULT, MAX_BATCH_MAX, THREADS_MAX } from "./limits.ts";
+import { choiceOption, numberOption, type OptionTable, textOption } from "./option.ts";
+
+export interface ModelOptions {
+  readonly model: string | undefined;
+}
+
+export interface DeviceOptions {
+  readonly format: "f16" | "i8" | "i4";
+  readonly device: "auto" | "native" | "reference";
+  readonly threads: number | undefined;
+  readonly tensorParallelismDegree: number;
+}
+
+export interface EngineOptions extends DeviceOptions {
+  readonly context: number | undefined;
+  readonly maxBatch: number;
+  readonly kvCacheBytes: number | undefined;
+}
+
+export const modelOptions: OptionTable<ModelOptions> = {
+  model: textOption({
+    flag: "model",
+    placeholder: "FILE",
+    meaning: "the GGUF model",
+    default: undefined,
+    otherwise: "the one in models/",
+  }),
+};
+
+export const deviceOptions: OptionTable<DeviceOptions> = {
+  format: choiceOption({
+    flag: "format",
+    meaning: "how weights are held: half floats, 8-bit or 4-bit integers",
+    choices: ["f16", "i8", "i4"],
+    default: "i8",
+    code: "E_FORMAT",
+  }),
+  device: choiceOption({
+    flag: "device",
+    meaning: "what computes: the native core, the TypeScript reference, or the first that works",
+    choices: ["auto", "native", "reference"],
+    default: "auto",
+  }),
+  threads: numberOption({
+    flag: "threads",
+    meaning: "threads that compute",
+    range: [1, THREADS_MAX],
+    default: undefined,
+    otherwise: "one per core",
+  }),
+  tensorParallelismDegree: numberOption({
+    flag: "tensor-parallelism-degree",
+    meaning: "shards the model is split into within this process; the answers are the same",
+    range: [1, DEGREE_MAX],
+    default: 1,
+  }),
+};
+
+export const engineOptions: OptionTable<EngineOptions> = {
+  ...deviceOptions,
+  context: numberOption({
+    flag: "context",
+    meaning: "positions a sequence may have, in tokens",
+    range: [2, CONTEXT_MAX],
+    default: undefined,
+    otherwise: "the model's, at most 8192",
+  }),
+  maxBatch: numberOption({
+    flag: "max-batch",
+    meaning: "sequences that run together",
+    range: [1, MAX_BATCH_MAX],
+    default: MAX_BATCH_DEFAULT,
+  }),
+  kvCacheBytes: numberOption({
+    flag: "kv-cache-bytes",
+    meaning: "size of the KV cache, in bytes",
+    range: [1, Number.MAX_SAFE_INTEGER],
+    default: undefined,
+    otherwise: "every sequence at full context, at most 1 GiB",
+  }),
+};

@@ -1,0 +1,78 @@
+/** Command-line arguments to settings, by a table of options. */
+
+import { parseArgs } from "node:util";
+import { ClawError } from "../base/mod.ts";
+import { type Option, type OptionTable, readValue } from "./option.ts";
+import { closest } from "./suggestion.ts";
+
+export interface Invocation<S> {
+  readonly settings: S;
+  /** What is no flag, in order. */
+  readonly operands: readonly string[];
+  /** --help or -h was given; then nothing was checked. */
+  readonly help: boolean;
+}
+
+/** Reads flags as `--name value` or `--name=value`, anywhere; after `--` come only operands. Errors: E_USAGE. */
+export function parseFlags<S>(table: OptionTable<S>, args: readonly string[]): Invocation<S> {
+  const entries = Object.entries<Option<unknown>>(table as Readonly<Record<string, Option<unknown>>>);
+  const settings = Object.fromEntries(entries.map(([name, { default: value }]) => [name, value]));
+  const { operands, flags } = tokenize(
+    entries.map(([, option]) => option),
+    args,
+  );
+  const help = flags.some(({ name }) => name === "help" || name === "h");
+  if (!help) {
+    for (const flag of flags) {
+      const entry = entries.find(([, option]) => option.flag === flag.name);
+      if (entry === undefined) throw unknownFlag(flag.raw, entries);
+      settings[entry[0]] = readValue(entry[1], givenText(entry[1], flag));
+    }
+  }
+  return { settings: settings as S, operands, help };
+}
+
+interface Flag {
+  readonly name: string;
+  /** As it was written, dashes included. */
+  readonly raw: string;
+  readonly value: string | undefined;
+}
+
+function tokenize(
+  options: readonly Option<unknown>[],
+  args: readonly string[],
+): { readonly operands: readonly string[]; readonly flags: readonly Flag[] } {
+  const kinds = options.map(
+    ({ flag, kind }) => [flag, { type: kind.type === "switch" ? "boolean" : "string" }] as const,
+  );
+  const { tokens, positionals } = parseArgs({
+    args: [...args],
+    options: Object.fromEntries(kinds),
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  const flags = tokens.flatMap((token) =>
+    token.kind === "option" ? [{ name: token.name, raw: token.rawName, value: token.value }] : [],
+  );
+  return { operands: positionals, flags };
+}
+
+function givenText({ kind, flag }: Option<unknown>, { value }: Flag): string {
+  if (kind.type === "switch") {
+    if (value === undefined) return "";
+    throw new ClawError("E_USAGE", `--${flag} takes no value; ${JSON.stringify(value)} was given.`);
+  }
+  if (value === undefined || value === "" || value.startsWith("--")) {
+    throw new ClawError("E_USAGE", `--${flag} needs a value.`);
+  }
+  return value;
+}
+
+function unknownFlag(raw: string, entries: readonly (readonly [string, Option<unknown>])[]): ClawError {
+  const known = [...entries.map(([, { flag }]) => `--${flag}`), "--help"];
+  const meant = closest(raw, known);
+  const hint = meant === undefined ? "." : `; did you mean ${meant}?`;
+  return new ClawError("E_USAGE", `There is no option ${raw}${hint}`);
+}

@@ -1,0 +1,24 @@
+/** Bounds of the engine; each keeps a request from taking what others need. */
+
+/** Requests waiting for a place; beyond it a client is told to come back. */
+export const QUEUE_MAX = 1024;
+
+/** Sequences that run together unless told otherwise. */
+export const BATCH_DEFAULT = 16;
+export const BATCH_MAX = 512;
+
+/** Token rows in one step: enough to feed the matrix kernels, short enough to keep decoding streams moving. */
+export const STEP_ROWS_DEFAULT = 256;
+
+/** Positions of context unless told otherwise, where the model has more. */
+export const CONTEXT_DEFAULT = 8192;
+
+/** Alternatives reported beside each token, as OpenAI's API allows. */
+export const TOP_LOGPROBS_MAX = 20;
+
+/** Stop tokens and logit-bias entries of one request. */
+export const STOP_TOKENS_MAX = 64;
+export const LOGIT_BIAS_MAX = 1024;
+
+/** KV cache unless told otherwise: as many sequences at full context as run together, but not beyond this. */
+export const KV_BYTES_DEFAULT: number = 1024 * 1024 * 1024;

@@ -1,0 +1,31 @@
+/** What the engine is asked for and what it answers, token by token. */
+
+import type { ClawError } from "../base/mod.ts";
+import type { SamplingParameters, TokenLogprob } from "./sampling/mod.ts";
+
+export interface GenerationRequest {
+  /** At least one token. */
+  readonly prompt: Int32Array;
+  readonly maxTokens: number;
+  readonly sampling: SamplingParameters;
+  /** Tokens that end the answer; the model's own end tokens included, unless the request ignores them. */
+  readonly stopTokens: readonly number[];
+}
+
+/** `stop`: a stop token was drawn (it is the last token reported). `length`: maxTokens were drawn. */
+export type FinishReason = "stop" | "length";
+
+/** A token of a request, as it is drawn. */
+export interface TokenEvent {
+  readonly token: number;
+  readonly logprob: number | undefined;
+  readonly top: readonly TokenLogprob[];
+  /** Set on the last token. */
+  readonly finish: FinishReason | undefined;
+}
+
+/** Receives what happens to one request; after `failed` or a token with `finish`, nothing more comes. */
+export interface GenerationListener {
+  token(event: TokenEvent): void;
+  failed(error: ClawError): void;
+}

@@ -1,0 +1,78 @@
+/** A model on a device, ready to run: its weights loaded, its KV cache sized, its step program prepared. */
+
+import { ClawError } from "../base/mod.ts";
+import { type Device, type Executable, KV_PAGE_TOKENS, type WeightFormat } from "../kernels/mod.ts";
+import { evenShards, loadProgram, type Model } from "../model/mod.ts";
+import { CONTEXT_DEFAULT, KV_BYTES_DEFAULT } from "./limits.ts";
+
+export interface RuntimeOptions {
+  readonly format: WeightFormat;
+  /** Positions a sequence may have; undefined: the model's, at most CONTEXT_DEFAULT. */
+  readonly context?: number | undefined;
+  /** Sequences that run together. */
+  readonly batch: number;
+  /** Token rows in a step. */
+  readonly rows: number;
+  /** Rows with logits in a step; undefined: one for each sequence. */
+  readonly outputs?: number | undefined;
+  /** Bytes of KV cache; undefined: every sequence at full context, at most KV_BYTES_DEFAULT. */
+  readonly kvBytes?: number | undefined;
+  /** Tensor-parallel shards within this process; 1 unless told otherwise. The bits are the same. */
+  readonly degree?: number | undefined;
+  readonly onProgress?: ((fraction: number) => void) | undefined;
+}
+
+export interface Runtime {
+  readonly executable: Executable;
+  readonly context: number;
+  /** KV pages allocated. */
+  readonly pages: number;
+}
+
+/** Loads a model onto a device. E_CONTEXT, E_MEMORY, and what loading refuses. */
+export async function createRuntime(device: Device, model: Model, options: RuntimeOptions): Promise<Runtime> {
+  const { description } = model;
+  const context = contextOf(description.context, options.context);
+  const shards = evenShards(description, options.degree ?? 1);
+  const { format, onProgress } = options;
+  const program = await loadProgram(device, model, { format, shards, context, onProgress });
+  const pages = pageCount(model, context, options);
+  device.allocateKv({
+    pages,
+    layers: description.layers,
+    heads: description.kvHeads,
+    headDim: description.headDim,
+  });
+  const perSequence = Math.ceil(context / KV_PAGE_TOKENS);
+  const executable = device.prepare(program, {
+    rows: options.rows,
+    outputs: options.outputs ?? options.batch,
+    pageEntries: perSequence * options.batch,
+  });
+  return { executable, context, pages };
+}
+
+function contextOf(modelContext: number, asked: number | undefined): number {
+  if (asked === undefined) return Math.min(modelContext, CONTEXT_DEFAULT);
+  if (asked <= modelContext) return asked;
+  throw new ClawError(
+    "E_CONTEXT",
+    `A context of ${asked} was asked for; the model was made for ${modelContext}.`,
+  );
+}
+
+/** Bytes of one KV page over all layers: keys and values, f16. */
+export function pageBytes({ description }: Model): number {
+  return description.layers * description.kvHeads * description.headDim * KV_PAGE_TOKENS * 2 * 2;
+}
+
+function pageCount(model: Model, context: number, { batch, kvBytes }: RuntimeOptions): number {
+  const perSequence = Math.ceil(context / KV_PAGE_TOKENS);
+  if (kvBytes === undefined) {
+    const affordable = Math.floor(KV_BYTES_DEFAULT / pageBytes(model));
+    return Math.max(perSequence, Math.min(perSequence * batch, affordable));
+  }
+  const pages = Math.floor(kvBytes / pageBytes(model));
+  if (pages >= 1) return pages;
+  throw new ClawError("E_MEMORY", `${kvBytes} bytes of KV cache hold no page of ${pageBytes(model)} bytes.`);
+}

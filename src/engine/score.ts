@@ -1,0 +1,66 @@
+/** Logits at every position of a token sequence: for perplexity, comparisons with other engines, and tests. */
+
+import { at, ClawError } from "../base/mod.ts";
+import { KV_PAGE_TOKENS, ROW_STATUS } from "../kernels/mod.ts";
+import type { Runtime } from "./runtime.ts";
+
+/** Called with the position a row of logits follows; the row is overwritten by the next step. */
+export type LogitsVisitor = (position: number, logits: Float32Array) => void;
+
+/**
+ * Feeds `tokens` from position 0 in chunks and visits the logits after each position from `from` on. Uses the whole KV
+ * cache of the runtime, one sequence at a time.
+ */
+export async function scoreTokens(
+  runtime: Runtime,
+  tokens: Int32Array,
+  { from, visit }: { readonly from: number; readonly visit: LogitsVisitor },
+): Promise<void> {
+  const { step } = runtime.executable;
+  const neededPages = Math.ceil(tokens.length / KV_PAGE_TOKENS);
+  if (tokens.length > runtime.context || neededPages > runtime.pages) {
+    throw new ClawError("E_CONTEXT", `${tokens.length} tokens do not fit the context of ${runtime.context}.`);
+  }
+  for (let page = 0; page < neededPages; page++) step.pages[page] = page;
+  const vocabulary = step.logits.length / step.outputs.length;
+  for (let first = 0; first < tokens.length; ) {
+    const rows = Math.min(tokens.length - first, chunkRows(first, from, runtime));
+    const outputs = fillRows(runtime, tokens.subarray(first, first + rows), { first, from });
+    await runtime.executable.execute(rows, outputs);
+    refuseFlagged(step.status.subarray(0, rows));
+    for (let output = 0; output < outputs; output++) {
+      const position = first + at(step.outputs, output);
+      visit(position, step.logits.subarray(output * vocabulary, (output + 1) * vocabulary));
+    }
+    first += rows;
+  }
+}
+
+/** Rows of the next chunk: all a step takes before scored positions, as many as have outputs from there on. */
+function chunkRows(first: number, from: number, { executable }: Runtime): number {
+  const { tokens, outputs } = executable.step;
+  return first >= from ? Math.min(tokens.length, outputs.length) : Math.min(tokens.length, from - first);
+}
+
+function fillRows(
+  { executable }: Runtime,
+  tokens: Int32Array,
+  { first, from }: { readonly first: number; readonly from: number },
+): number {
+  const { step } = executable;
+  let outputs = 0;
+  for (let row = 0; row < tokens.length; row++) {
+    step.tokens[row] = at(tokens, row);
+    step.positions[row] = first + row;
+    step.pageStart[row] = 0;
+    if (first + row >= from) step.outputs[outputs++] = row;
+  }
+  return outputs;
+}
+
+function refuseFlagged(status: Int32Array): void {
+  const flags = status.reduce((all, bits) => all | bits, 0);
+  if (flags === 0) return;
+  const cause = flags & ROW_STATUS.KV_RANGE ? "A key or value is beyond f16" : "An activation is not finite";
+  throw new ClawError("E_NUMERIC", `${cause} in this text.`);
+}

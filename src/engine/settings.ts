@@ -1,0 +1,38 @@
+/** How an engine is to be started; plain data, so that it crosses to the engine's thread. */
+
+import type { WeightFormat } from "../kernels/mod.ts";
+
+export interface EngineSettings {
+  readonly model: string;
+  readonly format: WeightFormat;
+  /** `auto` takes the native core and falls back to the TypeScript reference. */
+  readonly device: "auto" | "native" | "reference";
+  /** Compute threads; undefined: one per core this process may use. */
+  readonly threads?: number | undefined;
+  readonly context?: number | undefined;
+  readonly batch: number;
+  readonly rows: number;
+  readonly kvBytes?: number | undefined;
+  readonly degree?: number | undefined;
+}
+
+/** What a started engine is. */
+export interface EngineInfo {
+  readonly device: string;
+  readonly threads: number;
+  readonly format: WeightFormat;
+  readonly context: number;
+  readonly batch: number;
+  readonly vocabulary: number;
+  readonly weightBytes: number;
+  readonly kvBytes: number;
+  readonly bufferBytes: number;
+  /** Something the operator should know, such as a fallback to the reference. */
+  readonly warning: string | undefined;
+}
+
+/** Requests in an engine. */
+export interface EngineLoad {
+  readonly running: number;
+  readonly waiting: number;
+}

@@ -1,0 +1,115 @@
+/** I/O: the engine's thread. Loads the model, then steps; everything it says goes through its message port. */
+
+import { setImmediate } from "node:timers/promises";
+import { parentPort, workerData } from "node:worker_threads";
+import { asClawError, assert } from "../base/mod.ts";
+import type { Device } from "../kernels/mod.ts";
+import { openModel } from "../model/mod.ts";
+import { openDevice } from "./device.ts";
+import { Engine } from "./engine.ts";
+import { EngineLoop } from "./loop.ts";
+import { errorData, type FromEngine, type ToEngine } from "./messages.ts";
+import { createRuntime } from "./runtime.ts";
+import type { EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
+
+assert(parentPort !== null, "The engine's thread is started as a worker.");
+const port = parentPort;
+
+function send(message: FromEngine): void {
+  port.postMessage(message);
+}
+
+interface Started {
+  readonly engine: Engine;
+  readonly device: Device;
+  readonly info: EngineInfo;
+}
+
+async function start(settings: EngineSettings): Promise<Started> {
+  const model = openModel(settings.model);
+  const { device, warning } = await openDevice(settings);
+  const onProgress = (fraction: number): void => send({ type: "loading", fraction });
+  const runtime = await createRuntime(device, model, { ...settings, onProgress });
+  model.close();
+  const { vocabulary } = model.description;
+  const { context, pages, executable } = runtime;
+  const { batch, rows, format } = settings;
+  const engine = new Engine({ executable, vocabulary, context, batch, rows, pages });
+  const memory = device.memory();
+  const info: EngineInfo = {
+    device: device.name,
+    threads: device.threads,
+    format,
+    context,
+    batch,
+    vocabulary,
+    weightBytes: memory.weights,
+    kvBytes: memory.kv,
+    bufferBytes: memory.buffers,
+    warning,
+  };
+  return { engine, device, info };
+}
+
+/** Says how many requests there are whenever that has changed. */
+function createLoadReport(engine: Engine): () => void {
+  let said: EngineLoad = { running: 0, waiting: 0 };
+  return () => {
+    const { running, waiting } = engine.load;
+    if (running === said.running && waiting === said.waiting) return;
+    said = { running, waiting };
+    send({ type: "load", load: said });
+  };
+}
+
+function serve({ engine, device }: Started): void {
+  const loop = new EngineLoop(engine, setImmediate);
+  const reportLoad = createLoadReport(engine);
+  engine.onStep(reportLoad);
+  /** Engine ids by the client's ids. */
+  const ids = new Map<number, number>();
+  const generate = ({ id, request }: ToEngine & { type: "generate" }): void => {
+    const listener = {
+      token: (event: Parameters<Parameters<Engine["submit"]>[1]["token"]>[0]): void => {
+        if (event.finish !== undefined) ids.delete(id);
+        send({ type: "token", id, event });
+      },
+      failed: (error: Parameters<Parameters<Engine["submit"]>[1]["failed"]>[0]): void => {
+        ids.delete(id);
+        reportLoad();
+        send({ type: "failed", id, error: errorData(error) });
+      },
+    };
+    try {
+      ids.set(id, engine.submit(request, listener));
+      reportLoad();
+      loop.wake();
+    } catch (error) {
+      listener.failed(asClawError(error));
+    }
+  };
+  const cancel = (id: number): void => {
+    const engineId = ids.get(id);
+    if (engineId !== undefined) engine.cancel(engineId);
+    ids.delete(id);
+    reportLoad();
+  };
+  const close = async (): Promise<void> => {
+    await loop.close();
+    device.close();
+    port.close();
+  };
+  port.on("message", (message: ToEngine) => {
+    if (message.type === "generate") generate(message);
+    else if (message.type === "cancel") cancel(message.id);
+    else void close();
+  });
+}
+
+try {
+  const started = await start(workerData as EngineSettings);
+  serve(started);
+  send({ type: "ready", info: started.info });
+} catch (error) {
+  send({ type: "refused", error: errorData(asClawError(error)) });
+}

@@ -1,0 +1,115 @@
+/**
+ * I/O: loads the native addon, and builds it at first start where the install could not.
+ *
+ * The addon's functions as TypeScript sees them. Errors carry one of our codes in `code`; E_WEIGHTS also the `row` of
+ * the slice.
+ */
+
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { ClawError } from "../base/mod.ts";
+import { OP } from "./contract.ts";
+
+/** What the build and the processor offer. */
+export interface NativeInfo {
+  /** Instruction sets that can run here, `scalar` first, the fastest last. */
+  readonly isas: readonly string[];
+  /** The addon's numbers of the operations. */
+  readonly opcodes: Readonly<Record<string, number>>;
+  readonly cpu: string;
+  readonly features: readonly string[];
+}
+
+/** A device of the addon. */
+export interface NativeHandle {
+  readonly handle: "device";
+}
+
+/** A prepared program of the addon. */
+export interface NativeExecutable {
+  readonly handle: "executable";
+}
+
+export interface NativePrepared {
+  readonly executable: NativeExecutable;
+  /** The step block; `offsets` are of its parts, in the order of `StepBlock`. */
+  readonly memory: ArrayBuffer;
+  readonly offsets: readonly number[];
+}
+
+/** Everything that crosses into C++; `native/addon.cc` is the other side. Numbers are packed as noted there. */
+export interface Addon {
+  info(): NativeInfo;
+  createDevice(threads: number, isa: string): NativeHandle;
+  loadMatrix(
+    device: NativeHandle,
+    shape: Int32Array,
+    ...source: readonly [Uint8Array] | readonly [file: string, offset: number]
+  ): Promise<number>;
+  loadVector(device: NativeHandle, values: Float32Array): number;
+  allocateKv(device: NativeHandle, ...shape: readonly [number, number, number, number]): void;
+  prepare(
+    device: NativeHandle,
+    buffers: Int32Array,
+    ...program: readonly [tape: Int32Array, logits: number, limits: Int32Array]
+  ): NativePrepared;
+  execute(executable: NativeExecutable, rows: number, outputs: number): Promise<void>;
+  writeBuffer(executable: NativeExecutable, buffer: number, values: Float32Array): void;
+  /** Fills `values` with the first values of the buffer. */
+  readBuffer(executable: NativeExecutable, buffer: number, values: Float32Array): void;
+  /** Bytes of weights, KV cache and buffers. */
+  memory(device: NativeHandle): readonly [number, number, number];
+  close(device: NativeHandle): void;
+}
+
+const addonPath = fileURLToPath(new URL("../../native/build/claw.node", import.meta.url));
+
+let loaded: Addon | undefined;
+
+/** The addon. E_NATIVE when it was not built, does not load, or is of other sources than these. */
+export function loadAddon(): Addon {
+  if (loaded !== undefined) return loaded;
+  if (!existsSync(addonPath)) throw new ClawError("E_NATIVE", "The native core was not built.");
+  let addon: Addon;
+  try {
+    addon = createRequire(import.meta.url)(addonPath) as Addon;
+  } catch (error) {
+    throw new ClawError("E_NATIVE", `The native core ${addonPath} does not load.`, { cause: error });
+  }
+  const { opcodes } = addon.info();
+  if (JSON.stringify(opcodes) !== JSON.stringify(OP)) {
+    throw new ClawError("E_NATIVE", `The native core ${addonPath} was built from other sources.`);
+  }
+  loaded = addon;
+  return addon;
+}
+
+/** Whether a native device can be opened. */
+export function nativeAvailable(): boolean {
+  try {
+    loadAddon();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What the native core offers here, or undefined where there is none. */
+export function nativeInfo(): NativeInfo | undefined {
+  return nativeAvailable() ? loadAddon().info() : undefined;
+}
+
+/** The instruction sets a native device can use here, the fastest last; empty without a native core. */
+export function nativeInstructionSets(): readonly string[] {
+  return nativeInfo()?.isas ?? [];
+}
+
+/** Builds the native core where it is missing; one line of warning when that is impossible. */
+export async function ensureNative(): Promise<string | undefined> {
+  if (nativeAvailable()) return undefined;
+  const { buildNative, remedy } = await import("../../tools/build-native.mjs");
+  const built = await buildNative();
+  if (!built.ok) return `${built.message} ${remedy}`;
+  return nativeAvailable() ? undefined : `The native core was built but does not load. ${remedy}`;
+}

@@ -1,0 +1,199 @@
+/**
+ * The one contract between what decides (TypeScript) and what computes (a device: the TypeScript reference, the
+ * native CPU core, later WebGPU and remote shards).
+ *
+ * A model is compiled once to a `Program`: buffers and a flat tape of integers. A device runs the whole tape for
+ * each step: all rows (tokens of any number of sequences) go through the same matrix products. What each operation
+ * computes, bit for bit, is written in docs/reference/arithmetic.md; `reference/` is that text as code.
+ */
+
+import type { SourceType } from "../tensor/mod.ts";
+
+/** How a matrix is held and multiplied. `f16`: half floats; `i8`, `i4`: integers with scales. */
+export type WeightFormat = "f16" | "i8" | "i4";
+
+/**
+ * A weight matrix as the model defines it: `rows` outputs by `columns` inputs. The columns are cut into `segments`
+ * of equal length; a device may hold only some rows or some segments (a tensor-parallel slice), but scales are
+ * always those of the whole row.
+ */
+export interface MatrixSpec {
+  readonly name: string;
+  readonly format: WeightFormat;
+  readonly rows: number;
+  readonly columns: number;
+  readonly segments: number;
+  /** Rows held here: [first, end). */
+  readonly rowRange: readonly [number, number];
+  /** Segments held here: [first, end). */
+  readonly segmentRange: readonly [number, number];
+}
+
+/** Where a matrix's values come from: row-major, of a source type, in a file or in memory. */
+export interface MatrixSource {
+  readonly type: SourceType;
+  /** `file` is a path; `offset` in bytes. Or the bytes themselves. */
+  readonly data: { readonly file: string; readonly offset: number } | Uint8Array;
+}
+
+/** Rows a buffer has in a step: one per token fed, or one per token whose logits are wanted. */
+export type RowDomain = "tokens" | "outputs";
+
+export type BufferSpec =
+  | {
+      readonly kind: "f32";
+      readonly name: string;
+      readonly domain: RowDomain;
+      /** f32 values per row. */
+      readonly width: number;
+    }
+  | {
+      readonly kind: "quantized";
+      readonly name: string;
+      readonly domain: RowDomain;
+      /** Values per row, cut into `segments` of equal length. */
+      readonly width: number;
+      readonly segments: number;
+      /** Largest number of doublings of a group's resolution, `maxGroupShift(format, segment length)`. */
+      readonly maxShift: number;
+    };
+
+/**
+ * Operation codes and their operands, in tape order. `dst`, `src`, … are buffer indices; `matrix` and `vector` are
+ * the ids the device returned at load; `f32 bits` is a float's bit pattern in the integer tape. The number of rows
+ * of an operation is that of its `dst` buffer's domain.
+ */
+export const OP = {
+  /** End of the tape. */
+  END: 0,
+  /** dst, matrix — row of the embedding matrix for each token id. */
+  EMBED: 1,
+  /** dst, src, vector, epsilon (f32 bits) */
+  RMS_NORM: 2,
+  /** dst (quantized), src */
+  QUANTIZE: 3,
+  /** dst, src (f32 for `f16` matrices, quantized otherwise), matrix (all its segments) */
+  LINEAR: 4,
+  /** dst, src, matrix — roots of the maximal subtrees of the segments held; dst is [segments of the whole][rows]. */
+  LINEAR_PARTIAL: 5,
+  /** dst, src (as LINEAR_PARTIAL wrote it), matrix, count, then `count` pairs (first, end): the subtrees present. */
+  COMBINE: 6,
+  /** buffer (in place), vector (table), heads, headDim, style (0: adjacent pairs, 1: halves) */
+  ROPE: 7,
+  /** k, v, layer, firstHead, heads — appends to the KV pages */
+  KV_WRITE: 8,
+  /** dst, q, layer, firstKvHead, kvHeads, queryHeads, scale (f32 bits) */
+  ATTENTION: 9,
+  /** dst, gate, up — silu(gate) * up */
+  SILU_MUL: 10,
+  /** dst, a, b */
+  ADD: 11,
+  /** dst (outputs), src (tokens) — the rows whose logits are wanted */
+  GATHER: 12,
+} as const;
+
+/** Operands of each operation, before COMBINE's pairs. */
+export const OPERANDS: Readonly<Record<keyof typeof OP, number>> = {
+  END: 0,
+  EMBED: 2,
+  RMS_NORM: 4,
+  QUANTIZE: 2,
+  LINEAR: 3,
+  LINEAR_PARTIAL: 3,
+  COMBINE: 4,
+  ROPE: 5,
+  KV_WRITE: 5,
+  ATTENTION: 7,
+  SILU_MUL: 3,
+  ADD: 3,
+  GATHER: 2,
+};
+
+export interface Program {
+  readonly buffers: readonly BufferSpec[];
+  readonly tape: Int32Array;
+  /** Index of the f32 buffer (domain `outputs`) that holds the logits at the end. */
+  readonly logits: number;
+}
+
+/** The most a step of this program may ask for; devices allocate for it once. */
+export interface StepLimits {
+  /** Token rows in a step. */
+  readonly rows: number;
+  /** Rows with logits in a step. */
+  readonly outputs: number;
+  /** Page-table entries in a step, over all its sequences. */
+  readonly pageEntries: number;
+}
+
+/** Shape of the KV cache: pages of KV_PAGE_TOKENS positions over all layers and KV heads, f16. */
+export interface KvShape {
+  readonly pages: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly headDim: number;
+}
+
+/** Positions in a KV page. A constant, so that page tables mean the same everywhere; it changes no bit. */
+export const KV_PAGE_TOKENS = 32;
+
+/** Positions in an attention chunk: arithmetic, not configuration (docs/reference/arithmetic.md, Attention). */
+export const ATTENTION_CHUNK = 256;
+
+/** Row status bits after a step; 0 is good. */
+export const ROW_STATUS = {
+  /** NaN or infinity in an activation. */
+  NOT_FINITE: 1,
+  /** A key or value beyond f16. */
+  KV_RANGE: 2,
+} as const;
+
+/**
+ * The memory a step is described in, made once per program and shared with the device: the caller fills it, calls
+ * `execute`, and reads the results. Row r feeds token `tokens[r]` at absolute position `positions[r]`; its
+ * sequence's page table begins at `pages[pageStart[r]]`, one entry per KV_PAGE_TOKENS positions.
+ */
+export interface StepBlock {
+  readonly tokens: Int32Array;
+  readonly positions: Int32Array;
+  readonly pageStart: Int32Array;
+  readonly pages: Int32Array;
+  /** Row of each output. */
+  readonly outputs: Int32Array;
+  /** [outputs][vocabulary], f32. */
+  readonly logits: Float32Array;
+  /** ROW_STATUS bits per token row. */
+  readonly status: Int32Array;
+}
+
+/** A program made ready on a device, with its buffers. */
+export interface Executable {
+  readonly step: StepBlock;
+  /** Runs the tape over `rows` token rows and `outputs` output rows of the step block. One call at a time. */
+  execute(rows: number, outputs: number): Promise<void>;
+  /** Copies rows into or out of an f32 buffer: for tests and tools, never between steps of a running engine. */
+  writeBuffer(buffer: number, values: Float32Array): void;
+  readBuffer(buffer: number, rows: number): Float32Array;
+}
+
+/** Memory a device holds, in bytes. */
+export interface DeviceMemory {
+  readonly weights: number;
+  readonly kv: number;
+  readonly buffers: number;
+}
+
+export interface Device {
+  /** `reference`, `cpu-scalar`, `cpu-avx512`, … */
+  readonly name: string;
+  readonly threads: number;
+  /** Quantizes and packs a matrix; resolves to its id. E_WEIGHTS on NaN, infinity or a value beyond f16. */
+  loadMatrix(spec: MatrixSpec, source: MatrixSource): Promise<number>;
+  /** Keeps a copy of an f32 vector (norm weights, RoPE table); its id. */
+  loadVector(values: Float32Array): number;
+  /** Allocates the KV cache the executables of this device use; replaces the one before. E_MEMORY. */
+  allocateKv(shape: KvShape): void;
+  prepare(program: Program, limits: StepLimits): Executable;
+  memory(): DeviceMemory;
+  close(): void;
+}

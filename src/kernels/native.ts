@@ -1,0 +1,184 @@
+/**
+ * I/O: reads CLAW_ISA from the environment.
+ *
+ * The CPU device: the native core's kernels, threads and memory behind the contract.
+ */
+
+import { assert, at, ClawError, type ErrorCode, errorTable } from "../base/mod.ts";
+import { sourceByteLength, sourceTypeId } from "../tensor/mod.ts";
+import { type Addon, loadAddon, type NativeExecutable, type NativeHandle } from "./addon.ts";
+import type {
+  BufferSpec,
+  Device,
+  DeviceMemory,
+  Executable,
+  KvShape,
+  MatrixSource,
+  MatrixSpec,
+  Program,
+  StepBlock,
+  StepLimits,
+} from "./contract.ts";
+import { weightsError } from "./weights-error.ts";
+
+export interface NativeDeviceOptions {
+  /** Threads that compute; the calling thread never does. */
+  readonly threads: number;
+  /** Instruction set, `scalar` or `avx512`; by default CLAW_ISA or the fastest this machine has. */
+  readonly isa?: string;
+}
+
+/** Opens a device on the native core. E_NATIVE where there is none, or it lacks the instruction set asked for. */
+export function openNativeDevice(options: NativeDeviceOptions): Device {
+  const addon = loadAddon();
+  const { isas } = addon.info();
+  const isa = options.isa ?? process.env["CLAW_ISA"] ?? at(isas, isas.length - 1);
+  if (!isas.includes(isa)) {
+    throw new ClawError("E_NATIVE", `The native core has no ${isa} kernels here; it has ${isas.join(", ")}.`);
+  }
+  const handle = translated(() => addon.createDevice(options.threads, isa));
+  return new NativeDevice(addon, handle, { name: `cpu-${isa}`, threads: options.threads });
+}
+
+/** The numbers of `Format` in native/kernels/kernels.h. */
+const formatNumber = { f16: 0, i8: 1, i4: 2 } as const;
+
+class NativeDevice implements Device {
+  readonly name: string;
+  readonly threads: number;
+  readonly #addon: Addon;
+  readonly #handle: NativeHandle;
+
+  constructor(addon: Addon, handle: NativeHandle, { name, threads }: { name: string; threads: number }) {
+    this.#addon = addon;
+    this.#handle = handle;
+    this.name = name;
+    this.threads = threads;
+  }
+
+  async loadMatrix(spec: MatrixSpec, source: MatrixSource): Promise<number> {
+    const { rowRange, segmentRange } = spec;
+    const rows = rowRange[1] - rowRange[0];
+    const format = formatNumber[spec.format];
+    const type = sourceTypeId(source.type);
+    const shape = Int32Array.of(format, rows, spec.columns, spec.segments, ...segmentRange, type);
+    const rowBytes = sourceByteLength(source.type, spec.columns);
+    const first = rowRange[0] * rowBytes;
+    const { data } = source;
+    try {
+      if (data instanceof Uint8Array) {
+        const slice = data.subarray(first, rowRange[1] * rowBytes);
+        return await this.#addon.loadMatrix(this.#handle, shape, slice);
+      }
+      return await this.#addon.loadMatrix(this.#handle, shape, data.file, data.offset + first);
+    } catch (error) {
+      throw matrixError(error, spec);
+    }
+  }
+
+  loadVector(values: Float32Array): number {
+    return translated(() => this.#addon.loadVector(this.#handle, values));
+  }
+
+  allocateKv(shape: KvShape): void {
+    const { pages, layers, heads, headDim } = shape;
+    translated(() => this.#addon.allocateKv(this.#handle, pages, layers, heads, headDim));
+  }
+
+  prepare(program: Program, limits: StepLimits): Executable {
+    return translated(() => new NativeProgram(this.#addon, this.#handle, { program, limits }));
+  }
+
+  memory(): DeviceMemory {
+    const [weights, kv, buffers] = this.#addon.memory(this.#handle);
+    return { weights, kv, buffers };
+  }
+
+  close(): void {
+    this.#addon.close(this.#handle);
+  }
+}
+
+class NativeProgram implements Executable {
+  readonly step: StepBlock;
+  readonly #addon: Addon;
+  readonly #executable: NativeExecutable;
+  readonly #buffers: readonly BufferSpec[];
+
+  constructor(addon: Addon, device: NativeHandle, source: { program: Program; limits: StepLimits }) {
+    const { program, limits } = source;
+    const buffers = Int32Array.from(program.buffers.flatMap(bufferNumbers));
+    const sizes = Int32Array.of(limits.rows, limits.outputs, limits.pageEntries);
+    const prepared = addon.prepare(device, buffers, program.tape, program.logits, sizes);
+    const width = at(program.buffers, program.logits).width;
+    this.#addon = addon;
+    this.#executable = prepared.executable;
+    this.#buffers = program.buffers;
+    const ints = (part: number, length: number): Int32Array =>
+      new Int32Array(prepared.memory, at(prepared.offsets, part), length);
+    this.step = {
+      tokens: ints(0, limits.rows),
+      positions: ints(1, limits.rows),
+      pageStart: ints(2, limits.rows),
+      pages: ints(3, limits.pageEntries),
+      outputs: ints(4, limits.outputs),
+      logits: new Float32Array(prepared.memory, at(prepared.offsets, 5), limits.outputs * width),
+      status: ints(6, limits.rows),
+    };
+  }
+
+  async execute(rows: number, outputs: number): Promise<void> {
+    try {
+      await this.#addon.execute(this.#executable, rows, outputs);
+    } catch (error) {
+      throw translate(error);
+    }
+  }
+
+  writeBuffer(buffer: number, values: Float32Array): void {
+    translated(() => this.#addon.writeBuffer(this.#executable, buffer, values));
+  }
+
+  readBuffer(buffer: number, rows: number): Float32Array {
+    const values = new Float32Array(rows * at(this.#buffers, buffer).width);
+    translated(() => this.#addon.readBuffer(this.#executable, buffer, values));
+    return values;
+  }
+}
+
+/** [quantized, domain, width, segments, maxShift], as `prepare` of the addon takes it. */
+function bufferNumbers(spec: BufferSpec): readonly number[] {
+  const domain = spec.domain === "tokens" ? 0 : 1;
+  return spec.kind === "quantized"
+    ? [1, domain, spec.width, spec.segments, spec.maxShift]
+    : [0, domain, spec.width, 0, 0];
+}
+
+function translated<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** An error of the addon with its code; any other as it is. */
+function translate(thrown: unknown): unknown {
+  if (!(thrown instanceof Error) || thrown instanceof ClawError || !("code" in thrown)) return thrown;
+  const { code, message } = thrown;
+  return isErrorCode(code) ? new ClawError(code, message, { cause: thrown }) : thrown;
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === "string" && Object.hasOwn(errorTable, code);
+}
+
+/** An error of loading a matrix, with the tensor's name. */
+function matrixError(thrown: unknown, spec: MatrixSpec): unknown {
+  const error = translate(thrown);
+  if (!(error instanceof ClawError)) return error;
+  if (error.code !== "E_WEIGHTS")
+    return new ClawError(error.code, `Tensor ${spec.name}: ${error.message}`, { cause: thrown });
+  assert(typeof thrown === "object" && thrown !== null && "row" in thrown, "E_WEIGHTS names a row.");
+  return weightsError(spec, spec.rowRange[0] + Number(thrown.row));
+}

@@ -1,0 +1,113 @@
+/** Sealing a matrix: from f32 rows to the values each weight format denotes (arithmetic.md, "Weights"). */
+
+import { GROUP } from "../../tensor/mod.ts";
+import type { MatrixSpec } from "../contract.ts";
+import { weightsError } from "../weights-error.ts";
+import { magnitudeBits, roundHalfEven } from "./float.ts";
+
+/** Magnitudes below this scale to zero; their reciprocal would overflow. */
+export const TINY: number = 2 ** -100;
+
+/** A matrix slice as the reference holds it, row-major and unpacked. */
+export interface ReferenceMatrix {
+  readonly spec: MatrixSpec;
+  /** Inputs held here: segments held times the segment length. */
+  readonly width: number;
+  /** [rows held][width]: f32 values for `f16`, integers (q, or q * m) for `i8` and `i4`. */
+  readonly values: Float32Array | Int16Array;
+  /** One per row held; ones for `f16`. */
+  readonly scales: Float32Array;
+}
+
+/** Writes one row's slice; returns the row's scale. */
+type RowSealer = (row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Array) => number;
+
+const sealers: Record<MatrixSpec["format"], RowSealer> = { f16: sealHalf, i8: sealI8, i4: sealI4 };
+
+/** Quantizes the rows and segments of `spec` from whole source rows, as `rowAt` hands them out. */
+export function sealMatrix(spec: MatrixSpec, rowAt: (row: number) => Float32Array): ReferenceMatrix {
+  const [firstRow, endRow] = spec.rowRange;
+  const rows = endRow - firstRow;
+  const width = (spec.columns / spec.segments) * (spec.segmentRange[1] - spec.segmentRange[0]);
+  const values = spec.format === "f16" ? new Float32Array(rows * width) : new Int16Array(rows * width);
+  const scales = new Float32Array(rows);
+  for (let row = 0; row < rows; row++) {
+    const source = rowAt(firstRow + row);
+    refuseNotFinite(source, spec, firstRow + row);
+    const out = values.subarray(row * width, (row + 1) * width);
+    scales[row] = sealers[spec.format](source, spec, out);
+    if (spec.format === "f16") refuseNotFinite(out as Float32Array, spec, firstRow + row);
+  }
+  return { spec, width, values, scales };
+}
+
+function refuseNotFinite(values: Float32Array, spec: MatrixSpec, row: number): void {
+  for (let k = 0; k < values.length; k++) {
+    if (Number.isFinite(values[k])) continue;
+    throw weightsError(spec, row);
+  }
+}
+
+/** The columns [first, end) that a slice holds. */
+function sliceColumns(spec: MatrixSpec): readonly [number, number] {
+  const length = spec.columns / spec.segments;
+  return [spec.segmentRange[0] * length, spec.segmentRange[1] * length];
+}
+
+function sealHalf(row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Array): number {
+  const [first, end] = sliceColumns(spec);
+  for (let k = first; k < end; k++) out[k - first] = Math.f16round(row[k] as number);
+  return 1;
+}
+
+/** The element of largest magnitude in [first, end), the first of equals. */
+function extreme(row: Float32Array, first: number, end: number): number {
+  let found = 0;
+  let largest = 0;
+  for (let k = first; k < end; k++) {
+    const magnitude = magnitudeBits(row[k] as number);
+    if (magnitude <= largest) continue;
+    largest = magnitude;
+    found = row[k] as number;
+  }
+  return found;
+}
+
+function sealI8(row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Array): number {
+  const largest = Math.abs(extreme(row, 0, row.length));
+  if (largest < TINY) return 0;
+  const scale = Math.fround(largest / 127);
+  const reciprocal = Math.fround(1 / scale);
+  const [first, end] = sliceColumns(spec);
+  for (let k = first; k < end; k++) {
+    out[k - first] = roundHalfEven(Math.fround((row[k] as number) * reciprocal));
+  }
+  return scale;
+}
+
+function sealI4(row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Array): number {
+  const length = spec.columns / spec.segments;
+  const groupsPerSegment = Math.ceil(length / GROUP);
+  const steps: number[] = [];
+  for (let segment = 0; segment < spec.segments; segment++) {
+    const end = (segment + 1) * length;
+    for (let first = segment * length; first < end; first += GROUP) {
+      steps.push(Math.fround(extreme(row, first, Math.min(first + GROUP, end)) / -8));
+    }
+  }
+  const largest = steps.reduce((most, step) => Math.max(most, Math.abs(step)), 0);
+  if (largest < TINY) return 0;
+  const scale = Math.fround(largest / 127);
+  const reciprocal = Math.fround(1 / scale);
+  const [firstColumn, endColumn] = sliceColumns(spec);
+  for (let k = firstColumn; k < endColumn; k++) {
+    const segment = Math.floor(k / length);
+    const group = segment * groupsPerSegment + Math.floor((k - segment * length) / GROUP);
+    const multiplier = roundHalfEven(Math.fround((steps[group] as number) * reciprocal));
+    if (multiplier === 0) continue;
+    const inverse = Math.fround(1 / Math.fround(multiplier * scale));
+    const q = roundHalfEven(Math.fround((row[k] as number) * inverse));
+    out[k - firstColumn] = Math.min(7, Math.max(-8, q)) * multiplier;
+  }
+  return scale;
+}

@@ -1,0 +1,3 @@
+export { loadProgram, type ModelFile, readVector } from "./load.ts";
+export { evenShards } from "./shards.ts";
+export type { Shard } from "./weights.ts";

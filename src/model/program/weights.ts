@@ -1,0 +1,111 @@
+/** Which tensors a model has, what shape each must have, and which slice of it a shard holds. */
+
+import type { MatrixSpec, WeightFormat } from "../../kernels/mod.ts";
+import {
+  attentionSegments,
+  ffnSegments,
+  type ModelDescription,
+  residualSegments,
+} from "../architecture/mod.ts";
+
+/** The part of every layer a tensor-parallel shard holds, as ranges over segments. */
+export interface Shard {
+  /** Segments of the attention output, and with them their query and KV heads. */
+  readonly attention: readonly [number, number];
+  /** Segments of the FFN's hidden width. */
+  readonly ffn: readonly [number, number];
+}
+
+/** Query and KV heads of a shard. */
+export interface HeadRange {
+  readonly heads: readonly [number, number];
+  readonly kvHeads: readonly [number, number];
+}
+
+export const EMBEDDING = "token_embd.weight";
+export const OUTPUT = "output.weight";
+export const OUTPUT_NORM = "output_norm.weight";
+
+/** The heads whose outputs fill a range of attention segments. */
+export function shardHeads(model: ModelDescription, shard: Shard): HeadRange {
+  const perSegment = model.heads / attentionSegments(model);
+  const perKv = model.heads / model.kvHeads;
+  const heads = [shard.attention[0] * perSegment, shard.attention[1] * perSegment] as const;
+  // Where segments are finer than KV groups, the KV heads they share are held by both shards.
+  return { heads, kvHeads: [Math.floor(heads[0] / perKv), Math.ceil(heads[1] / perKv)] };
+}
+
+export type LayerMatrix = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
+
+const suffixes: Readonly<Record<LayerMatrix, string>> = {
+  q: "attn_q",
+  k: "attn_k",
+  v: "attn_v",
+  o: "attn_output",
+  gate: "ffn_gate",
+  up: "ffn_up",
+  down: "ffn_down",
+};
+
+export const layerMatrices: readonly LayerMatrix[] = ["q", "k", "v", "o", "gate", "up", "down"];
+
+export function layerTensor(layer: number, name: LayerMatrix): string {
+  return `blk.${layer}.${suffixes[name]}.weight`;
+}
+
+export function attentionNorm(layer: number): string {
+  return `blk.${layer}.attn_norm.weight`;
+}
+
+export function ffnNorm(layer: number): string {
+  return `blk.${layer}.ffn_norm.weight`;
+}
+
+/** A matrix that every shard holds whole: the embedding, or the output. */
+export function wholeMatrix(model: ModelDescription, name: string, format: WeightFormat): MatrixSpec {
+  const segments = residualSegments(model);
+  return {
+    name,
+    format,
+    rows: model.vocabulary,
+    columns: model.width,
+    segments,
+    rowRange: [0, model.vocabulary],
+    segmentRange: [0, segments],
+  };
+}
+
+/** A layer's matrix as one shard holds it: `q k v gate up` by rows, `o down` by segments. */
+export function layerMatrix(
+  model: ModelDescription,
+  { layer, name, shard, format }: { layer: number; name: LayerMatrix; shard: Shard; format: WeightFormat },
+): MatrixSpec {
+  const { heads, kvHeads } = shardHeads(model, shard);
+  const { headDim, width, ffnWidth } = model;
+  const attentionWidth = model.heads * headDim;
+  const kvWidth = model.kvHeads * headDim;
+  const common = { name: layerTensor(layer, name), format };
+  const byRows = (rows: number, rowRange: readonly [number, number]): MatrixSpec => {
+    const segments = residualSegments(model);
+    return { ...common, rows, columns: width, segments, rowRange, segmentRange: [0, segments] };
+  };
+  const bySegments = (columns: number, segments: number, held: readonly [number, number]): MatrixSpec => {
+    return { ...common, rows: width, columns, segments, rowRange: [0, width], segmentRange: held };
+  };
+  const ffnLength = ffnWidth / ffnSegments(model);
+  const ffnRange = [shard.ffn[0] * ffnLength, shard.ffn[1] * ffnLength] as const;
+  switch (name) {
+    case "q":
+      return byRows(attentionWidth, [heads[0] * headDim, heads[1] * headDim]);
+    case "k":
+    case "v":
+      return byRows(kvWidth, [kvHeads[0] * headDim, kvHeads[1] * headDim]);
+    case "o":
+      return bySegments(attentionWidth, attentionSegments(model), shard.attention);
+    case "gate":
+    case "up":
+      return byRows(ffnWidth, ffnRange);
+    default:
+      return bySegments(ffnWidth, ffnSegments(model), shard.ffn);
+  }
+}

@@ -1,0 +1,12 @@
+/** Chats to text, with the template of the model or a plain transcript, and on to tokens. */
+
+export {
+  type ChatTemplate,
+  type ChatTemplateOptions,
+  createChatTemplate,
+  encodePieces,
+  type RenderOptions,
+  type TemplatePiece,
+} from "./chat-template.ts";
+export type { ChatMessage } from "./messages.ts";
+export { plainStops } from "./plain.ts";

@@ -1,0 +1,21 @@
+/** OpenAI's API as it crosses the wire: requests, responses, errors and events. */
+
+export { type ErrorBody, errorBody } from "./errors.ts";
+export { END_OF_EVENTS, encodeEvent } from "./events.ts";
+export {
+  type AnswerParameters,
+  type ChatRequest,
+  type CompletionRequest,
+  type Message,
+  readChatRequest,
+  readCompletionRequest,
+} from "./requests.ts";
+export {
+  type AnswerPiece,
+  chatFormat,
+  completionFormat,
+  type ResponseFormat,
+  type ResponseHead,
+  type TokenAlternative,
+  type TokenReport,
+} from "./responses.ts";

@@ -1,0 +1,200 @@
+/** A request from its body to its answer. */
+
+import { defaultSampling, type SamplingParameters, type TextRequest } from "../engine/mod.ts";
+import { encodePieces, plainStops } from "../model/mod.ts";
+import {
+  type AnswerParameters,
+  type AnswerPiece,
+  type ChatRequest,
+  type CompletionRequest,
+  chatFormat,
+  completionFormat,
+  type ResponseFormat,
+  type ResponseHead,
+  readChatRequest,
+  readCompletionRequest,
+} from "../protocol/openai/mod.ts";
+import { generateAnswers, type Piece } from "./answers.ts";
+import type { ServedModel, ServedModels } from "./models.ts";
+
+/** What is not the request's to decide, handed in so that everything else is a function of the request. */
+export interface Surroundings {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** A seed for a request that has none: 53 random bits. */
+  readonly randomSeed: () => number;
+  /** Letters and digits that no other request has. */
+  readonly randomId: () => string;
+}
+
+/** Either the whole answer or a stream of chunks, each an object for JSON. */
+export type Response =
+  | { readonly type: "whole"; readonly body: object }
+  | { readonly type: "stream"; readonly chunks: AsyncIterable<object> };
+
+/** What tells one kind of request from another. */
+interface Kind<R extends AnswerParameters> {
+  readonly format: ResponseFormat;
+  read(body: unknown): R;
+  /** The prompts' tokens. */
+  tokenize(request: R, model: ServedModel, date: Date): readonly Int32Array[];
+  /** Stop strings that the request need not name. */
+  stops(model: ServedModel): readonly string[];
+}
+
+export const chat: Kind<ChatRequest> = {
+  format: chatFormat,
+  read: readChatRequest,
+  tokenize: ({ messages }, { template, tokenizer }, now) => {
+    const pieces = template.render(messages, { addGenerationPrompt: true, now });
+    return [encodePieces(tokenizer, pieces)];
+  },
+  stops: ({ template }) => (template.source === "plain" ? plainStops : []),
+};
+
+export const completion: Kind<CompletionRequest> = {
+  format: completionFormat,
+  read: readCompletionRequest,
+  tokenize: ({ prompts }, { tokenizer }) =>
+    prompts.map((prompt) =>
+      typeof prompt === "string"
+        ? encodePieces(tokenizer, [{ text: prompt, special: true }])
+        : Int32Array.from(prompt),
+    ),
+  stops: () => [],
+};
+
+export class Completions {
+  readonly #models: ServedModels;
+  readonly #surroundings: Surroundings;
+
+  constructor(models: ServedModels, surroundings: Surroundings) {
+    this.#models = models;
+    this.#surroundings = surroundings;
+  }
+
+  /** Answers one request; `signal` ends it. Errors before the first token are thrown, later ones end the chunks. */
+  async handle<R extends AnswerParameters>(
+    kind: Kind<R>,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const { now, randomSeed, randomId } = this.#surroundings;
+    const request = kind.read(body);
+    const model = this.#models.find(request.model);
+    const prompts = kind.tokenize(request, model, new Date(now()));
+    const sampling = samplingOf(request, request.seed ?? randomSeed());
+    const jobs = answerJobs(prompts, { request, sampling, model, stops: kind.stops(model) });
+    const pieces = await begun(generateAnswers(jobs, { ...model, signal }));
+    const head: ResponseHead = {
+      id: `${kind.format.idPrefix}-${randomId()}`,
+      created: Math.floor(now() / 1000),
+      model: model.id,
+      fingerprint: model.fingerprint,
+      seed: sampling.seed,
+    };
+    const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+    const answer = { head, format: kind.format, pieces, answers: jobs.length, promptTokens };
+    if (!request.stream) return { type: "whole", body: await collect(answer) };
+    return { type: "stream", chunks: chunksOf(answer, request.includeUsage) };
+  }
+}
+
+function samplingOf(request: AnswerParameters, seed: number): SamplingParameters {
+  const usual = defaultSampling;
+  return {
+    temperature: request.temperature ?? usual.temperature,
+    topK: request.topK ?? usual.topK,
+    topP: request.topP ?? usual.topP,
+    minP: request.minP ?? usual.minP,
+    repetitionPenalty: request.repetitionPenalty ?? usual.repetitionPenalty,
+    repetitionWindow: request.repetitionWindow ?? usual.repetitionWindow,
+    frequencyPenalty: request.frequencyPenalty ?? usual.frequencyPenalty,
+    presencePenalty: request.presencePenalty ?? usual.presencePenalty,
+    logitBias: request.logitBias,
+    logprobs: request.logprobs,
+    seed,
+    choice: 0,
+  };
+}
+
+interface JobOptions {
+  readonly request: AnswerParameters;
+  readonly sampling: SamplingParameters;
+  readonly model: ServedModel;
+  readonly stops: readonly string[];
+}
+
+/** `choices` answers to each prompt, prompt by prompt; the same ones as if each prompt had come alone. */
+function answerJobs(
+  prompts: readonly Int32Array[],
+  { request, sampling, model, stops }: JobOptions,
+): TextRequest[] {
+  return prompts.flatMap((prompt) =>
+    Array.from({ length: request.choices }, (_, choice) => ({
+      prompt,
+      // A prompt that fills the context still asks for one token, so that the engine refuses it with the numbers.
+      maxTokens: request.maxTokens ?? Math.max(1, model.context - prompt.length),
+      sampling: { ...sampling, choice },
+      stopStrings: [...request.stopStrings, ...stops],
+      stopTokens: request.stopTokens,
+      ignoreEnd: request.ignoreEnd,
+    })),
+  );
+}
+
+/** Waits for the first piece, so that what is refused before it gets an HTTP status of its own. */
+async function begun(pieces: AsyncGenerator<Piece, void, void>): Promise<AsyncIterable<Piece>> {
+  const first = await pieces.next();
+  return (async function* () {
+    if (first.done) return;
+    yield first.value;
+    yield* pieces;
+  })();
+}
+
+interface Answer {
+  readonly head: ResponseHead;
+  readonly format: ResponseFormat;
+  readonly pieces: AsyncIterable<Piece>;
+  /** How many answers the pieces make. */
+  readonly answers: number;
+  readonly promptTokens: number;
+}
+
+async function collect({ head, format, pieces, answers, promptTokens }: Answer): Promise<object> {
+  const empty = (_: unknown, index: number): AnswerPiece => ({
+    index,
+    text: "",
+    tokens: undefined,
+    finish: null,
+  });
+  const whole = Array.from({ length: answers }, empty);
+  let completionTokens = 0;
+  for await (const { drawn, ...piece } of pieces) {
+    completionTokens += drawn;
+    const sofar = whole[piece.index] ?? piece;
+    const tokens = piece.tokens === undefined ? undefined : [...(sofar.tokens ?? []), ...piece.tokens];
+    whole[piece.index] = { ...piece, text: sofar.text + piece.text, tokens };
+  }
+  return format.whole(head, whole, { promptTokens, completionTokens });
+}
+
+async function* chunksOf(
+  { head, format, pieces, answers, promptTokens }: Answer,
+  includeUsage: boolean,
+): AsyncGenerator<object, void, void> {
+  // OpenAI's streams that count tokens say so in every chunk.
+  const finished = (chunk: object): object => (includeUsage ? { usage: null, ...chunk } : chunk);
+  for (let index = 0; index < answers; index++) {
+    const opening = format.opening(head, index);
+    if (opening !== undefined) yield finished(opening);
+  }
+  let completionTokens = 0;
+  for await (const { drawn, ...piece } of pieces) {
+    completionTokens += drawn;
+    const says = piece.text !== "" || piece.finish !== null || (piece.tokens?.length ?? 0) > 0;
+    if (says) yield finished(format.chunk(head, piece));
+  }
+  if (includeUsage) yield format.count(head, { promptTokens, completionTokens });
+}

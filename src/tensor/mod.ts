@@ -1,0 +1,19 @@
+export {
+  type BlockLayout,
+  blockLayout,
+  type SourceType,
+  sourceByteLength,
+  sourceTypeId,
+  sourceTypeOfId,
+  sourceTypes,
+} from "./dtype.ts";
+export { bf16ToF32, f16ToF32, f16Values, f32ToBf16Bits, f32ToF16Bits } from "./half.ts";
+export {
+  GROUP,
+  maxGroupShift,
+  maximalSubtrees,
+  type Subtree,
+  segmentCount,
+  treeMiddle,
+} from "./segments.ts";
+export { dequantize, quantizeSource } from "./source-codec.ts";

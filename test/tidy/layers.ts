@@ -1,0 +1,29 @@
+/**
+ * Which room of `src/` may import which, from the lowest to the highest. ARCHITECTURE.md prints the same table and
+ * the tidy test compares the two. A room may only name rooms above its own row.
+ */
+export const layers: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  tensor: ["base"],
+  protocol: ["base"],
+  config: ["base"],
+  kernels: ["base", "tensor"],
+  model: ["base", "tensor", "kernels"],
+  engine: ["base", "tensor", "kernels", "model"],
+  server: ["base", "protocol", "config", "engine", "model"],
+  app: ["base", "tensor", "protocol", "config", "kernels", "model", "engine", "server"],
+  cli: ["base", "tensor", "protocol", "config", "kernels", "model", "engine", "server", "app"],
+};
+
+/** Files outside `src/` that a room may import beside packages. */
+export const outside: Readonly<Record<string, readonly string[]>> = {
+  kernels: ["tools/build-native.mjs"],
+};
+
+/** The table of ARCHITECTURE.md. */
+export function layerTable(): string {
+  const rows = Object.entries(layers).map(
+    ([room, names]) => `| ${room} | ${names.join(", ") || "nothing"} |`,
+  );
+  return ["| Room | May import |", "|---|---|", ...rows].join("\n");
+}
