@@ -60,7 +60,7 @@ void DeviceHandle::shutDown(napi_env env) {
   for (Job* left : device_->pool().stop()) {
     const std::unique_ptr<Pending> job(static_cast<Pending*>(left));
     pending_--;
-    if (env != nullptr) job->reject(env, makeError("E_SHUTDOWN", "The device was closed before this began."));
+    if (env != nullptr) job->cancel(env);
   }
   napi_release_threadsafe_function(completions_, napi_tsfn_release);
   device_->release();
@@ -70,6 +70,12 @@ napi_value Pending::promise(napi_env env) {
   napi_value promise = nullptr;
   napi_create_promise(env, &deferred_, &promise);
   return promise;
+}
+
+void Pending::cancel(napi_env env) {
+  napi_value ignored = nullptr;
+  conclude(env, &ignored);
+  reject(env, makeError("E_SHUTDOWN", "The device was closed before this began."));
 }
 
 void Pending::reject(napi_env env, const Error& error) {

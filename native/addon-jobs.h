@@ -49,14 +49,17 @@ class Pending : public Job {
   void finished() final { handle_->post(this); }
   // On the thread of the environment: settles the promise.
   void settle(napi_env env);
-  void reject(napi_env env, const Error& error);
+  // Rejects the promise of a job that never ran.
+  void cancel(napi_env env);
   const std::shared_ptr<DeviceHandle>& handle() const { return handle_; }
 
  protected:
-  // The value to resolve with, null for undefined; or an error.
+  // Lets go of what the job held; the value to resolve with (null: undefined) or an error.
   virtual Error conclude(napi_env env, napi_value* value) = 0;
 
  private:
+  void reject(napi_env env, const Error& error);
+
   std::shared_ptr<DeviceHandle> handle_;
   napi_deferred deferred_ = nullptr;
 };

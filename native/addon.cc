@@ -153,7 +153,7 @@ napi_value loadVector(napi_env env, napi_callback_info call) {
   return makeNumber(env, id);
 }
 
-// device, pages, layers, heads, head dimension
+// device, pages, layers, heads, head dimension, format
 napi_value allocateKv(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
   const DeviceReference handle = openDevice(env, &arguments);
@@ -162,8 +162,10 @@ napi_value allocateKv(napi_env env, napi_callback_info call) {
   const int32_t layers = arguments.integer();
   const int32_t heads = arguments.integer();
   const int32_t headDim = arguments.integer();
+  const int32_t format = arguments.integer();
   if (!arguments.intact()) return nullptr;
-  if (const Error error = handle->device()->allocateKv(pages, layers, heads, headDim)) return throwError(env, error);
+  const KvCache shape = {nullptr, pages, layers, heads, headDim, format == 0 ? KvFormat::f16 : KvFormat::f32};
+  if (const Error error = handle->device()->allocateKv(shape)) return throwError(env, error);
   return nullptr;
 }
 

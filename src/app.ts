@@ -5,10 +5,17 @@ import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 import { ClawError } from "./base/mod.ts";
-import { checkExposure, type EngineOptions, type ServeOptions, stateFolder, withStateFolder } from "./config/mod.ts";
+import { stateFolder, withStateFolder } from "./config/folders/mod.ts";
+import { checkExposure, type EngineOptions, type ServeOptions } from "./config/mod.ts";
 import { EngineClient, type EngineInfo, type EngineSettings, STEP_ROWS_DEFAULT } from "./engine/mod.ts";
 import { type ChatTemplate, openModel, type Tokenizer } from "./model/mod.ts";
-import { type ApiKey, createHttpServer, readOrMakeApiKey, ServedModels, type Surroundings } from "./server/mod.ts";
+import {
+  type ApiKey,
+  createHttpServer,
+  readOrMakeApiKey,
+  ServedModels,
+  type Surroundings,
+} from "./server/mod.ts";
 
 /** How long requests may go on after the server was told to stop, and then how long their last words may take. */
 const SHUTDOWN_GRACE_MS = 10_000;
@@ -106,7 +113,15 @@ export async function startServer(
   const ready = loading.then(({ tokenizer, template, engine, info }) => {
     const fingerprint = `openclaw-${version}-${info.format}`;
     const { context } = info;
-    models.ready({ id, tokenizer, template, context, fingerprint, generator: engine, load: () => engine.load });
+    models.ready({
+      id,
+      tokenizer,
+      template,
+      context,
+      fingerprint,
+      generator: engine,
+      load: () => engine.load,
+    });
     return info;
   });
   const close = async (graceMs = SHUTDOWN_GRACE_MS): Promise<void> => {

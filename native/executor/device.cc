@@ -102,22 +102,23 @@ void Device::release() {
   kv_ = KvCache{};
 }
 
-Error Device::allocateKv(int32_t pages, int32_t layers, int32_t heads, int32_t headDim) {
+Error Device::allocateKv(const KvCache& shape) {
+  const auto [_, pages, layers, heads, headDim, format] = shape;
   if (pages < 1 || layers < 1 || heads < 1 || headDim < 1 || headDim > kHeadDimMax) {
     return makeError("E_INTERNAL", "A KV cache of %d pages, %d layers, %d heads of %d cannot be.", pages, layers, heads,
                      headDim);
   }
   kvRegion_ = Region();  // the new one may need its memory
-  kv_ = KvCache{nullptr, pages, layers, heads, headDim};
+  kv_ = KvCache{nullptr, pages, layers, heads, headDim, format};
   size_t bytes = 0;
   const bool fits = multiply({static_cast<size_t>(pages), static_cast<size_t>(layers), static_cast<size_t>(heads),
-                              kv_.headHalves(), sizeof(uint16_t)},
+                              kv_.headElements(), kv_.elementBytes()},
                              &bytes);
   if (fits) kvRegion_ = arena_.map(Purpose::kv, bytes);
   if (!kvRegion_) {
     return makeError("E_MEMORY", "Allocating a KV cache of %d pages (%zu MB) failed.", pages, bytes >> 20);
   }
-  kv_.data = kvRegion_.take<uint16_t>(bytes / sizeof(uint16_t));
+  kv_.data = kvRegion_.take<uint8_t>(bytes);
   return {};
 }
 

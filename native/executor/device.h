@@ -47,7 +47,8 @@ class Device {
   Error loadVector(std::span<const float> values, int32_t* id);
   // Gives all memory back; nothing runs on this device afterwards.
   void release();
-  Error allocateKv(int32_t pages, int32_t layers, int32_t heads, int32_t headDim);
+  // `shape` without its data.
+  Error allocateKv(const KvCache& shape);
 
  private:
   std::unique_ptr<ThreadPool> pool_;

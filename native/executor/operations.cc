@@ -98,10 +98,8 @@ void storeKvRow(const Operation& op, const Walk& walk, int32_t row) {
   const int32_t slot = walk.step.positions[row] % kPageTokens;
   for (int32_t h = 0; h < op.heads; h++) {
     const ptrdiff_t offset = static_cast<ptrdiff_t>(h) * op.headDim;
-    uint16_t* keys = walk.kv.keys(page, op.layer, op.firstHead + h);
-    uint16_t* values = walk.kv.values(page, op.layer, op.firstHead + h);
-    const int32_t status =
-        walk.kernels.storeKv(walk.kv, rowOf(op.a, row) + offset, rowOf(op.b, row) + offset, keys, values, slot);
+    const KvPlace place = {page, op.layer, op.firstHead + h, slot};
+    const int32_t status = walk.kernels.storeKv(walk.kv, place, rowOf(op.a, row) + offset, rowOf(op.b, row) + offset);
     walk.flag(op.domain, row, status);
   }
 }

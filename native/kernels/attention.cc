@@ -19,17 +19,21 @@ struct Chunk {
   int32_t count;
 };
 
+float toFloat(uint16_t half) { return finiteHalfToFloat(half); }
+float toFloat(float value) { return value; }
+
 // Fills `scores`; returns the largest.
+template <class T>
 float scoreChunk(const AttentionTask& task, const float* q, const Chunk& chunk, float* scores) {
   const int32_t headDim = task.kv->headDim;
   float largest = -std::numeric_limits<float>::infinity();
   for (int32_t tile = 0; tile < chunk.count; tile += kTile) {
     const int32_t position = chunk.first + tile;
     const int32_t page = task.pages[position / kPageTokens];
-    const uint16_t* keys = task.kv->keys(page, task.layer, task.head) + (position % kPageTokens) * headDim;
+    const T* keys = task.kv->keys<T>(page, task.layer, task.head) + (position % kPageTokens) * headDim;
     float sums[kTile] = {};
     for (int32_t d = 0; d < headDim; d++, keys += kTile) {
-      for (int32_t i = 0; i < kTile; i++) sums[i] = std::fma(q[d], finiteHalfToFloat(keys[i]), sums[i]);
+      for (int32_t i = 0; i < kTile; i++) sums[i] = std::fma(q[d], toFloat(keys[i]), sums[i]);
     }
     for (int32_t i = 0; i < std::min(kTile, chunk.count - tile); i++) {
       const float score = sums[i] * task.scale;
@@ -41,6 +45,7 @@ float scoreChunk(const AttentionTask& task, const float* q, const Chunk& chunk, 
 }
 
 // Writes the chunk's weighted sum of values; returns the sum of the weights.
+template <class T>
 float weighChunk(const AttentionTask& task, const Chunk& chunk, const float* scores, float largest, float* out) {
   const int32_t headDim = task.kv->headDim;
   float lanes[16] = {};
@@ -48,14 +53,15 @@ float weighChunk(const AttentionTask& task, const Chunk& chunk, const float* sco
   for (int32_t j = 0; j < chunk.count; j++) {
     const int32_t position = chunk.first + j;
     const int32_t page = task.pages[position / kPageTokens];
-    const uint16_t* values = task.kv->values(page, task.layer, task.head) + (position % kPageTokens) * headDim;
+    const T* values = task.kv->values<T>(page, task.layer, task.head) + (position % kPageTokens) * headDim;
     const float weight = exactExp(scores[j] - largest);
     lanes[position & 15] += weight;
-    for (int32_t d = 0; d < headDim; d++) out[d] = std::fma(weight, finiteHalfToFloat(values[d]), out[d]);
+    for (int32_t d = 0; d < headDim; d++) out[d] = std::fma(weight, toFloat(values[d]), out[d]);
   }
   return sumLanes(lanes);
 }
 
+template <class T>
 void attendQuery(const AttentionTask& task, const float* q, float* out) {
   const int32_t headDim = task.kv->headDim;
   float* scores = task.scratch;
@@ -64,8 +70,8 @@ void attendQuery(const AttentionTask& task, const float* q, float* out) {
   float total = 0.0f;
   for (int32_t first = 0; first <= task.position; first += kAttentionChunk) {
     const Chunk chunk = {first, std::min(kAttentionChunk, task.position + 1 - first)};
-    const float top = scoreChunk(task, q, chunk, scores);
-    const float sum = weighChunk(task, chunk, scores, top, first == 0 ? out : folded);
+    const float top = scoreChunk<T>(task, q, chunk, scores);
+    const float sum = weighChunk<T>(task, chunk, scores, top, first == 0 ? out : folded);
     if (first == 0) {
       largest = top;
       total = sum;
@@ -82,29 +88,49 @@ void attendQuery(const AttentionTask& task, const float* q, float* out) {
   for (int32_t d = 0; d < headDim; d++) out[d] *= inverse;
 }
 
-}  // namespace
-
-void attend(const AttentionTask& task) {
+template <class T>
+void attendAll(const AttentionTask& task) {
   for (int32_t query = 0; query < task.queries; query++) {
     const ptrdiff_t offset = static_cast<ptrdiff_t>(query) * task.kv->headDim;
-    attendQuery(task, task.q + offset, task.out + offset);
+    attendQuery<T>(task, task.q + offset, task.out + offset);
   }
 }
 
-int32_t storeKv(const KvCache& kv, const float* k, const float* v, uint16_t* keys, uint16_t* values, int32_t slot) {
+// The value as the cache keeps it; zero, and the status, when it cannot.
+uint16_t fitted(float value, uint16_t*, int32_t* status) {
+  const uint16_t half = floatToHalf(value);
+  if (isFiniteHalf(half)) return half;
+  *status = kKvRange;
+  return 0;
+}
+
+float fitted(float value, float*, int32_t* status) {
+  if (std::isfinite(value)) return value;
+  *status = kKvRange;
+  return 0.0f;
+}
+
+template <class T>
+int32_t store(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
   int32_t status = 0;
-  const auto fitted = [&status](float value) -> uint16_t {
-    const uint16_t half = floatToHalf(value);
-    if (isFiniteHalf(half)) return half;
-    status = kKvRange;
-    return 0;
-  };
-  uint16_t* tile = keys + (slot / kTile) * kTile * kv.headDim + slot % kTile;
+  T* tile = kv.keys<T>(place.page, place.layer, place.head) + (place.slot / kTile) * kTile * kv.headDim;
+  T* values = kv.values<T>(place.page, place.layer, place.head) + place.slot * kv.headDim;
   for (int32_t d = 0; d < kv.headDim; d++) {
-    tile[d * kTile] = fitted(k[d]);
-    values[slot * kv.headDim + d] = fitted(v[d]);
+    tile[d * kTile + place.slot % kTile] = fitted(k[d], tile, &status);
+    values[d] = fitted(v[d], values, &status);
   }
   return status;
+}
+
+}  // namespace
+
+void attend(const AttentionTask& task) {
+  if (task.kv->format == KvFormat::f16) return attendAll<uint16_t>(task);
+  attendAll<float>(task);
+}
+
+int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
+  return kv.format == KvFormat::f16 ? store<uint16_t>(kv, place, k, v) : store<float>(kv, place, k, v);
 }
 
 }  // namespace claw::scalar

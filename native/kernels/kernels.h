@@ -91,22 +91,38 @@ struct LinearTask {
   int32_t subtreeCount;
 };
 
-// KV pages, each [layer][head]{ keys: [kPageTokens / 16][headDim][16 positions] half, values: [kPageTokens][headDim] half }.
+enum class KvFormat : int32_t { f16 = 0, f32 = 1 };
+
+// KV pages, each [layer][head]{ keys: [kPageTokens / 16][headDim][16 positions], values: [kPageTokens][headDim] }, of
+// uint16_t (half) or float elements as the format says.
 struct KvCache {
-  uint16_t* data;
+  uint8_t* data;
   int32_t pages;
   int32_t layers;
   int32_t heads;
   int32_t headDim;
+  KvFormat format;
 
-  CLAW_INLINE size_t headHalves() const { return static_cast<size_t>(2) * kPageTokens * static_cast<size_t>(headDim); }
-  CLAW_INLINE uint16_t* keys(int32_t page, int32_t layer, int32_t head) const {
+  CLAW_INLINE size_t elementBytes() const { return format == KvFormat::f16 ? sizeof(uint16_t) : sizeof(float); }
+  // Elements of one head of one layer in a page: its keys and its values.
+  CLAW_INLINE size_t headElements() const { return static_cast<size_t>(2) * kPageTokens * static_cast<size_t>(headDim); }
+  template <class T>
+  CLAW_INLINE T* keys(int32_t page, int32_t layer, int32_t head) const {
     const size_t slot = (static_cast<size_t>(page) * layers + layer) * heads + head;
-    return data + slot * headHalves();
+    return reinterpret_cast<T*>(data) + slot * headElements();
   }
-  CLAW_INLINE uint16_t* values(int32_t page, int32_t layer, int32_t head) const {
-    return keys(page, layer, head) + static_cast<size_t>(kPageTokens) * headDim;
+  template <class T>
+  CLAW_INLINE T* values(int32_t page, int32_t layer, int32_t head) const {
+    return keys<T>(page, layer, head) + static_cast<size_t>(kPageTokens) * headDim;
   }
+};
+
+// Where one position's keys and values of one head are kept; `slot` is the position within the page.
+struct KvPlace {
+  int32_t page;
+  int32_t layer;
+  int32_t head;
+  int32_t slot;
 };
 
 // One token row against one KV head: `queries` query heads (consecutive in q and out) share its keys and values.
@@ -152,7 +168,7 @@ struct Kernels {
   void (*siluMul)(const float* gate, const float* up, float* out, int32_t count);
   void (*add)(const float* a, const float* b, float* out, int32_t count);
   // One position's keys and values of one head; the status bits found (0 or kKvRange).
-  int32_t (*storeKv)(const KvCache& kv, const float* k, const float* v, uint16_t* keys, uint16_t* values, int32_t slot);
+  int32_t (*storeKv)(const KvCache& kv, const KvPlace& place, const float* k, const float* v);
   void (*attend)(const AttentionTask& task);
   // 0, or the 1-based source row (within the slice) that holds NaN, infinity or a value beyond f16.
   int32_t (*packBlock)(const PackTask& task);

@@ -12,7 +12,7 @@ void embedRow(const Matrix& matrix, int32_t token, float* out);
 void ropeRow(float* row, const float* table, int32_t heads, int32_t headDim, bool halves);
 void siluMul(const float* gate, const float* up, float* out, int32_t count);
 void add(const float* a, const float* b, float* out, int32_t count);
-int32_t storeKv(const KvCache& kv, const float* k, const float* v, uint16_t* keys, uint16_t* values, int32_t slot);
+int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v);
 void attend(const AttentionTask& task);
 int32_t packBlock(const PackTask& task);
 

@@ -12,7 +12,8 @@ export function chooseModel(named: string | undefined): string {
   if (named !== undefined) return named;
   const found = globSync("*.gguf", { cwd: modelsFolder }).sort();
   const [first] = found;
-  if (first === undefined) throw new ClawError("E_NO_MODEL", `No model was named, and ${modelsFolder} has none.`);
+  if (first === undefined)
+    throw new ClawError("E_NO_MODEL", `No model was named, and ${modelsFolder} has none.`);
   if (found.length === 1) return join(modelsFolder, first);
   const names = found.map((path) => basename(path)).join(", ");
   throw new ClawError("E_NO_MODEL", `No model was named, and models/ has several: ${names}.`);

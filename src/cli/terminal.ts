@@ -15,7 +15,7 @@ export function print(text: string): Promise<void> {
 }
 
 export function printJson(value: unknown): Promise<void> {
-  return print(`${JSON.stringify(value, null, 2)}\n`);
+  return print(`${JSON.stringify(value)}\n`);
 }
 
 /** Tells the person at the terminal something, in one line. */

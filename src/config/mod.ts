@@ -7,7 +7,6 @@ export {
   modelOptions,
 } from "./engine-options.ts";
 export { parseFlags } from "./flags.ts";
-export { cacheFolder, stateFolder, withStateFolder } from "./folders.ts";
 export { helpText, twoColumns } from "./help.ts";
 export { CONTEXT_MAX, RUN_TOKENS_DEFAULT } from "./limits.ts";
 export { choiceOption, numberOption, type OptionTable, switchOption, textOption } from "./option.ts";

@@ -1,7 +1,7 @@
 /** A model on a device, ready to run: its weights loaded, its KV cache sized, its step program prepared. */
 
 import { ClawError } from "../base/mod.ts";
-import { type Device, type Executable, KV_PAGE_TOKENS, type WeightFormat } from "../kernels/mod.ts";
+import { type Device, type Executable, KV_PAGE_TOKENS, type KvFormat, type WeightFormat } from "../kernels/mod.ts";
 import { evenShards, loadProgram, type Model } from "../model/mod.ts";
 import { CONTEXT_DEFAULT, KV_BYTES_DEFAULT } from "./limits.ts";
 
@@ -15,6 +15,8 @@ export interface RuntimeOptions {
   readonly rows: number;
   /** Rows with logits in a step; undefined: one for each sequence. */
   readonly outputs?: number | undefined;
+  /** How keys and values are kept; undefined: `f32` beside `f16` weights, the high-precision tier, else `f16`. */
+  readonly kvFormat?: KvFormat | undefined;
   /** Bytes of KV cache; undefined: every sequence at full context, at most KV_BYTES_DEFAULT. */
   readonly kvBytes?: number | undefined;
   /** Tensor-parallel shards within this process; 1 unless told otherwise. The bits are the same. */
@@ -36,12 +38,14 @@ export async function createRuntime(device: Device, model: Model, options: Runti
   const shards = evenShards(description, options.degree ?? 1);
   const { format, onProgress } = options;
   const program = await loadProgram(device, model, { format, shards, context, onProgress });
-  const pages = pageCount(model, context, options);
+  const kvFormat = options.kvFormat ?? (format === "f16" ? "f32" : "f16");
+  const pages = pageCount(pageBytes(model, kvFormat), context, options);
   device.allocateKv({
     pages,
     layers: description.layers,
     heads: description.kvHeads,
     headDim: description.headDim,
+    format: kvFormat,
   });
   const perSequence = Math.ceil(context / KV_PAGE_TOKENS);
   const executable = device.prepare(program, {
@@ -61,18 +65,19 @@ function contextOf(modelContext: number, asked: number | undefined): number {
   );
 }
 
-/** Bytes of one KV page over all layers: keys and values, f16. */
-export function pageBytes({ description }: Model): number {
-  return description.layers * description.kvHeads * description.headDim * KV_PAGE_TOKENS * 2 * 2;
+/** Bytes of one KV page over all layers: keys and values. */
+function pageBytes({ description }: Model, format: KvFormat): number {
+  const values = description.layers * description.kvHeads * description.headDim * KV_PAGE_TOKENS * 2;
+  return values * (format === "f16" ? 2 : 4);
 }
 
-function pageCount(model: Model, context: number, { batch, kvBytes }: RuntimeOptions): number {
+function pageCount(bytes: number, context: number, { batch, kvBytes }: RuntimeOptions): number {
   const perSequence = Math.ceil(context / KV_PAGE_TOKENS);
   if (kvBytes === undefined) {
-    const affordable = Math.floor(KV_BYTES_DEFAULT / pageBytes(model));
+    const affordable = Math.floor(KV_BYTES_DEFAULT / bytes);
     return Math.max(perSequence, Math.min(perSequence * batch, affordable));
   }
-  const pages = Math.floor(kvBytes / pageBytes(model));
+  const pages = Math.floor(kvBytes / bytes);
   if (pages >= 1) return pages;
-  throw new ClawError("E_MEMORY", `${kvBytes} bytes of KV cache hold no page of ${pageBytes(model)} bytes.`);
+  throw new ClawError("E_MEMORY", `${kvBytes} bytes of KV cache hold no page of ${bytes} bytes.`);
 }

@@ -1,6 +1,6 @@
 /** How an engine is to be started; plain data, so that it crosses to the engine's thread. */
 
-import type { WeightFormat } from "../kernels/mod.ts";
+import type { KvFormat, WeightFormat } from "../kernels/mod.ts";
 
 export interface EngineSettings {
   readonly model: string;
@@ -12,6 +12,7 @@ export interface EngineSettings {
   readonly context?: number | undefined;
   readonly batch: number;
   readonly rows: number;
+  readonly kvFormat?: KvFormat | undefined;
   readonly kvBytes?: number | undefined;
   readonly degree?: number | undefined;
 }

@@ -48,7 +48,7 @@ export interface Addon {
     ...source: readonly [Uint8Array] | readonly [file: string, offset: number]
   ): Promise<number>;
   loadVector(device: NativeHandle, values: Float32Array): number;
-  allocateKv(device: NativeHandle, ...shape: readonly [number, number, number, number]): void;
+  allocateKv(device: NativeHandle, ...shape: readonly [number, number, number, number, number]): void;
   prepare(
     device: NativeHandle,
     buffers: Int32Array,

@@ -126,8 +126,12 @@ export interface StepLimits {
   readonly pageEntries: number;
 }
 
-/** Shape of the KV cache: pages of KV_PAGE_TOKENS positions over all layers and KV heads, f16. */
+/** How keys and values are kept: rounded to half, or as they were computed. */
+export type KvFormat = "f16" | "f32";
+
+/** Shape of the KV cache: pages of KV_PAGE_TOKENS positions over all layers and KV heads. */
 export interface KvShape {
+  readonly format: KvFormat;
   readonly pages: number;
   readonly layers: number;
   readonly heads: number;
@@ -144,7 +148,7 @@ export const ATTENTION_CHUNK = 256;
 export const ROW_STATUS = {
   /** NaN or infinity in an activation. */
   NOT_FINITE: 1,
-  /** A key or value beyond f16. */
+  /** A key or value that is not finite, or beyond f16 where the cache is. */
   KV_RANGE: 2,
 } as const;
 

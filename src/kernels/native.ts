@@ -81,8 +81,9 @@ class NativeDevice implements Device {
   }
 
   allocateKv(shape: KvShape): void {
-    const { pages, layers, heads, headDim } = shape;
-    translated(() => this.#addon.allocateKv(this.#handle, pages, layers, heads, headDim));
+    const { pages, layers, heads, headDim, format } = shape;
+    const kind = format === "f16" ? 0 : 1;
+    translated(() => this.#addon.allocateKv(this.#handle, pages, layers, heads, headDim, kind));
   }
 
   prepare(program: Program, limits: StepLimits): Executable {

@@ -35,7 +35,10 @@ export const originGuard: Guard = ({ host, origin }) => {
 export const hostGuard: Guard = ({ host = "" }) => {
   const name = host.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
   if (isLoopback(name)) return;
-  throw new ClawError("E_ORIGIN", `The server was called as ${JSON.stringify(host)}, not by a loopback name.`);
+  throw new ClawError(
+    "E_ORIGIN",
+    `The server was called as ${JSON.stringify(host)}, not by a loopback name.`,
+  );
 };
 
 function digest(text: string): Buffer {

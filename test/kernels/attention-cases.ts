@@ -1,11 +1,12 @@
 /** Random attention: a sequence written to scattered pages, then queries at several of its positions. */
 
-import { KV_PAGE_TOKENS, OP } from "../../src/kernels/mod.ts";
+import { KV_PAGE_TOKENS, type KvFormat, OP } from "../../src/kernels/mod.ts";
 import { bitsOf, f32Buffer } from "./cases.ts";
 import type { CaseStep, KernelCase } from "./kernel-case.ts";
 import { type Random, randomValues, type Style } from "./random.ts";
 
 interface AttentionShape {
+  readonly format: KvFormat;
   readonly layers: number;
   readonly kvHeads: number;
   readonly queryHeads: number;
@@ -19,13 +20,23 @@ export function randomAttentionShape(random: Random): AttentionShape {
   const headDim = random.pick(headDims);
   const kvHeads = random.between(1, headDim > 40 ? 1 : 3);
   const positions = random.chance(3) ? random.between(257, headDim > 40 ? 300 : 700) : random.between(1, 120);
-  return { layers: 2, kvHeads, queryHeads: kvHeads * random.between(1, 8), headDim, positions };
+  return {
+    format: random.pick(["f16", "f32"]),
+    layers: 2,
+    kvHeads,
+    queryHeads: kvHeads * random.between(1, 8),
+    headDim,
+    positions,
+  };
 }
 
 const kvStyles: readonly Style[] = ["plain", "plain", "outliers", "tiny", "wild"];
 
-export function attentionCase(random: Random, shape = randomAttentionShape(random)): KernelCase {
-  const { layers, kvHeads, queryHeads, headDim, positions } = shape;
+export function attentionCase(
+  random: Random,
+  shape: AttentionShape = randomAttentionShape(random),
+): KernelCase {
+  const { format, layers, kvHeads, queryHeads, headDim, positions } = shape;
   const pageCount = Math.ceil(positions / KV_PAGE_TOKENS);
   const kvPages = pageCount + random.between(0, 3);
   const pages = random.shuffled(kvPages).slice(0, pageCount);
@@ -33,7 +44,11 @@ export function attentionCase(random: Random, shape = randomAttentionShape(rando
   const rows = Math.min(positions, random.between(1, 4));
   const asked = [positions - 1, ...Array.from({ length: rows - 1 }, () => random.between(0, positions - 1))];
   // Scores beyond a few tens leave a single position with all the weight; both kinds are wanted.
-  const queries = randomValues(random, rows * queryHeads * headDim, random.pick(["plain", "outliers", "wild"]));
+  const queries = randomValues(
+    random,
+    rows * queryHeads * headDim,
+    random.pick(["plain", "outliers", "wild"]),
+  );
   const ask: CaseStep = {
     tape: [OP.ATTENTION, 3, 2, layer, 0, kvHeads, queryHeads, bitsOf(1 / Math.sqrt(headDim))],
     rows,
@@ -45,10 +60,10 @@ export function attentionCase(random: Random, shape = randomAttentionShape(rando
     reads: [3],
   };
   return {
-    name: `attention ${queryHeads}/${kvHeads} heads of ${headDim}, ${positions} positions`,
+    name: `${format} attention ${queryHeads}/${kvHeads} heads of ${headDim}, ${positions} positions`,
     matrices: [],
     vectors: [],
-    kv: { pages: kvPages, layers, heads: kvHeads, headDim },
+    kv: { format, pages: kvPages, layers, heads: kvHeads, headDim },
     buffers: [kvHeads * headDim, kvHeads * headDim, queryHeads * headDim, queryHeads * headDim].map((width) =>
       f32Buffer(width),
     ),

@@ -1,7 +1,13 @@
 /** Random kernel cases, one maker per operation. Shapes favour what is awkward: odd sizes, short groups, one row. */
 
 import { type BufferSpec, type MatrixSpec, OP, type WeightFormat } from "../../src/kernels/mod.ts";
-import { blockLayout, maxGroupShift, quantizeSource, type SourceType, sourceByteLength } from "../../src/tensor/mod.ts";
+import {
+  blockLayout,
+  maxGroupShift,
+  quantizeSource,
+  type SourceType,
+  sourceByteLength,
+} from "../../src/tensor/mod.ts";
 import type { CaseMatrix, CaseStep, KernelCase } from "./kernel-case.ts";
 import { type Random, randomValues, type Style } from "./random.ts";
 
@@ -13,7 +19,7 @@ export function f32Buffer(width: number, domain: BufferSpec["domain"] = "tokens"
   return { kind: "f32", name: `f32 x ${width}`, domain, width };
 }
 
-interface Shape {
+export interface Shape {
   readonly format: WeightFormat;
   readonly rows: number;
   readonly columns: number;
@@ -32,7 +38,11 @@ export function wholeSpec({ format, rows, columns, segments }: Shape): MatrixSpe
 }
 
 /** Source bytes of a type that fits the width. */
-export function randomMatrix(random: Random, shape: Shape, style: Style = random.pick(weightStyles)): CaseMatrix {
+export function randomMatrix(
+  random: Random,
+  shape: Shape,
+  style: Style = random.pick(weightStyles),
+): CaseMatrix {
   const types: SourceType[] = ["F32", "F16", "BF16"];
   if (shape.columns % blockLayout("Q8_0").elements === 0) types.push("Q8_0", "Q4_0", "Q8_0", "Q4_0");
   const type = random.pick(types);
@@ -72,16 +82,25 @@ export function linearCase(random: Random, shape: Shape, rows: number = random.b
 }
 
 /** Quantization made visible: an identity matrix hands out every q with its shift and scale. */
-export function quantizeCase(random: Random): KernelCase {
-  const segments = random.between(1, 8);
-  const columns = segments * random.between(1, 48);
+export function quantizeCase(
+  random: Random,
+  { segments, length }: { segments: number; length: number } = {
+    segments: random.between(1, 8),
+    length: random.between(1, 48),
+  },
+): KernelCase {
+  const columns = segments * length;
   const shape: Shape = { format: "i8", rows: columns, columns, segments };
-  const identity = Float32Array.from({ length: columns * columns }, (_, k) => (k % (columns + 1) === 0 ? 1 : 0));
+  const identity = Float32Array.from({ length: columns * columns }, (_, k) =>
+    k % (columns + 1) === 0 ? 1 : 0,
+  );
+  const bytes = new Uint8Array(sourceByteLength("F16", identity.length));
+  quantizeSource("F16", identity, bytes);
   const rows = random.between(1, 4);
   const input = randomValues(random, rows * columns, random.pick(inputStyles));
   return {
     name: `quantize ${columns} in ${segments}`,
-    matrices: [{ spec: wholeSpec(shape), type: "F32", bytes: new Uint8Array(identity.buffer) }],
+    matrices: [{ spec: wholeSpec(shape), type: "F16", bytes }],
     vectors: [],
     buffers: [f32Buffer(columns), quantizedBuffer(shape, random), f32Buffer(columns)],
     steps: [
@@ -90,8 +109,7 @@ export function quantizeCase(random: Random): KernelCase {
   };
 }
 
-export function embedCase(random: Random): KernelCase {
-  const shape = randomShape(random);
+export function embedCase(random: Random, shape: Shape = randomShape(random)): KernelCase {
   const rows = random.between(1, 5);
   const tokens = Array.from({ length: rows }, () => random.between(0, shape.rows - 1));
   return {
@@ -175,7 +193,13 @@ export function elementwiseCase(random: Random): KernelCase {
     vectors: [],
     buffers: [f32Buffer(width), f32Buffer(width), f32Buffer(width), f32Buffer(width)],
     steps: [
-      { ...noStep, tape: [OP.SILU_MUL, 2, 0, 1, OP.ADD, 3, 0, 1, OP.ADD, 0, 0, 1], rows, inputs, reads: [2, 3, 0] },
+      {
+        ...noStep,
+        tape: [OP.SILU_MUL, 2, 0, 1, OP.ADD, 3, 0, 1, OP.ADD, 0, 0, 1],
+        rows,
+        inputs,
+        reads: [2, 3, 0],
+      },
     ],
   };
 }

@@ -1,6 +1,11 @@
 /** The devices there are to compare with the reference. */
 
-import { type Device, nativeInstructionSets, openNativeDevice, ReferenceDevice } from "../../src/kernels/mod.ts";
+import {
+  type Device,
+  nativeInstructionSets,
+  openNativeDevice,
+  ReferenceDevice,
+} from "../../src/kernels/mod.ts";
 
 export interface DeviceChoice {
   readonly name: string;
@@ -9,9 +14,12 @@ export interface DeviceChoice {
 
 export const referenceDevice: DeviceChoice = { name: "reference", open: () => new ReferenceDevice() };
 
-/** Every instruction set of this machine, with one and two threads; empty without a native core. */
+/** More threads than some machines have: what takes turns on one processor must still end, with the same bits. */
+const threadCounts: readonly number[] = [1, 2, 5];
+
+/** Every instruction set of this machine with few and many threads; empty without a native core. */
 export const nativeDevices: readonly DeviceChoice[] = nativeInstructionSets().flatMap((isa) =>
-  [1, 2].map((threads) => ({
+  threadCounts.map((threads) => ({
     name: `cpu-${isa}, ${threads} threads`,
     open: () => openNativeDevice({ threads, isa }),
   })),

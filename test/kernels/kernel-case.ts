@@ -107,7 +107,8 @@ export function difference(expected: Outcome, actual: Outcome): string | undefin
   if (expected.values.length !== actual.values.length) return "other buffers were read";
   for (const [index, want] of expected.values.entries()) {
     const have = actual.values[index] as Float32Array;
-    if (want.length !== have.length) return `buffer read ${index} has ${have.length} values, not ${want.length}`;
+    if (want.length !== have.length)
+      return `buffer read ${index} has ${have.length} values, not ${want.length}`;
     const at = want.findIndex((value, k) => !Object.is(value, have[k]));
     if (at >= 0) return `buffer read ${index}, value ${at}: ${have[at]} instead of ${want[at]}`;
   }

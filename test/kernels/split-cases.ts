@@ -2,9 +2,9 @@
 
 import { type BufferSpec, OP } from "../../src/kernels/mod.ts";
 import { maximalSubtrees, type Subtree } from "../../src/tensor/mod.ts";
-import { f32Buffer, linearCase, randomShape } from "./cases.ts";
+import { f32Buffer, linearCase, randomShape, type Shape } from "./cases.ts";
 import type { CaseMatrix, KernelCase } from "./kernel-case.ts";
-import { Random } from "./random.ts";
+import type { Random } from "./random.ts";
 
 export interface SplitCase {
   readonly whole: KernelCase;
@@ -12,15 +12,18 @@ export interface SplitCase {
 }
 
 /** The same product twice: on one device, and cut after the segments of `cuts`. */
-export function splitCase(seed: number, cutsOf: (segments: number) => readonly number[]): SplitCase {
-  const random = new Random(seed);
-  const shape = randomShape(random);
+export function splitCase(
+  random: Random,
+  cutsOf: (segments: number) => readonly number[],
+  shape: Shape = randomShape(random),
+): SplitCase {
   const whole = linearCase(random, shape);
   const { segments, columns, rows, format } = shape;
   const matrix = whole.matrices[0] as CaseMatrix;
   const [step] = whole.steps;
   const [, quantized] = whole.buffers;
-  if (step === undefined || quantized?.kind !== "quantized") throw new Error("The whole case has other parts.");
+  if (step === undefined || quantized?.kind !== "quantized")
+    throw new Error("The whole case has other parts.");
   const input = step.inputs[0]?.[1] as Float32Array;
   const edges = [0, ...cutsOf(segments), segments];
   const shards = edges.slice(1).map((end, index) => [edges[index] as number, end] as const);
@@ -43,7 +46,11 @@ export function splitCase(seed: number, cutsOf: (segments: number) => readonly n
   return { whole, split: { name: `${whole.name}, cut at ${edges}`, matrices, vectors: [], buffers, steps } };
 }
 
-function columnsOf(values: Float32Array, columns: number, [first, width]: readonly [number, number]): Float32Array {
+function columnsOf(
+  values: Float32Array,
+  columns: number,
+  [first, width]: readonly [number, number],
+): Float32Array {
   const rows = values.length / columns;
   return Float32Array.from({ length: rows * width }, (_, k) => {
     return values[Math.floor(k / width) * columns + first + (k % width)] as number;

@@ -89,7 +89,7 @@ describe.skipIf(!ready)(`stories260K${why}`, () => {
       text: string;
     };
     expect(ours.trimEnd()).toBe(theirs.text.trimEnd());
-    expect(theirs.text.length).toBeGreaterThan(300);
+    expect(theirs.text.length).toBeGreaterThanOrEqual(300);
   });
 
   test("f16 logits at 200 positions are within 2e-2, i8 logits are not far", async () => {

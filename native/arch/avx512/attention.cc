@@ -8,7 +8,12 @@ namespace {
 
 constexpr int kQueryTile = 4;   // query heads computed together
 constexpr int kVectorTile = 4;  // vectors of 16 head dimensions computed together
-constexpr int kHalvesPerPage = kPageTokens / kLanes;
+constexpr int kTilesPerPage = kPageTokens / kLanes;
+
+__m512 loadKept(const uint16_t* from) { return loadHalves(from); }
+__m512 loadKept(__mmask16 lanes, const uint16_t* from) { return loadHalves(lanes, from); }
+__m512 loadKept(const float* from) { return _mm512_loadu_ps(from); }
+__m512 loadKept(__mmask16 lanes, const float* from) { return _mm512_maskz_loadu_ps(lanes, from); }
 
 // A chunk's maximum m and sum l, and the running ones, of one query head.
 struct Softmax {
@@ -33,7 +38,8 @@ struct Scratch {
   }
 };
 
-// Positions [first, first + count) of the row's sequence; `first` is a multiple of kAttentionChunk.
+// Positions [first, first + count) of the row's sequence, kept as T; `first` is a multiple of kAttentionChunk.
+template <class T>
 struct Chunk {
   const AttentionTask& task;
   const Scratch& scratch;
@@ -42,12 +48,28 @@ struct Chunk {
 
   int pages() const { return (count + kPageTokens - 1) / kPageTokens; }
   int page(int index) const { return task.pages[first / kPageTokens + index]; }
-  const uint16_t* keys(int index) const { return task.kv->keys(page(index), task.layer, task.head); }
-  const uint16_t* values(int index) const { return task.kv->values(page(index), task.layer, task.head); }
+  // Keys of a page, or of the last one the row attends to where the chunk or the sequence ends before it.
+  const T* keysAhead(int index) const {
+    const int last = task.position / kPageTokens - first / kPageTokens;
+    return keys(smaller(index, last));
+  }
+  const T* keys(int index) const { return task.kv->keys<T>(page(index), task.layer, task.head); }
+  const T* values(int index) const { return task.kv->values<T>(page(index), task.layer, task.head); }
 };
 
+// All loops over a tile are unrolled whole: an array that is indexed by a variable anywhere lives in memory everywhere.
+template <int Rows, int Columns>
+inline void clear(__m512 (&sums)[Rows][Columns]) {
+#pragma GCC unroll 8
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < Columns; ++j) sums[i][j] = _mm512_setzero_ps();
+  }
+}
+
 // Stores 16 scores from position `at` of the chunk on; those beyond the row's own position become -infinity.
-void storeScores(const Chunk& chunk, int query, int at, __m512 products) {
+template <class T>
+void storeScores(const Chunk<T>& chunk, int query, int at, __m512 products) {
   const __m512 scores = _mm512_mul_ps(products, _mm512_set1_ps(chunk.task.scale));
   const __mmask16 seen = at < chunk.count ? lanesLeft(chunk.count - at) : 0;
   const __m512 unseen = _mm512_set1_ps(-__builtin_inff());
@@ -56,39 +78,47 @@ void storeScores(const Chunk& chunk, int query, int at, __m512 products) {
 }
 
 // Scores of `Queries` heads from `query` on against `Pages` pages from `page` on.
-template <int Queries, int Pages>
-void scoreTile(const Chunk& chunk, int query, int page) {
+template <int Queries, int Pages, class T>
+void scoreTile(const Chunk<T>& chunk, int query, int page) {
   const int headDim = chunk.task.kv->headDim;
   const float* q = chunk.task.q + static_cast<ptrdiff_t>(query) * headDim;
-  const uint16_t* keys[Pages];
-  for (int p = 0; p < Pages; ++p) keys[p] = chunk.keys(page + p);
-  __m512 sums[Queries][Pages * kHalvesPerPage];
-  for (auto& row : sums) {
-    for (auto& sum : row) sum = _mm512_setzero_ps();
+  const T* keys[Pages];
+  const T* nextKeys[Pages];
+  const T* values[Pages];
+  for (int p = 0; p < Pages; ++p) {
+    keys[p] = chunk.keys(page + p);
+    nextKeys[p] = chunk.keysAhead(page + p + Pages);
+    values[p] = chunk.values(page + p);
   }
+  __m512 sums[Queries][Pages * kTilesPerPage];
+  clear(sums);
   for (int d = 0; d < headDim; ++d) {
-    __m512 columns[Pages * kHalvesPerPage];
+    __m512 columns[Pages * kTilesPerPage];
 #pragma GCC unroll 8
     for (int p = 0; p < Pages; ++p) {
-      columns[2 * p] = loadHalves(keys[p] + d * kLanes);
-      columns[2 * p + 1] = loadHalves(keys[p] + (headDim + d) * kLanes);
+      columns[2 * p] = loadKept(keys[p] + d * kLanes);
+      columns[2 * p + 1] = loadKept(keys[p] + (headDim + d) * kLanes);
+      _mm_prefetch(nextKeys[p] + d * kPageTokens, _MM_HINT_T1);
+      _mm_prefetch(values[p] + d * kPageTokens, _MM_HINT_T1);
     }
 #pragma GCC unroll 8
     for (int g = 0; g < Queries; ++g) {
       const __m512 value = _mm512_set1_ps(q[g * headDim + d]);
 #pragma GCC unroll 8
-      for (int p = 0; p < Pages * kHalvesPerPage; ++p) sums[g][p] = _mm512_fmadd_ps(value, columns[p], sums[g][p]);
+      for (int p = 0; p < Pages * kTilesPerPage; ++p) sums[g][p] = _mm512_fmadd_ps(value, columns[p], sums[g][p]);
     }
   }
+#pragma GCC unroll 8
   for (int g = 0; g < Queries; ++g) {
-    for (int p = 0; p < Pages * kHalvesPerPage; ++p) {
+#pragma GCC unroll 8
+    for (int p = 0; p < Pages * kTilesPerPage; ++p) {
       storeScores(chunk, query + g, page * kPageTokens + p * kLanes, sums[g][p]);
     }
   }
 }
 
-template <int Queries>
-void scorePages(const Chunk& chunk, int query) {
+template <int Queries, class T>
+void scorePages(const Chunk<T>& chunk, int query) {
   constexpr int kPages = Queries == 1 ? 4 : 2;
   int page = 0;
   for (; page + kPages <= chunk.pages(); page += kPages) scoreTile<Queries, kPages>(chunk, query, page);
@@ -96,7 +126,8 @@ void scorePages(const Chunk& chunk, int query) {
 }
 
 // Scores of one head to weights exp(score - m); keeps m and l.
-void weigh(const Chunk& chunk, int query) {
+template <class T>
+void weigh(const Chunk<T>& chunk, int query) {
   float* weights = chunk.scratch.weights + static_cast<ptrdiff_t>(query) * kAttentionChunk;
   __m512 largest = _mm512_loadu_ps(weights);
   for (int j = kLanes; j < chunk.count; j += kLanes) largest = _mm512_max_ps(largest, _mm512_loadu_ps(weights + j));
@@ -112,23 +143,21 @@ void weigh(const Chunk& chunk, int query) {
 }
 
 // Weighted sums of `Vectors` vectors of head dimensions from `d` on for `Queries` heads from `query` on.
-template <int Queries, int Vectors>
-void valueTile(const Chunk& chunk, int query, int d) {
+template <int Queries, int Vectors, class T>
+void valueTile(const Chunk<T>& chunk, int query, int d) {
   const int headDim = chunk.task.kv->headDim;
   const __mmask16 tail = lanesLeft(headDim - d - (Vectors - 1) * kLanes);
   const float* weights = chunk.scratch.weights + static_cast<ptrdiff_t>(query) * kAttentionChunk;
   __m512 sums[Queries][Vectors];
-  for (auto& row : sums) {
-    for (auto& sum : row) sum = _mm512_setzero_ps();
-  }
+  clear(sums);
   for (int page = 0; page < chunk.pages(); ++page) {
-    const uint16_t* values = chunk.values(page) + d;
+    const T* values = chunk.values(page) + d;
     const int end = smaller(chunk.count, (page + 1) * kPageTokens);
     for (int j = page * kPageTokens; j < end; ++j, values += headDim) {
       __m512 vectors[Vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < Vectors - 1; ++v) vectors[v] = loadHalves(values + v * kLanes);
-      vectors[Vectors - 1] = loadHalves(tail, values + (Vectors - 1) * kLanes);
+      for (int v = 0; v < Vectors - 1; ++v) vectors[v] = loadKept(values + v * kLanes);
+      vectors[Vectors - 1] = loadKept(tail, values + (Vectors - 1) * kLanes);
 #pragma GCC unroll 8
       for (int g = 0; g < Queries; ++g) {
         const __m512 weight = _mm512_set1_ps(weights[g * kAttentionChunk + j]);
@@ -137,34 +166,37 @@ void valueTile(const Chunk& chunk, int query, int d) {
       }
     }
   }
+#pragma GCC unroll 8
   for (int g = 0; g < Queries; ++g) {
     float* to = chunk.scratch.values + static_cast<ptrdiff_t>(query + g) * headDim + d;
+#pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) {
       _mm512_mask_storeu_ps(to + v * kLanes, v == Vectors - 1 ? tail : __mmask16{0xffff}, sums[g][v]);
     }
   }
 }
 
-template <int Queries>
-void valueVectors(const Chunk& chunk, int query) {
+template <int Queries, class T>
+void valueVectors(const Chunk<T>& chunk, int query) {
   const int vectors = (chunk.task.kv->headDim + kLanes - 1) / kLanes;
-  constexpr void (*kTiles[kVectorTile])(const Chunk&, int, int) = {
-      valueTile<Queries, 1>, valueTile<Queries, 2>, valueTile<Queries, 3>, valueTile<Queries, 4>};
+  constexpr void (*kTiles[kVectorTile])(const Chunk<T>&, int, int) = {
+      valueTile<Queries, 1, T>, valueTile<Queries, 2, T>, valueTile<Queries, 3, T>, valueTile<Queries, 4, T>};
   for (int v = 0; v < vectors; v += kVectorTile) {
     kTiles[smaller(vectors - v, kVectorTile) - 1](chunk, query, v * kLanes);
   }
 }
 
-template <int Queries>
-void attendQueries(const Chunk& chunk, int query) {
+template <int Queries, class T>
+void attendQueries(const Chunk<T>& chunk, int query) {
   scorePages<Queries>(chunk, query);
   for (int g = 0; g < Queries; ++g) weigh(chunk, query + g);
   valueVectors<Queries>(chunk, query);
 }
 
-void attendChunk(const Chunk& chunk) {
-  constexpr void (*kHeads[kQueryTile])(const Chunk&, int) = {attendQueries<1>, attendQueries<2>, attendQueries<3>,
-                                                             attendQueries<4>};
+template <class T>
+void attendChunk(const Chunk<T>& chunk) {
+  constexpr void (*kHeads[kQueryTile])(const Chunk<T>&, int) = {attendQueries<1, T>, attendQueries<2, T>, attendQueries<3, T>,
+                                                             attendQueries<4, T>};
   const int queries = chunk.task.queries;
   const int tiles = (queries + kQueryTile - 1) / kQueryTile;
   for (int tile = 0; tile < tiles; ++tile) {
@@ -174,7 +206,8 @@ void attendChunk(const Chunk& chunk) {
 }
 
 // Folds a chunk into the running (M, L, O) of one head: O = (O * a) + (o * b), and L likewise.
-void fold(const Chunk& chunk, int query) {
+template <class T>
+void fold(const Chunk<T>& chunk, int query) {
   const int headDim = chunk.task.kv->headDim;
   float* running = chunk.scratch.running + static_cast<ptrdiff_t>(query) * headDim;
   const float* values = chunk.scratch.values + static_cast<ptrdiff_t>(query) * headDim;
@@ -209,16 +242,22 @@ void finish(const AttentionTask& task, const Scratch& scratch, int query) {
   }
 }
 
-}  // namespace
-
-void attend(const AttentionTask& task) {
+template <class T>
+void attendKept(const AttentionTask& task) {
   const Scratch scratch(task);
   for (int first = 0; first <= task.position; first += kAttentionChunk) {
-    const Chunk chunk{task, scratch, first, smaller(kAttentionChunk, task.position + 1 - first)};
+    const Chunk<T> chunk{task, scratch, first, smaller(kAttentionChunk, task.position + 1 - first)};
     attendChunk(chunk);
     for (int query = 0; query < task.queries; ++query) fold(chunk, query);
   }
   for (int query = 0; query < task.queries; ++query) finish(task, scratch, query);
+}
+
+}  // namespace
+
+void attend(const AttentionTask& task) {
+  if (task.kv->format == KvFormat::f16) return attendKept<uint16_t>(task);
+  attendKept<float>(task);
 }
 
 }  // namespace claw::avx512

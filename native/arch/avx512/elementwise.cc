@@ -72,12 +72,11 @@ int32_t storeHalves(const float* from, int count, Store store) {
   return status;
 }
 
-}  // namespace
-
-int32_t storeKv(const KvCache& kv, const float* k, const float* v, uint16_t* keys, uint16_t* values, int32_t slot) {
+int32_t storeF16(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
   const int headDim = kv.headDim;
-  uint16_t* column = keys + static_cast<ptrdiff_t>(slot / kLanes) * headDim * kLanes + slot % kLanes;
-  uint16_t* row = values + static_cast<ptrdiff_t>(slot) * headDim;
+  uint16_t* tile = kv.keys<uint16_t>(place.page, place.layer, place.head);
+  uint16_t* column = tile + static_cast<ptrdiff_t>(place.slot / kLanes) * headDim * kLanes + place.slot % kLanes;
+  uint16_t* row = kv.values<uint16_t>(place.page, place.layer, place.head) + static_cast<ptrdiff_t>(place.slot) * headDim;
   const int32_t keyStatus = storeHalves(k, headDim, [&](int d, __mmask16, __m256i halves) {
     alignas(32) uint16_t each[kLanes];
     _mm256_store_si256(reinterpret_cast<__m256i*>(each), halves);
@@ -86,6 +85,14 @@ int32_t storeKv(const KvCache& kv, const float* k, const float* v, uint16_t* key
   const int32_t valueStatus = storeHalves(
       v, headDim, [&](int d, __mmask16 lanes, __m256i halves) { _mm256_mask_storeu_epi16(row + d, lanes, halves); });
   return keyStatus | valueStatus;
+}
+
+}  // namespace
+
+int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
+  // Copying floats is the scalar kernel's work too: no conversion, and the keys' scatter has no vector form.
+  if (kv.format == KvFormat::f32) return scalarKernels().storeKv(kv, place, k, v);
+  return storeF16(kv, place, k, v);
 }
 
 }  // namespace claw::avx512

@@ -45,10 +45,10 @@ struct Activations {
 
   template <int Blocks>
   void toLeaves(int segment, const __m512i (&sums)[Blocks][Tokens], Sums<Blocks, Tokens>& leaves) const {
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
       const __m512 factor = _mm512_set1_ps(scale(segment, j));
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int i = 0; i < Blocks; ++i) leaves[i][j] = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[i][j]), factor);
     }
   }

@@ -20,15 +20,15 @@ class F16Tile {
     const float* x = x_ + first;
     const size_t ahead = job_.prefetchFor(segment) / sizeof(uint16_t);
     __m512 sums[Blocks][Tokens];
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int i = 0; i < Blocks; ++i) {
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int j = 0; j < Tokens; ++j) sums[i][j] = _mm512_setzero_ps();
     }
     for (int k = 0; k < matrix_.segmentLength; ++k) addColumn(weights + k * kRowBlock, x + k, ahead, sums);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int i = 0; i < Blocks; ++i) {
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int j = 0; j < Tokens; ++j) leaves[i][j] = sums[i][j];
     }
   }
@@ -37,15 +37,15 @@ class F16Tile {
   inline __attribute__((always_inline)) void addColumn(const uint16_t* weights, const float* x, size_t ahead,
                                                        Sums<Blocks, Tokens>& sums) const {
     __m512 w[Blocks];
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int i = 0; i < Blocks; ++i) {
       w[i] = loadHalves(weights + i * blockHalves_);
-      _mm_prefetch(weights + i * blockHalves_ + ahead, _MM_HINT_T0);
+      _mm_prefetch(weights + i * blockHalves_ + ahead, _MM_HINT_T1);
     }
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
       const __m512 value = _mm512_set1_ps(x[j * xStride_]);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int i = 0; i < Blocks; ++i) sums[i][j] = _mm512_fmadd_ps(w[i], value, sums[i][j]);
     }
   }

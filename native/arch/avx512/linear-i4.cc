@@ -26,9 +26,9 @@ class I4Tile {
     ptrdiff_t group = x_.group(segment, 0);
     const size_t ahead = job_.prefetchFor(segment);
     __m512i sums[Blocks][Tokens];
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int i = 0; i < Blocks; ++i) {
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int j = 0; j < Tokens; ++j) sums[i][j] = _mm512_setzero_si512();
     }
     for (int k = 0; k < padded; k += kGroup, ++group) {
@@ -49,10 +49,10 @@ class I4Tile {
 
   inline __attribute__((always_inline)) void startDots(const int32_t* sums,
                                                        __m512i (&dots)[Blocks][Tokens]) const {
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
       const __m512i start = _mm512_set1_epi32(-8 * sums[j * groupStride()]);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int i = 0; i < Blocks; ++i) dots[i][j] = start;
     }
   }
@@ -62,14 +62,14 @@ class I4Tile {
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512i low[Blocks];
     __m512i high[Blocks];
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int i = 0; i < Blocks; ++i) {
       const __m512i packed = _mm512_loadu_si512(weights + i * blockBytes_);
-      _mm_prefetch(weights + i * blockBytes_ + ahead, _MM_HINT_T0);
+      _mm_prefetch(weights + i * blockBytes_ + ahead, _MM_HINT_T1);
       low[i] = _mm512_and_si512(packed, nibble);
       high[i] = _mm512_and_si512(_mm512_srli_epi16(packed, 4), nibble);
     }
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
       const int8_t* values = q + j * x_.qStride();
       if constexpr (Blocks == 1) {
@@ -77,10 +77,10 @@ class I4Tile {
         dot4At(dots[0][j], high[0], values + 4);
       } else {
         const __m512i first = broadcast4(values);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
         for (int i = 0; i < Blocks; ++i) dot4(dots[i][j], low[i], first);
         const __m512i second = broadcast4(values + 4);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
         for (int i = 0; i < Blocks; ++i) dot4(dots[i][j], high[i], second);
       }
     }
@@ -90,16 +90,16 @@ class I4Tile {
                                                        const __m512i (&dots)[Blocks][Tokens],
                                                        __m512i (&sums)[Blocks][Tokens]) const {
     __m512i scale[Blocks];
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int i = 0; i < Blocks; ++i) {
       const void* from = multipliers + i * blockGroups_ * kRowBlock;
       const __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)));
       scale[i] = _mm512_and_si512(wide, _mm512_set1_epi32(0xffff));
     }
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
       const __m512i left = _mm512_set1_epi32(lefts[j * groupStride()]);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int i = 0; i < Blocks; ++i) {
         const __m512i shifted = _mm512_sllv_epi16(scale[i], left);
         __asm__("vpdpwssd %2, %1, %0" : "+v"(sums[i][j]) : "v"(dots[i][j]), "v"(shifted));

@@ -32,10 +32,10 @@ class I8Tile {
 
  private:
   void start(int segment, __m512i (&sums)[Blocks][Tokens]) const {
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
       const __m512i value = _mm512_set1_epi32(job_.starts[x_.token + j - job_.tokenFirst][segment]);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int i = 0; i < Blocks; ++i) sums[i][j] = value;
     }
   }
@@ -45,16 +45,16 @@ class I8Tile {
                                                       size_t ahead, const int32_t* lefts,
                                                       __m512i (&sums)[Blocks][Tokens]) const {
     __m512i dots[Blocks][Tokens];
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int i = 0; i < Blocks; ++i) {
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int j = 0; j < Tokens; ++j) dots[i][j] = _mm512_setzero_si512();
     }
     for (int step = 0; step < steps; ++step) addStep(weights + step * 64, q + step * 4, ahead, dots);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
       const __m512i left = _mm512_set1_epi32(lefts[j * x_.rows.segments * static_cast<ptrdiff_t>(x_.rows.groups)]);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
       for (int i = 0; i < Blocks; ++i) {
         sums[i][j] = _mm512_add_epi32(sums[i][j], _mm512_sllv_epi32(dots[i][j], left));
       }
@@ -64,19 +64,19 @@ class I8Tile {
   inline __attribute__((always_inline)) void addStep(const uint8_t* weights, const int8_t* q, size_t ahead,
                                                      __m512i (&dots)[Blocks][Tokens]) const {
     __m512i w[Blocks];
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int i = 0; i < Blocks; ++i) {
       w[i] = _mm512_loadu_si512(weights + i * blockBytes_);
-      _mm_prefetch(weights + i * blockBytes_ + ahead, _MM_HINT_T0);
+      _mm_prefetch(weights + i * blockBytes_ + ahead, _MM_HINT_T1);
     }
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
       const int8_t* values = q + j * x_.qStride();
       if constexpr (Blocks == 1) {
         dot4At(dots[0][j], w[0], values);
       } else {
         const __m512i four = broadcast4(values);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
         for (int i = 0; i < Blocks; ++i) dot4(dots[i][j], w[i], four);
       }
     }

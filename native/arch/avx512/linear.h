@@ -19,11 +19,11 @@ namespace {
 constexpr int kTokenChunk = 96;
 
 // The widest tile: so many tokens need each weight only once. Beyond it a tile has kManyTokens at most.
-constexpr int kTileTokens = 12;
+constexpr int kTileTokens = 8;
 constexpr int kManyTokens = 6;
 
-// Bytes of each weight stream requested ahead of use where every weight is used once.
-constexpr size_t kPrefetchBytes = 4096;
+// Bytes of each weight stream requested ahead of use, into the second-level cache, where every weight is used once.
+constexpr size_t kPrefetchBytes = 8192;
 
 // Partial sums alive at once in a balanced tree of kSegmentsMax leaves: one per level.
 constexpr int kTreeDepth = 7;

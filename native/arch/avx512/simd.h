@@ -2,7 +2,7 @@
 // compiled for this instruction set could be the copy the linker keeps for baseline code too.
 #pragma once
 
-// GCC 12 warns about the deliberately undefined operands inside its own intrinsics once they are inlined (its bug 105593).
+// GCC 12 warns about the undefined operands that its intrinsics use on purpose, once they are inlined (its bug 105593).
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"

@@ -1,10 +1,10 @@
-/** Attention over paged f16 keys and values in chunks of 256 positions (arithmetic.md, "Attention"). */
+/** Attention over paged keys and values in chunks of 256 positions (arithmetic.md, "Attention"). */
 
-import { ATTENTION_CHUNK, KV_PAGE_TOKENS, type KvShape } from "../contract.ts";
+import { ATTENTION_CHUNK, KV_PAGE_TOKENS, type KvFormat, type KvShape } from "../contract.ts";
 import { sumLanes } from "./elementwise.ts";
 import { exp, fma } from "./float.ts";
 
-/** Keys and values, each [page][layer][head][position in page][headDim]; f16 values kept as f32. */
+/** Keys and values, each [page][layer][head][position in page][headDim]; rounded to half where the format is f16. */
 export class ReferenceKv {
   readonly shape: KvShape;
   readonly keys: Float32Array;
@@ -33,13 +33,14 @@ export interface AttentionPlace {
   readonly pages: Int32Array;
 }
 
-/** Rounds and stores one vector; false when a value is NaN or beyond f16 (zero is stored for it). */
-export function storeHalf(source: Float32Array, target: Float32Array): boolean {
+/** Stores one vector in the cache's format; false when a value does not fit (zero is stored for it). */
+export function storeKept(source: Float32Array, target: Float32Array, format: KvFormat): boolean {
   let fits = true;
   for (let d = 0; d < source.length; d++) {
-    const half = Math.f16round(source[d] as number);
-    if (!Number.isFinite(half)) fits = false;
-    target[d] = Number.isFinite(half) ? half : 0;
+    const value = source[d] as number;
+    const kept = format === "f16" ? Math.f16round(value) : value;
+    if (!Number.isFinite(kept)) fits = false;
+    target[d] = Number.isFinite(kept) ? kept : 0;
   }
   return fits;
 }

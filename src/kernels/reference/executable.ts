@@ -13,7 +13,7 @@ import {
   type StepBlock,
   type StepLimits,
 } from "../contract.ts";
-import { attendHead, type ReferenceKv, storeHalf } from "./attention.ts";
+import { attendHead, type ReferenceKv, storeKept } from "./attention.ts";
 import { addRow, rmsNormRow, ropeRow, siluMulRow } from "./elementwise.ts";
 import { floatFromBits } from "./float.ts";
 import { combineRow, embedRow, type LinearInput, linearPartialRow, linearRow } from "./linear.ts";
@@ -188,15 +188,23 @@ const operations: Readonly<Record<Exclude<keyof typeof OP, "END">, Operation>> =
 
 function writeKv(on: ReferenceExecutable, operand: (index: number) => number, row: number): void {
   const kv = on.device.requireKv();
-  const { headDim } = kv.shape;
+  const { headDim, format } = kv.shape;
   const position = at(on.step.positions, row);
   const page = at(on.pages(row), Math.floor(position / KV_PAGE_TOKENS));
   for (let head = 0; head < operand(4); head++) {
     const target = kv.offset(page, { layer: operand(2), head: operand(3) + head, position });
     const part = (values: Float32Array): Float32Array =>
       values.subarray(head * headDim, (head + 1) * headDim);
-    const keysFit = storeHalf(part(on.row(operand(0), row)), kv.keys.subarray(target, target + headDim));
-    const valuesFit = storeHalf(part(on.row(operand(1), row)), kv.values.subarray(target, target + headDim));
+    const keysFit = storeKept(
+      part(on.row(operand(0), row)),
+      kv.keys.subarray(target, target + headDim),
+      format,
+    );
+    const valuesFit = storeKept(
+      part(on.row(operand(1), row)),
+      kv.values.subarray(target, target + headDim),
+      format,
+    );
     if (!keysFit || !valuesFit) on.flag(operand(0), row, ROW_STATUS.KV_RANGE);
   }
 }

@@ -20,8 +20,11 @@ export interface WeightOptions {
   readonly outliers: OutlierPlan;
 }
 
-/** Small enough that what the layers add outweighs the last token's own embedding: the context decides. */
-const EMBEDDING_DEVIATION = 0.25;
+/**
+ * The layers together add about a quarter to this variance: context shows in the logits, yet rounding errors are
+ * not amplified from layer to layer as they are in random networks with small embeddings.
+ */
+const EMBEDDING_DEVIATION = 1;
 const LOGIT_DEVIATION = 2.5;
 /** How far norm gains scatter around 1. */
 const GAIN_DEVIATION = 0.1;

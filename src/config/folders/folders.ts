@@ -3,7 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { ClawError } from "../base/mod.ts";
+import { ClawError } from "../../base/mod.ts";
 
 /** Only this user may look inside. */
 const FOLDER_MODE = 0o700;
@@ -20,6 +20,16 @@ export function cacheFolder(): string {
 function xdgFolder(variable: string, usual: readonly string[]): string {
   const given = process.env[variable] ?? "";
   return join(isAbsolute(given) ? given : join(homedir(), ...usual), "openclaw");
+}
+
+/** Makes a folder that can be done without; whether it is there. */
+export function makePrivateFolder(folder: string): boolean {
+  try {
+    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Makes the state folder where it is missing and lets `use` work in it. Errors: E_STATE_DIR, naming the folder. */

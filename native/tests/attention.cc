@@ -1,0 +1,108 @@
+// Attention over scattered pages against softmax in double.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "executor/device.h"
+#include "kernels/half.h"
+#include "tests/check.h"
+
+namespace {
+
+using namespace claw;
+
+struct Sequence {
+  std::vector<int32_t> pages;
+  std::vector<float> keys;  // [position][headDim], as the cache keeps them
+  std::vector<float> values;
+};
+
+float kept(const KvCache& kv, float value) {
+  return kv.format == KvFormat::f16 ? halfToFloat(floatToHalf(value)) : value;
+}
+
+Sequence fill(test::Random* random, const KvCache& kv, int32_t positions) {
+  Sequence sequence;
+  sequence.pages.resize(static_cast<size_t>(kv.pages));
+  std::iota(sequence.pages.begin(), sequence.pages.end(), 0);
+  for (size_t i = sequence.pages.size() - 1; i > 0; i--) {
+    std::swap(sequence.pages[i], sequence.pages[static_cast<size_t>(random->between(0, static_cast<int32_t>(i)))]);
+  }
+  const auto kept = [&kv](float value) { return kv.format == KvFormat::f16 ? halfToFloat(floatToHalf(value)) : value; };
+  std::vector<float> k(static_cast<size_t>(kv.headDim));
+  std::vector<float> v(k.size());
+  for (int32_t p = 0; p < positions; p++) {
+    for (size_t d = 0; d < k.size(); d++) {
+      k[d] = random->unit();
+      v[d] = random->unit();
+      sequence.keys.push_back(kept(k[d]));
+      sequence.values.push_back(kept(v[d]));
+    }
+    const int32_t page = sequence.pages[static_cast<size_t>(p / kPageTokens)];
+    CHECK(scalarKernels().storeKv(kv, {page, 1, 1, p % kPageTokens}, k.data(), v.data()) == 0);
+  }
+  return sequence;
+}
+
+std::vector<double> softmaxAttention(const Sequence& sequence, const float* q, int32_t headDim, int32_t position) {
+  const auto dim = static_cast<size_t>(headDim);
+  std::vector<double> out(dim);
+  double total = 0;
+  for (size_t p = 0; p <= static_cast<size_t>(position); p++) {
+    double score = 0;
+    for (size_t d = 0; d < dim; d++) score += static_cast<double>(q[d]) * sequence.keys[p * dim + d];
+    const double weight = std::exp(score * 0.25);
+    total += weight;
+    for (size_t d = 0; d < dim; d++) out[d] += weight * sequence.values[p * dim + d];
+  }
+  for (double& value : out) value /= total;
+  return out;
+}
+
+void testAgainstSoftmax(int32_t headDim, int32_t positions, KvFormat format) {
+  test::Random random(static_cast<uint64_t>(headDim));
+  const auto device = Device::create(1, "scalar");
+  CHECK(!device->allocateKv({nullptr, positions / kPageTokens + 3, 2, 2, headDim, format}));
+  const KvCache& kv = device->kv();
+  const Sequence sequence = fill(&random, kv, positions);
+  constexpr int32_t queries = 3;
+  const auto width = static_cast<size_t>(queries * headDim);
+  std::vector<float> q(width);
+  for (float& value : q) value = 4 * random.unit();
+  std::vector<float> out(width);
+  std::vector<float> scratch(attentionScratch(queries, static_cast<size_t>(headDim)));
+  for (const int32_t position : {0, positions / 2, positions - 1}) {
+    scalarKernels().attend({&kv, 1, 1, queries, position, sequence.pages.data(), q.data(), out.data(), 0.25f, scratch.data()});
+    for (size_t query = 0; query < queries; query++) {
+      const size_t offset = query * static_cast<size_t>(headDim);
+      const auto expected = softmaxAttention(sequence, q.data() + offset, headDim, position);
+      for (size_t d = 0; d < expected.size(); d++) CHECK(std::abs(out[offset + d] - expected[d]) < 1e-5);
+    }
+  }
+}
+
+void testRange() {
+  const auto device = Device::create(1, "scalar");
+  CHECK(!device->allocateKv({nullptr, 1, 1, 1, 2, KvFormat::f16}));
+  const KvCache& kv = device->kv();
+  const float k[] = {1.0f, 1e5f};
+  const float v[] = {2.0f, NAN};
+  CHECK(scalarKernels().storeKv(kv, {0, 0, 0, 17}, k, v) == kKvRange);
+  const uint16_t* keys = kv.keys<uint16_t>(0, 0, 0) + 16 * 2;  // the second tile of 16 positions
+  const uint16_t* values = kv.values<uint16_t>(0, 0, 0) + 17 * 2;
+  CHECK(keys[1] == 0x3c00 && keys[16 + 1] == 0 && values[0] == 0x4000 && values[1] == 0);
+}
+
+}  // namespace
+
+int main() {
+  for (const int32_t headDim : {1, 8, 33, 64}) {
+    for (const int32_t positions : {1, 31, 256, 257, 600}) {
+      testAgainstSoftmax(headDim, positions, KvFormat::f16);
+      testAgainstSoftmax(headDim, positions, KvFormat::f32);
+    }
+  }
+  testRange();
+  return 0;
+}

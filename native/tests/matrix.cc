@@ -1,0 +1,160 @@
+// Packing and products against plain loops over unpacked values. For integers the loops are in int64 and double, so
+// they agree exactly only if nothing overflowed or was left out.
+#include "tests/matrix.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "executor/tape.h"
+
+namespace {
+
+using namespace claw;
+using test::Packed;
+
+// The integer (q, or q * m) or the half at a row and a column held, read from the layout kernels.h describes.
+double unpacked(const Matrix& m, int32_t row, int32_t column) {
+  const int32_t segment = column / m.segmentLength;
+  const int32_t k = column % m.segmentLength;
+  const size_t block = static_cast<size_t>(row) / kRowBlock;
+  const size_t r = static_cast<size_t>(row) % kRowBlock;
+  const size_t at = static_cast<size_t>(segment) * m.paddedSegment + k;
+  const uint8_t* bytes = m.weights + block * m.blockBytes();
+  if (m.format == Format::f16) {
+    const uint16_t half = reinterpret_cast<const uint16_t*>(bytes)[at * kRowBlock + r];
+    const int32_t exponent = (half >> 10) & 31;
+    const double magnitude = exponent == 0 ? std::ldexp(half & 1023, -24) : std::ldexp(1024 + (half & 1023), exponent - 25);
+    return half & 0x8000 ? -magnitude : magnitude;
+  }
+  if (m.format == Format::i8) return bytes[(at / 4 * kRowBlock + r) * 4 + at % 4] - 128;
+  const uint8_t pair = bytes[(at / 8 * kRowBlock + r) * 4 + at % 4];
+  const int32_t q = (at % 8 < 4 ? pair & 15 : pair >> 4) - 8;
+  const size_t group = (block * m.held() + segment) * m.groups + k / kGroup;
+  return q * m.multipliers[group * kRowBlock + r];
+}
+
+MatrixShape randomShape(test::Random* random, Format format) {
+  const int32_t segments = random->between(1, 8);
+  const int32_t first = random->between(0, segments - 1);
+  return {format,   random->between(1, 40), segments * random->between(1, 70), segments, first,
+          random->between(first + 1, segments)};
+}
+
+// What a weight denotes lies as near to its source as the format allows.
+void testPack(const Device& device, Format format, uint64_t seed) {
+  test::Random random(seed);
+  const MatrixShape shape = randomShape(&random, format);
+  const auto values = test::randomFloats(&random, static_cast<size_t>(shape.rows) * shape.columns);
+  const Packed packed = test::pack(device, shape, values);
+  const Matrix& m = packed.matrix;
+  for (int32_t row = 0; row < m.rows; row++) {
+    const float* source = values.data() + static_cast<size_t>(row) * m.columns;
+    float largest = 0;
+    for (int32_t k = 0; k < m.columns; k++) largest = std::max(largest, std::abs(source[k]));
+    for (int32_t k = 0; k < m.held() * m.segmentLength; k++) {
+      const double denoted = unpacked(m, row, k) * m.scales[row];
+      const double error = std::abs(denoted - source[m.segmentFirst * m.segmentLength + k]);
+      const double allowed = format == Format::f16 ? 0x1p-12 : format == Format::i8 ? largest / 250 : largest / 7;
+      CHECK(error <= allowed);
+    }
+  }
+  for (int32_t row = m.rows; row < m.rowBlocks() * kRowBlock; row++) {
+    CHECK(m.scales[row] == 0.0f);
+    for (int32_t k = 0; k < m.held() * m.segmentLength; k++) CHECK(unpacked(m, row, k) == 0.0);
+  }
+}
+
+// Quantized rows and the memory behind them.
+struct Quantized {
+  std::vector<int8_t> q;
+  std::vector<float> scales;
+  std::vector<int32_t> lefts;
+  std::vector<int32_t> sums;
+  QuantizedRows rows;
+
+  Quantized(const Matrix& m, int32_t count, int32_t maxShift) {
+    const auto segments = static_cast<size_t>(count) * m.held();
+    q.resize(segments * m.paddedSegment, 99);
+    scales.resize(segments);
+    lefts.resize(segments * m.groups);
+    sums.resize(segments * m.groups);
+    rows = {q.data(),   scales.data(),     lefts.data(),      sums.data(), m.held() * m.segmentLength,
+            m.held(),   m.segmentLength,   m.paddedSegment,   m.groups,    maxShift};
+  }
+};
+
+double naiveLeaf(const Matrix& m, const QuantizedRows& x, int32_t row, int32_t n, int32_t segment) {
+  const size_t place = static_cast<size_t>(row) * x.segments + segment;
+  int64_t sum = 0;
+  for (int32_t k = 0; k < m.segmentLength; k++) {
+    const auto weight = static_cast<int64_t>(unpacked(m, n, segment * m.segmentLength + k));
+    sum += weight * x.q[place * x.paddedSegment + k] * (int64_t{1} << x.lefts[place * x.groups + k / kGroup]);
+  }
+  CHECK(std::abs(sum) < int64_t{1} << 31);
+  return static_cast<float>(static_cast<float>(sum) * x.scales[place]);
+}
+
+void testPartials(const Device& device, Format format, uint64_t seed) {
+  test::Random random(seed);
+  const MatrixShape shape = randomShape(&random, format);
+  const auto values = test::randomFloats(&random, static_cast<size_t>(shape.rows) * shape.columns);
+  const Packed packed = test::pack(device, shape, values);
+  const Matrix& m = packed.matrix;
+  const int32_t rows = random.between(1, 3);
+  const auto x = test::randomFloats(&random, static_cast<size_t>(rows) * m.held() * m.segmentLength);
+  Quantized quantized(m, rows, 3);
+  for (int32_t row = 0; row < rows; row++) {
+    CHECK(scalarKernels().quantizeRow(x.data() + static_cast<size_t>(row) * quantized.rows.width, quantized.rows, row) == 0);
+  }
+  // Every leaf on its own, as subtrees of one leaf.
+  std::vector<Subtree> leaves;
+  for (int32_t s = m.segmentFirst; s < m.segmentEnd; s++) leaves.push_back({s, s + 1});
+  const ptrdiff_t stride = static_cast<ptrdiff_t>(m.segments) * m.rows;
+  std::vector<float> out(static_cast<size_t>(rows * stride), -7.0f);
+  scalarKernels().linear({&m, &quantized.rows, x.data(), quantized.rows.width, rows, 0, m.rowBlocks(), out.data(), stride,
+                          true, leaves.data(), static_cast<int32_t>(leaves.size())});
+  for (int32_t row = 0; row < rows; row++) {
+    for (int32_t n = 0; n < m.rows; n++) {
+      for (int32_t s = 0; s < m.segments; s++) {
+        const float found = out[static_cast<size_t>(row * stride + s * m.rows + n)];
+        const int32_t held = s - m.segmentFirst;
+        if (held < 0 || held >= m.held()) CHECK(found == -7.0f);
+        else if (format != Format::f16) CHECK(found == naiveLeaf(m, quantized.rows, row, n, held));
+        else {
+          float chain = 0;
+          for (int32_t k = held * m.segmentLength; k < (held + 1) * m.segmentLength; k++) {
+            chain = std::fma(static_cast<float>(unpacked(m, n, k)), x[static_cast<size_t>(row) * quantized.rows.width + k], chain);
+          }
+          CHECK(found == chain);
+        }
+      }
+    }
+  }
+}
+
+void testBadWeights(const Device& device) {
+  const MatrixShape shape = {Format::f16, 20, 8, 1, 0, 1};
+  std::vector<float> values(160, 1.0f);
+  values[18 * 8 + 3] = 70000.0f;
+  Matrix matrix;
+  Region region;
+  CHECK(!device.allocateMatrix(shape, &matrix, &region));
+  std::vector<float> scratch(17 * 8);
+  const PackTask task = {&matrix, SourceType::f32, reinterpret_cast<const uint8_t*>(values.data()), 32, 1, scratch.data()};
+  CHECK(scalarKernels().packBlock(task) == 19);
+}
+
+}  // namespace
+
+int main() {
+  const auto device = Device::create(1, "scalar");
+  CHECK(device != nullptr && Device::create(1, "none") == nullptr && Device::create(0, "scalar") == nullptr);
+  for (const Format format : {Format::f16, Format::i8, Format::i4}) {
+    for (uint64_t seed = 0; seed < 60; seed++) {
+      testPack(*device, format, seed);
+      testPartials(*device, format, seed);
+    }
+  }
+  testBadWeights(*device);
+  return 0;
+}

@@ -1,0 +1,154 @@
+// Tapes made of valid, nearly valid and random words: each is refused or runs inside its memory (the sanitizers and
+// the ends of the mappings watch). Barriers stand exactly where the threads' shares meet.
+#include "executor/tape.h"
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "executor/executable.h"
+#include "tests/matrix.h"
+
+namespace {
+
+using namespace claw;
+
+class Step final : public Job {
+ public:
+  Step(const Executable& executable, int32_t rows, int32_t outputs)
+      : executable_(executable), rows_(rows), outputs_(outputs) {}
+  void run(const Team& team) override { executable_.run(team, rows_, outputs_); }
+  void finished() override {
+    done_.store(true);
+    done_.notify_all();
+  }
+  void wait() const { done_.wait(false); }
+
+ private:
+  const Executable& executable_;
+  int32_t rows_;
+  int32_t outputs_;
+  std::atomic<bool> done_{false};
+};
+
+constexpr BufferShape kBuffers[] = {
+    {false, Domain::tokens, 32, 0, 0},  // 0
+    {true, Domain::tokens, 32, 2, 4},   // 1
+    {false, Domain::tokens, 20, 0, 0},  // 2
+    {false, Domain::tokens, 40, 0, 0},  // 3: partial sums of 2 segments
+    {false, Domain::outputs, 20, 0, 0}, // 4
+    {false, Domain::tokens, 32, 0, 0},  // 5
+};
+constexpr Limits kLimits = {4, 2, 3};
+
+std::shared_ptr<Device> makeDevice() {
+  const auto device = Device::create(2, "scalar");
+  test::Random random(3);
+  const MatrixShape shape = {Format::i8, 20, 32, 2, 0, 2};
+  test::Packed packed = test::pack(*device, shape, test::randomFloats(&random, 640));
+  CHECK(device->keepMatrix(packed.matrix, std::move(packed.region)) == 0);
+  int32_t id = -1;
+  CHECK(!device->loadVector(test::randomFloats(&random, 32), &id) && id == 0);
+  CHECK(!device->allocateKv({nullptr, 3, 1, 2, 16, KvFormat::f16}));
+  return device;
+}
+
+Error prepare(const std::shared_ptr<Device>& device, const std::vector<int32_t>& tape, std::shared_ptr<Executable>* made) {
+  return Executable::prepare(device, {kBuffers, tape, 4, kLimits}, made);
+}
+
+const std::vector<std::vector<int32_t>> kParts = {
+    {1, 0, 0},           {2, 0, 5, 0, 0x3727c5ac}, {3, 1, 0},           {4, 2, 1, 0},
+    {5, 3, 1, 0},        {6, 2, 3, 0, 1, 0, 2},    {6, 2, 3, 0, 2, 0, 1, 1, 2}, {7, 0, 0, 2, 16, 1},
+    {8, 0, 5, 0, 0, 2},  {9, 5, 0, 0, 0, 2, 2, 0x3e800000}, {10, 5, 0, 0}, {11, 0, 0, 5},
+    {12, 4, 2},
+};
+
+void testWhatRuns(const std::shared_ptr<Device>& device) {
+  std::vector<int32_t> tape;
+  for (const auto& part : kParts) {
+    std::shared_ptr<Executable> alone;
+    std::vector<int32_t> single = part;
+    single.push_back(0);
+    CHECK(!prepare(device, single, &alone));
+    tape.insert(tape.end(), part.begin(), part.end());
+  }
+  tape.push_back(0);
+  std::shared_ptr<Executable> executable;
+  CHECK(!prepare(device, tape, &executable));
+  CHECK(executable->operations().size() == kParts.size());
+  for (int32_t rows = 0; rows <= kLimits.rows; rows++) {
+    CHECK(!executable->beginStep(rows, rows > 0 ? 1 : 0));
+    Step step(*executable, rows, rows > 0 ? 1 : 0);
+    device->pool().submit(&step);
+    step.wait();
+    while (!device->pool().idle()) sched_yield();
+  }
+}
+
+// Some parts, some of their words changed, perhaps cut short.
+std::vector<int32_t> mutatedTape(test::Random* random) {
+  std::vector<int32_t> tape;
+  for (int32_t i = random->between(1, 4); i > 0; i--) {
+    const auto& part = kParts[static_cast<size_t>(random->between(0, static_cast<int32_t>(kParts.size()) - 1))];
+    tape.insert(tape.end(), part.begin(), part.end());
+  }
+  for (int32_t i = random->between(0, 2); i > 0; i--) {
+    int32_t& word = tape[static_cast<size_t>(random->between(0, static_cast<int32_t>(tape.size()) - 1))];
+    word = random->between(0, 3) > 0 ? random->between(-1, 20) : static_cast<int32_t>(random->bits());
+  }
+  if (random->between(0, 9) > 0) tape.push_back(0);
+  return tape;
+}
+
+void testMutations(const std::shared_ptr<Device>& device) {
+  test::Random random(11);
+  int ran = 0;
+  int refused = 0;
+  for (int i = 0; i < 6000; i++) {
+    std::shared_ptr<Executable> executable;
+    if (prepare(device, mutatedTape(&random), &executable)) {
+      refused++;
+      continue;
+    }
+    if (executable->beginStep(3, 2)) continue;
+    Step step(*executable, 3, 2);
+    device->pool().submit(&step);
+    step.wait();
+    while (!device->pool().idle()) sched_yield();
+    ran++;
+  }
+  CHECK(ran > 1000 && refused > 1000);
+}
+
+std::vector<bool> barriersOf(const std::shared_ptr<Device>& device, const std::vector<int32_t>& tape) {
+  std::shared_ptr<Executable> executable;
+  CHECK(!prepare(device, tape, &executable));
+  std::vector<bool> barriers;
+  for (const Operation& op : executable->operations()) barriers.push_back(op.barrier);
+  return barriers;
+}
+
+void testBarriers(const std::shared_ptr<Device>& device) {
+  using Flags = std::vector<bool>;
+  // Row by row: norm, quantize. The product reads all rows.
+  CHECK((barriersOf(device, {2, 0, 5, 0, 0, 3, 1, 0, 4, 2, 1, 0, 0}) == Flags{false, false, true}));
+  // Two products of one input do not meet; a sum over one of them does.
+  CHECK((barriersOf(device, {4, 2, 1, 0, 5, 3, 1, 0, 11, 2, 2, 2, 0}) == Flags{false, false, true}));
+  // Rotation and storing go row by row; attention reads what other rows stored.
+  CHECK((barriersOf(device, {7, 0, 0, 2, 16, 1, 8, 0, 5, 0, 0, 2, 9, 5, 0, 0, 0, 2, 2, 0, 0}) == Flags{false, false, true}));
+  // Attention of one layer must end before its keys are overwritten.
+  CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 8, 0, 0, 0, 0, 2, 0}) == Flags{false, true}));
+  // Gathering crosses from tokens to outputs.
+  CHECK((barriersOf(device, {11, 2, 2, 2, 12, 4, 2, 11, 4, 4, 4, 0}) == Flags{false, true, false}));
+}
+
+}  // namespace
+
+int main() {
+  const auto device = makeDevice();
+  testWhatRuns(device);
+  testMutations(device);
+  testBarriers(device);
+  return 0;
+}

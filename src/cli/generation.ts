@@ -1,0 +1,54 @@
+/** What `run` and `chat` have in common: options to a request, and to an engine for one reader. */
+
+import { type LocalModel, loadModel } from "../app.ts";
+import {
+  type DeviceOptions,
+  deviceOptions,
+  type EngineOptions,
+  engineOptions,
+  type ModelOptions,
+  modelOptions,
+  type OptionTable,
+  type SamplingOptions,
+  samplingOptions,
+} from "../config/mod.ts";
+import { defaultSampling, type TextRequest } from "../engine/mod.ts";
+import { note, progressLine } from "./terminal.ts";
+
+export interface GenerationOptions extends ModelOptions, DeviceOptions, SamplingOptions {
+  readonly context: EngineOptions["context"];
+}
+
+export const generationOptions: OptionTable<GenerationOptions> = {
+  ...modelOptions,
+  ...deviceOptions,
+  context: engineOptions.context,
+  ...samplingOptions,
+};
+
+/** Loads a model for one answer at a time; what an operator should know is noted. */
+export async function loadForOne(
+  path: string,
+  options: DeviceOptions & Pick<EngineOptions, "context">,
+): Promise<LocalModel> {
+  const engine: EngineOptions = { ...options, maxBatch: 1, kvCacheBytes: undefined };
+  const model = await loadModel(path, engine, progressLine("Loading the model:"));
+  if (model.info.warning !== undefined) note(model.info.warning);
+  return model;
+}
+
+/** The request for an answer to `prompt`, with what the context holds where no number of tokens was asked for. */
+export function textRequest(
+  prompt: Int32Array,
+  options: SamplingOptions,
+  { seed, context, stopStrings }: { seed: number; context: number; stopStrings: readonly string[] },
+): TextRequest {
+  const { temperature, topK, topP, minP, repetitionPenalty } = options;
+  return {
+    prompt,
+    maxTokens: options.maxTokens ?? Math.max(1, context - prompt.length),
+    sampling: { ...defaultSampling, temperature, topK, topP, minP, repetitionPenalty, seed },
+    stopStrings,
+    stopTokens: [],
+  };
+}

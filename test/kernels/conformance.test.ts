@@ -1,0 +1,180 @@
+/**
+ * Every device gives the reference's bits: random small programs, one operation at a time, on every instruction set
+ * with one and two threads. The committed vectors in golden/ hold the reference itself.
+ */
+
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ATTENTION_CHUNK, type Device, ROW_STATUS } from "../../src/kernels/mod.ts";
+import { quantizedBuffer, quantizeRow } from "../../src/kernels/reference/quantize.ts";
+import { GROUP } from "../../src/tensor/mod.ts";
+import { attentionCase } from "./attention-cases.ts";
+import {
+  elementwiseCase,
+  embedCase,
+  linearCase,
+  normCase,
+  quantizeCase,
+  randomShape,
+  ropeCase,
+} from "./cases.ts";
+import { nativeDevices, referenceDevice } from "./devices.ts";
+import { difference, type KernelCase, type Outcome, runCase } from "./kernel-case.ts";
+import { layerCase } from "./layer-cases.ts";
+import { Random } from "./random.ts";
+import { splitCase } from "./split-cases.ts";
+
+const SEED = 20_250_101;
+const ROW_BLOCK = 16;
+
+/** What the cases claim to exercise; a suite that no longer does must fail. */
+const events = {
+  shiftedGroups: 0,
+  shortGroups: 0,
+  partialBlocks: 0,
+  notFiniteRows: 0,
+  kvRangeRows: 0,
+  chunkedAttention: 0,
+  fullPrecisionCaches: 0,
+  groupedQueries: 0,
+  splits: 0,
+  single: 0,
+};
+
+const without = nativeDevices.length === 0 ? " (skipped: no native core was built)" : "";
+
+describe(`devices against the reference, seed ${SEED}${without}`, () => {
+  let devices: { name: string; device: Device }[] = [];
+
+  beforeAll(() => {
+    devices = nativeDevices.map(({ name, open }) => ({ name, device: open() }));
+  });
+  afterAll(() => {
+    for (const { device } of devices) device.close();
+  });
+
+  /** The reference's outcome, after every device gave the same. */
+  async function agree(kernelCase: KernelCase): Promise<Outcome> {
+    const expected = await runCase(referenceDevice.open(), kernelCase);
+    for (const { name, device } of devices) {
+      const actual = await runCase(device, kernelCase);
+      expect(difference(expected, actual), `${kernelCase.name} on ${name}`).toBeUndefined();
+    }
+    countEvents(kernelCase, expected);
+    return expected;
+  }
+
+  const runs = (make: (random: Random) => KernelCase, numRuns: number) => () =>
+    fc.assert(
+      fc.asyncProperty(fc.nat(), async (seed) => {
+        await agree(make(new Random(seed)));
+      }),
+      { seed: SEED, numRuns },
+    );
+  const nativeTest = test.skipIf(nativeDevices.length === 0);
+
+  nativeTest(
+    "LINEAR in f16",
+    runs((random) => linearCase(random, randomShape(random, "f16")), 120),
+  );
+  nativeTest(
+    "LINEAR in i8",
+    runs((random) => linearCase(random, randomShape(random, "i8")), 240),
+  );
+  nativeTest(
+    "LINEAR in i4",
+    runs((random) => linearCase(random, randomShape(random, "i4")), 240),
+  );
+  nativeTest("LINEAR over long segments", async () => {
+    const random = new Random(SEED);
+    await agree(linearCase(random, { format: "i8", rows: 17, columns: 2 * 4100, segments: 2 }, 2));
+    await agree(linearCase(random, { format: "i4", rows: 17, columns: 8_288, segments: 1 }, 2));
+    await agree(linearCase(random, { format: "f16", rows: 3, columns: 2050, segments: 1 }, 2));
+    await agree(linearCase(random, { format: "i8", rows: 100, columns: 192, segments: 3 }, 33));
+  });
+  nativeTest("LINEAR_PARTIAL and COMBINE, every cut in two", async () => {
+    for (let seed = 0; seed < 12; seed++) {
+      for (let cut = 1; cut < 8; cut++) {
+        await agreeOnSplit(seed, (segments) => (cut < segments ? [cut] : []));
+      }
+    }
+  });
+  nativeTest("LINEAR_PARTIAL and COMBINE, every segment by itself", async () => {
+    for (let seed = 100; seed < 112; seed++) {
+      await agreeOnSplit(seed, (segments) => Array.from({ length: segments - 1 }, (_, index) => index + 1));
+    }
+  });
+  nativeTest(
+    "QUANTIZE",
+    runs((random) => quantizeCase(random), 150),
+  );
+  nativeTest(
+    "EMBED",
+    runs((random) => embedCase(random), 150),
+  );
+  nativeTest("RMS_NORM and GATHER", runs(normCase, 200));
+  nativeTest("ROPE", runs(ropeCase, 150));
+  nativeTest("SILU_MUL and ADD", runs(elementwiseCase, 200));
+  nativeTest(
+    "KV_WRITE and ATTENTION",
+    runs((random) => attentionCase(random), 150),
+  );
+
+  nativeTest(
+    "whole layers, every operation after another",
+    runs((random) => layerCase(random), 60),
+  );
+
+  nativeTest("the cases held what they are meant to", () => {
+    expect(events.shiftedGroups).toBeGreaterThan(2000);
+    expect(events.shortGroups).toBeGreaterThan(400);
+    expect(events.partialBlocks).toBeGreaterThan(500);
+    expect(events.notFiniteRows).toBeGreaterThan(150);
+    expect(events.kvRangeRows).toBeGreaterThan(1000);
+    expect(events.chunkedAttention).toBeGreaterThan(25);
+    expect(events.fullPrecisionCaches).toBeGreaterThan(50);
+    expect(events.groupedQueries).toBeGreaterThan(70);
+    expect(events.splits).toBeGreaterThan(40);
+    expect(events.single).toBeGreaterThan(200);
+  });
+
+  async function agreeOnSplit(seed: number, cuts: (segments: number) => readonly number[]): Promise<void> {
+    const { whole, split } = splitCase(new Random(seed), cuts);
+    if (split.matrices.length < 2) return;
+    const [left, right] = [await agree(whole), await agree(split)];
+    expect(difference({ ...left, status: [] }, { ...right, status: [] }), split.name).toBeUndefined();
+    events.splits++;
+  }
+});
+
+function countEvents(kernelCase: KernelCase, outcome: Outcome): void {
+  for (const { spec } of kernelCase.matrices) {
+    if (spec.rows % ROW_BLOCK !== 0) events.partialBlocks++;
+    if ((spec.columns / spec.segments) % GROUP !== 0) events.shortGroups++;
+  }
+  for (const status of outcome.status.flat()) {
+    if (status & ROW_STATUS.NOT_FINITE) events.notFiniteRows++;
+    if (status & ROW_STATUS.KV_RANGE) events.kvRangeRows++;
+  }
+  for (const step of kernelCase.steps) if (step.rows === 1) events.single++;
+  events.shiftedGroups += shiftedGroups(kernelCase);
+  const positions = kernelCase.steps.at(-1)?.positions ?? [];
+  if (kernelCase.kv === undefined) return;
+  if (kernelCase.kv.format === "f32") events.fullPrecisionCaches++;
+  if (positions.some((position) => position >= ATTENTION_CHUNK)) events.chunkedAttention++;
+  if ((kernelCase.buffers[2]?.width ?? 0) > kernelCase.kv.heads * kernelCase.kv.headDim)
+    events.groupedQueries++;
+}
+
+/** Groups with a resolution of their own in the first quantized buffer, as the reference sees them. */
+function shiftedGroups({ buffers, steps }: KernelCase): number {
+  const spec = buffers[1];
+  const [step] = steps;
+  const input = step?.inputs[0]?.[1];
+  if (spec?.kind !== "quantized" || step === undefined || input?.length !== step.rows * spec.width) return 0;
+  const buffer = quantizedBuffer(spec, step.rows);
+  for (let row = 0; row < step.rows; row++) {
+    quantizeRow(input.subarray(row * spec.width, (row + 1) * spec.width), buffer, row);
+  }
+  return buffer.lefts.reduce((count, left) => count + (left < spec.maxShift ? 1 : 0), 0);
+}
