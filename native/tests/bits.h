@@ -14,11 +14,11 @@
 
 namespace claw::test {
 
-inline Random source(1);
+inline Random randomSource(1);
 
-inline uint32_t randomBits() { return source.bits(); }
+inline uint32_t randomBits() { return randomSource.bits(); }
 
-inline int between(int low, int high) { return source.between(low, high); }
+inline int between(int low, int high) { return randomSource.between(low, high); }
 
 inline bool oneIn(int n) { return between(1, n) == 1; }
 

@@ -18,11 +18,10 @@ class Step final : public Job {
   Step(const Executable& executable, int32_t rows, int32_t outputs)
       : executable_(executable), rows_(rows), outputs_(outputs) {}
   void run(const Team& team) override { executable_.run(team, rows_, outputs_); }
-  void finished() override {
-    done_.store(true);
-    done_.notify_all();
+  void finished() override { done_.store(true); }
+  void wait() const {
+    while (!done_.load()) sched_yield();
   }
-  void wait() const { done_.wait(false); }
 
  private:
   const Executable& executable_;
@@ -40,6 +39,23 @@ constexpr BufferShape kBuffers[] = {
     {false, Domain::tokens, 32, 0, 0},  // 5
 };
 constexpr Limits kLimits = {4, 2, 3};
+
+// Rows on pages or at positions of their own, so that no two write the same place of the cache.
+void placeRows(const Executable& executable) {
+  const StepBlock& step = executable.step();
+  for (int32_t row = 0; row < kLimits.rows; row++) {
+    step.pageStart[row] = row % kLimits.pageEntries;
+    step.positions[row] = row / kLimits.pageEntries;
+  }
+  for (int32_t i = 0; i < kLimits.pageEntries; i++) step.pages[i] = i;
+}
+
+// On both threads, to its end.
+void runStep(const Executable& executable, int32_t rows, int32_t outputs) {
+  Step step(executable, rows, outputs);
+  executable.device()->pool().submit(&step);
+  step.wait();
+}
 
 std::shared_ptr<Device> makeDevice() {
   const auto device = Device::create(2, "scalar");
@@ -78,11 +94,10 @@ void testWhatRuns(const std::shared_ptr<Device>& device) {
   CHECK(!prepare(device, tape, &executable));
   CHECK(executable->operations().size() == kParts.size());
   for (int32_t rows = 0; rows <= kLimits.rows; rows++) {
-    CHECK(!executable->beginStep(rows, rows > 0 ? 1 : 0));
-    Step step(*executable, rows, rows > 0 ? 1 : 0);
-    device->pool().submit(&step);
-    step.wait();
-    while (!device->pool().idle()) sched_yield();
+    const int32_t outputs = rows > 0 ? 1 : 0;
+    placeRows(*executable);
+    CHECK(!executable->beginStep(rows, outputs));
+    runStep(*executable, rows, outputs);
   }
 }
 
@@ -111,11 +126,9 @@ void testMutations(const std::shared_ptr<Device>& device) {
       refused++;
       continue;
     }
+    placeRows(*executable);
     if (executable->beginStep(3, 2)) continue;
-    Step step(*executable, 3, 2);
-    device->pool().submit(&step);
-    step.wait();
-    while (!device->pool().idle()) sched_yield();
+    runStep(*executable, 3, 2);
     ran++;
   }
   CHECK(ran > 1000 && refused > 1000);

@@ -1,3 +1,3 @@
-export { AssertionFailure, assert, at } from "./assert.ts";
+export { assert, at } from "./assert.ts";
 export { asClawError, ClawError, type ErrorCode, errorTable } from "./errors.ts";
 export { exactExp, exactLog, exactSineCosine, powerOfTwo } from "./exact-math.ts";

@@ -32,7 +32,9 @@ export async function loadForOne(
   options: DeviceOptions & Pick<EngineOptions, "context">,
 ): Promise<LocalModel> {
   const engine: EngineOptions = { ...options, maxBatch: 1, kvCacheBytes: undefined };
-  const model = await loadModel(path, engine, progressLine("Loading the model:"));
+  const progress = progressLine("Loading the model:");
+  const model = await loadModel(path, engine, progress);
+  progress(1);
   if (model.info.warning !== undefined) note(model.info.warning);
   return model;
 }

@@ -1,10 +1,10 @@
 export { EngineClient, type TokenGenerator } from "./client.ts";
 export { openDevice } from "./device.ts";
-export { Engine, type StepRecord } from "./engine.ts";
-export { BATCH_DEFAULT, BATCH_MAX, CONTEXT_DEFAULT, STEP_ROWS_DEFAULT, TOP_LOGPROBS_MAX } from "./limits.ts";
+export { Engine } from "./engine.ts";
+export { BATCH_DEFAULT, BATCH_MAX, STEP_ROWS_DEFAULT } from "./limits.ts";
 export { measurePerplexity, type Perplexity } from "./perplexity.ts";
-export type { FinishReason, GenerationListener, GenerationRequest, TokenEvent } from "./request.ts";
-export { createRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
+export type { FinishReason, GenerationRequest, TokenEvent } from "./request.ts";
+export { createRuntime, type Runtime } from "./runtime.ts";
 export { defaultSampling, Sampler, type SamplingParameters, type TokenLogprob } from "./sampling/mod.ts";
 export { scoreTokens } from "./score.ts";
 export type { EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";

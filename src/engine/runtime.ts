@@ -1,7 +1,13 @@
 /** A model on a device, ready to run: its weights loaded, its KV cache sized, its step program prepared. */
 
 import { ClawError } from "../base/mod.ts";
-import { type Device, type Executable, KV_PAGE_TOKENS, type KvFormat, type WeightFormat } from "../kernels/mod.ts";
+import {
+  type Device,
+  type Executable,
+  KV_PAGE_TOKENS,
+  type KvFormat,
+  type WeightFormat,
+} from "../kernels/mod.ts";
 import { evenShards, loadProgram, type Model } from "../model/mod.ts";
 import { CONTEXT_DEFAULT, KV_BYTES_DEFAULT } from "./limits.ts";
 
@@ -26,6 +32,7 @@ export interface RuntimeOptions {
 
 export interface Runtime {
   readonly executable: Executable;
+  /** Positions a sequence may have, and that the KV cache can hold. */
   readonly context: number;
   /** KV pages allocated. */
   readonly pages: number;
@@ -53,7 +60,8 @@ export async function createRuntime(device: Device, model: Model, options: Runti
     outputs: options.outputs ?? options.batch,
     pageEntries: perSequence * options.batch,
   });
-  return { executable, context, pages };
+  // One sequence alone must be able to fill what is promised.
+  return { executable, context: Math.min(context, pages * KV_PAGE_TOKENS), pages };
 }
 
 function contextOf(modelContext: number, asked: number | undefined): number {

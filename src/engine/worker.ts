@@ -9,6 +9,7 @@ import { openDevice } from "./device.ts";
 import { Engine } from "./engine.ts";
 import { EngineLoop } from "./loop.ts";
 import { errorData, type FromEngine, type ToEngine } from "./messages.ts";
+import type { GenerationListener } from "./request.ts";
 import { createRuntime } from "./runtime.ts";
 import type { EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
 
@@ -69,12 +70,12 @@ function serve({ engine, device }: Started): void {
   /** Engine ids by the client's ids. */
   const ids = new Map<number, number>();
   const generate = ({ id, request }: ToEngine & { type: "generate" }): void => {
-    const listener = {
-      token: (event: Parameters<Parameters<Engine["submit"]>[1]["token"]>[0]): void => {
+    const listener: GenerationListener = {
+      token: (event) => {
         if (event.finish !== undefined) ids.delete(id);
         send({ type: "token", id, event });
       },
-      failed: (error: Parameters<Parameters<Engine["submit"]>[1]["failed"]>[0]): void => {
+      failed: (error) => {
         ids.delete(id);
         reportLoad();
         send({ type: "failed", id, error: errorData(error) });

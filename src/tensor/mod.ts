@@ -1,5 +1,4 @@
 export {
-  type BlockLayout,
   blockLayout,
   type SourceType,
   sourceByteLength,
@@ -7,7 +6,7 @@ export {
   sourceTypeOfId,
   sourceTypes,
 } from "./dtype.ts";
-export { bf16ToF32, f16ToF32, f16Values, f32ToBf16Bits, f32ToF16Bits } from "./half.ts";
+export { bf16ToF32, f16ToF32, f32ToBf16Bits, f32ToF16Bits } from "./half.ts";
 export {
   GROUP,
   maxGroupShift,

@@ -252,9 +252,11 @@ describe.skipIf(noShared)(`real files${noShared ? " (skipped: the shared folder 
     ["qwen2", "gpt2", 151_936],
   ])("the vocabulary %s, in well under a second", (name, model, size) => {
     const path = join(shared, `vectors/tokenizer/ggml-vocab-${name}.gguf`);
-    const start = performance.now();
+    // Processor time: the clock on the wall also counts what other processes do.
+    const start = process.cpuUsage();
     const { metadata, tensors } = readFile(path);
-    expect(performance.now() - start).toBeLessThan(1000);
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1000).toBeLessThan(1000);
     expect(tensors.size).toBe(0);
     expect(metadata.string("tokenizer.ggml.model")).toBe(model);
     const tokens = metadata.optionalStrings("tokenizer.ggml.tokens");

@@ -190,6 +190,16 @@ describe("chat", () => {
     expect(next.usage!.prompt_tokens).toBeGreaterThan(whole.usage!.prompt_tokens);
   });
 
+  test("without max_tokens an answer goes on to the end of the context, or of a KV cache that is smaller", async () => {
+    // Four pages of 32 positions: beside i8 weights, f16 keys and values of 3 layers, 2 heads, 16 dimensions.
+    const small = await startService(path, { format: "i8", kvCacheBytes: 4 * 32 * 3 * 2 * 16 * 2 * 2 });
+    const endless = { model, messages, seed: 1, logit_bias: { 2: -100 } };
+    const answer = await small.client.chat.completions.create(endless);
+    expect(answer.choices[0]?.finish_reason).toBe("length");
+    expect(answer.usage?.total_tokens).toBe(128);
+    await small.server.close(0);
+  });
+
   test("log-probabilities: each token with its bytes and the likeliest others", async () => {
     const request = { ...seeded, messages, logprobs: true, top_logprobs: 4, temperature: 0 };
     const whole = await service.client.chat.completions.create(request);

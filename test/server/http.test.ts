@@ -146,7 +146,7 @@ describe("requests that cannot be read", () => {
     ["an unknown parameter", `{"model": "${model}", "prompt": "x", "colour": 1}`, "E_UNSUPPORTED", 400],
     ["another model", '{"model": "other", "prompt": "x"}', "E_MODEL_NOT_FOUND", 404],
     ["a huge body", `"${"x".repeat(17 * 1024 * 1024)}"`, "E_BODY_TOO_LARGE", 413],
-  ])("%s", async (_, body, code, status) => {
+  ])("%s", async (...[, body, code, status]) => {
     const answer = await service.post("/v1/completions", body);
     expect(answer.status).toBe(status);
     expect(await answer.json()).toMatchObject({

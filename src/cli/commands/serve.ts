@@ -1,7 +1,7 @@
 /** I/O: `claw serve`: prints how to reach the server, and stops it on a signal. */
 
 import { type RunningServer, startServer } from "../../app.ts";
-import type { ClawError } from "../../base/mod.ts";
+import { asClawError, type ClawError } from "../../base/mod.ts";
 import { isLoopback, type ServeOptions, serveOptions } from "../../config/mod.ts";
 import type { EngineInfo } from "../../engine/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
@@ -16,13 +16,14 @@ export const serve: Command = defineCommand<ServeOptions>({
     const model = chooseModel(options.model);
     const onFailure = (error: ClawError, requestId: string): void => {
       note(`Request ${requestId} failed.`);
-      noteError(error.cause instanceof Error ? (error.cause as ClawError) : error);
+      noteError(asClawError(error.cause ?? error));
     };
+    const progress = progressLine("Loading the model:", options.verbose);
     const server = await startServer(
       { ...options, model },
       {
         version: version(),
-        onProgress: progressLine("Loading the model:", options.verbose),
+        onProgress: progress,
         onFailure,
         log: options.verbose ? process.stderr : undefined,
       },
@@ -33,6 +34,7 @@ export const serve: Command = defineCommand<ServeOptions>({
       note("Other machines can reach this server, and the connection is not encrypted.");
     try {
       const info = await server.ready;
+      progress(1);
       if (info.warning !== undefined) note(info.warning);
       await print(banner(server, info));
     } catch (error) {

@@ -1,3 +1,2 @@
-export type { History } from "./history.ts";
 export { checkSampling, checkStopTokens, defaultSampling, type SamplingParameters } from "./parameters.ts";
-export { type Draw, Sampler, type TokenLogprob } from "./sampler.ts";
+export { Sampler, type TokenLogprob } from "./sampler.ts";

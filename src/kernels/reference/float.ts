@@ -60,12 +60,6 @@ export function floatFromBits(pattern: number): number {
   return f32[0] as number;
 }
 
-/** The bit pattern of an f32. */
-export function floatBits(value: number): number {
-  f32[0] = value;
-  return bits[0] as number;
-}
-
 /** Magnitude bits from which a value is infinite or NaN. */
 export const NOT_FINITE_BITS = 0x7f800000;
 

@@ -3,5 +3,5 @@ export { Metadata } from "./metadata.ts";
 export { type Gguf, readGguf } from "./reader.ts";
 export { type ByteSource, bytesSource, openByteSource } from "./source.ts";
 export type { TensorInfo } from "./tensor-info.ts";
-export type { GgufArray, GgufScalar, GgufValue, ScalarKind } from "./value.ts";
-export { type GgufWriteOptions, writeGguf } from "./writer.ts";
+export type { GgufValue } from "./value.ts";
+export { writeGguf } from "./writer.ts";

@@ -1,3 +1,2 @@
 export { loadProgram, type ModelFile, readVector } from "./load.ts";
 export { evenShards } from "./shards.ts";
-export type { Shard } from "./weights.ts";

@@ -1,7 +1,6 @@
-export { type ModelShape, type PresetName, presetNames, presets } from "./presets.ts";
+export { type PresetName, presetNames, presets } from "./presets.ts";
 export {
   type SynthModel,
-  type SynthOptions,
   type SynthType,
   synthContent,
   synthesize,

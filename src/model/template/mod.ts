@@ -2,7 +2,6 @@
 
 export {
   type ChatTemplate,
-  type ChatTemplateOptions,
   createChatTemplate,
   encodePieces,
   type RenderOptions,

@@ -1,12 +1,11 @@
 /** OpenAI's API as it crosses the wire: requests, responses, errors and events. */
 
-export { type ErrorBody, errorBody } from "./errors.ts";
+export { errorBody } from "./errors.ts";
 export { END_OF_EVENTS, encodeEvent } from "./events.ts";
 export {
   type AnswerParameters,
   type ChatRequest,
   type CompletionRequest,
-  type Message,
   readChatRequest,
   readCompletionRequest,
 } from "./requests.ts";
