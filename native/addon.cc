@@ -61,7 +61,8 @@ napi_value createDevice(napi_env env, napi_callback_info call) {
   auto device = Device::create(threads, isa);
   auto handle = device == nullptr ? nullptr : DeviceHandle::open(env, std::move(device));
   if (handle == nullptr) {
-    return throwError(env, makeError("E_NATIVE", "Starting %d threads with the %s kernels failed.", threads, isa.c_str()));
+    const Error error = makeError("E_NATIVE", "Starting %d threads with the %s kernels failed.", threads, isa.c_str());
+    return throwError(env, error);
   }
   return external(env, new DeviceReference(std::move(handle)));
 }
@@ -184,7 +185,8 @@ napi_value makeStepMemory(napi_env env, const Executable& executable) {
 napi_value makeOffsets(napi_env env, const Executable& executable) {
   const StepBlock& step = executable.step();
   const uint8_t* base = executable.stepRegion()->base();
-  const void* parts[] = {step.tokens, step.positions, step.pageStart, step.pages, step.outputs, step.logits, step.status};
+  const void* parts[] = {step.tokens,  step.positions, step.pageStart, step.pages,
+                         step.outputs, step.logits,    step.status};
   std::vector<double> offsets;
   for (const void* part : parts) offsets.push_back(static_cast<double>(static_cast<const uint8_t*>(part) - base));
   return makeNumbers(env, offsets);
@@ -310,9 +312,17 @@ napi_value initialize(napi_env env, napi_value exports) {
     napi_callback call;
   };
   constexpr Function functions[] = {
-      {"info", info},           {"createDevice", createDevice}, {"loadMatrix", loadMatrix},   {"loadVector", loadVector},
-      {"allocateKv", allocateKv}, {"prepare", prepare},         {"execute", execute},         {"writeBuffer", writeBuffer},
-      {"readBuffer", readBuffer}, {"memory", memory},           {"close", closeDevice},
+      {"info", info},
+      {"createDevice", createDevice},
+      {"loadMatrix", loadMatrix},
+      {"loadVector", loadVector},
+      {"allocateKv", allocateKv},
+      {"prepare", prepare},
+      {"execute", execute},
+      {"writeBuffer", writeBuffer},
+      {"readBuffer", readBuffer},
+      {"memory", memory},
+      {"close", closeDevice},
   };
   for (const Function& function : functions) {
     napi_value value = nullptr;

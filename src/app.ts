@@ -45,7 +45,7 @@ export async function loadModel(
 }
 
 function engineSettings(model: string, options: EngineOptions): EngineSettings {
-  const { format, device, threads, context, maxBatch, kvCacheBytes, tensorParallelismDegree } = options;
+  const { format, kvFormat, device, threads, context, maxBatch, kvCacheBytes } = options;
   return {
     model,
     format,
@@ -56,7 +56,8 @@ function engineSettings(model: string, options: EngineOptions): EngineSettings {
     // Every running sequence needs a row in each step.
     rows: Math.max(STEP_ROWS_DEFAULT, maxBatch),
     kvBytes: kvCacheBytes,
-    degree: tensorParallelismDegree,
+    kvFormat,
+    degree: options.tensorParallelismDegree,
   };
 }
 
@@ -121,6 +122,7 @@ export async function startServer(
       fingerprint,
       generator: engine,
       load: () => engine.load,
+      failure: () => engine.failure,
     });
     return info;
   });

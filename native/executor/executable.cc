@@ -75,7 +75,9 @@ Error Executable::prepare(std::shared_ptr<Device> device, const ProgramSource& s
   made->limits_ = source.limits;
   if (!sensible(source.limits)) return makeError("E_INTERNAL", "The limits of a program are out of range.");
   for (const BufferShape& shape : source.buffers) {
-    if (!sensible(shape, source.limits)) return makeError("E_INTERNAL", "The shape of buffer %zu is wrong.", made->buffers_.size());
+    if (!sensible(shape, source.limits)) {
+      return makeError("E_INTERNAL", "The shape of buffer %zu is wrong.", made->buffers_.size());
+    }
     made->buffers_.push_back({shape, nullptr, shape.quantized ? shapeOf(shape) : QuantizedRows{}});
   }
   Error error = made->allocateStep(source);

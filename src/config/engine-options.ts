@@ -9,6 +9,7 @@ export interface ModelOptions {
 
 export interface DeviceOptions {
   readonly format: "f16" | "i8" | "i4";
+  readonly kvFormat: "f16" | "f32" | undefined;
   readonly device: "auto" | "native" | "reference";
   readonly threads: number | undefined;
   readonly tensorParallelismDegree: number;
@@ -37,6 +38,13 @@ export const deviceOptions: OptionTable<DeviceOptions> = {
     choices: ["f16", "i8", "i4"],
     default: "i8",
     code: "E_FORMAT",
+  }),
+  kvFormat: choiceOption({
+    flag: "kv-format",
+    meaning: "how keys and values are kept",
+    choices: ["f16", "f32"],
+    default: undefined,
+    otherwise: "f32 beside f16 weights, else f16",
   }),
   device: choiceOption({
     flag: "device",

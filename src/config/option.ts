@@ -56,7 +56,7 @@ export function numberOption<D extends number | undefined>(
   return option<number | D>(description, { type: "number", whole: description.whole ?? true, min, max });
 }
 
-export function choiceOption<C extends string, D extends C | undefined>(
+export function choiceOption<const C extends string, D extends C | undefined>(
   description: Description<D> & { readonly choices: readonly C[] },
 ): Option<C | D> {
   const { choices } = description;

@@ -40,6 +40,11 @@ export class EngineClient implements TokenGenerator {
     worker.on("exit", () => this.#end(new ClawError("E_SHUTDOWN", "The engine has stopped.")));
   }
 
+  /** Why the engine's thread has ended; undefined while it runs. */
+  get failure(): ClawError | undefined {
+    return this.#ended;
+  }
+
   /** Requests in the engine, as it last said. */
   get load(): EngineLoad {
     return this.#load;

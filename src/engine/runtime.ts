@@ -8,7 +8,7 @@ import {
   type KvFormat,
   type WeightFormat,
 } from "../kernels/mod.ts";
-import { evenShards, loadProgram, type Model } from "../model/mod.ts";
+import { evenShards, loadProgram, type OpenedFile } from "../model/mod.ts";
 import { CONTEXT_DEFAULT, KV_BYTES_DEFAULT } from "./limits.ts";
 
 export interface RuntimeOptions {
@@ -39,7 +39,11 @@ export interface Runtime {
 }
 
 /** Loads a model onto a device. E_CONTEXT, E_MEMORY, and what loading refuses. */
-export async function createRuntime(device: Device, model: Model, options: RuntimeOptions): Promise<Runtime> {
+export async function createRuntime(
+  device: Device,
+  model: OpenedFile,
+  options: RuntimeOptions,
+): Promise<Runtime> {
   const { description } = model;
   const context = contextOf(description.context, options.context);
   const shards = evenShards(description, options.degree ?? 1);
@@ -74,7 +78,7 @@ function contextOf(modelContext: number, asked: number | undefined): number {
 }
 
 /** Bytes of one KV page over all layers: keys and values. */
-function pageBytes({ description }: Model, format: KvFormat): number {
+function pageBytes({ description }: OpenedFile, format: KvFormat): number {
   const values = description.layers * description.kvHeads * description.headDim * KV_PAGE_TOKENS * 2;
   return values * (format === "f16" ? 2 : 4);
 }

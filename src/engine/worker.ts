@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { asClawError, assert } from "../base/mod.ts";
 import type { Device } from "../kernels/mod.ts";
-import { openModel } from "../model/mod.ts";
+import { openModelFile } from "../model/mod.ts";
 import { openDevice } from "./device.ts";
 import { Engine } from "./engine.ts";
 import { EngineLoop } from "./loop.ts";
@@ -27,7 +27,7 @@ interface Started {
 }
 
 async function start(settings: EngineSettings): Promise<Started> {
-  const model = openModel(settings.model);
+  const model = openModelFile(settings.model);
   const { device, warning } = await openDevice(settings);
   const onProgress = (fraction: number): void => send({ type: "loading", fraction });
   const runtime = await createRuntime(device, model, { ...settings, onProgress });

@@ -71,14 +71,16 @@ let loaded: Addon | undefined;
 export function loadAddon(): Addon {
   if (loaded !== undefined) return loaded;
   if (!existsSync(addonPath)) throw new ClawError("E_NATIVE", "The native core was not built.");
+  const require = createRequire(import.meta.url);
   let addon: Addon;
   try {
-    addon = createRequire(import.meta.url)(addonPath) as Addon;
+    addon = require(addonPath) as Addon;
   } catch (error) {
     throw new ClawError("E_NATIVE", `The native core ${addonPath} does not load.`, { cause: error });
   }
   const { opcodes } = addon.info();
   if (JSON.stringify(opcodes) !== JSON.stringify(OP)) {
+    delete require.cache[addonPath]; // so that one built meanwhile is loaded instead
     throw new ClawError("E_NATIVE", `The native core ${addonPath} was built from other sources.`);
   }
   loaded = addon;

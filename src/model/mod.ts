@@ -1,5 +1,5 @@
 export { type Gguf, type Metadata, openByteSource, readGguf } from "./gguf/mod.ts";
-export { type Model, openModel } from "./open.ts";
+export { type Model, type OpenedFile, openModel, openModelFile } from "./open.ts";
 export { evenShards, loadProgram } from "./program/mod.ts";
 export {
   type PresetName,

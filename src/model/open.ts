@@ -7,26 +7,43 @@ import { type ModelFile, readVector } from "./program/mod.ts";
 import { type ChatTemplate, createChatTemplate } from "./template/mod.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer/mod.ts";
 
-export interface Model extends ModelFile {
-  readonly tokenizer: Tokenizer;
-  readonly template: ChatTemplate;
+/** What loading weights needs: an open file whose header and architecture are known. */
+export interface OpenedFile extends ModelFile {
   close(): void;
 }
 
-/** Opens a GGUF model. Every way the file can be wrong is a ClawError with a code of its own. */
-export function openModel(path: string): Model {
+/** What serving text needs beside it. */
+export interface Model extends OpenedFile {
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+}
+
+/** Opens a GGUF file as far as its architecture. Every way it can be wrong is a ClawError with a code of its own. */
+export function openModelFile(path: string): OpenedFile {
   const source = openByteSource(path);
-  try {
+  return closingOnError(source, () => {
     const gguf = readGguf(source);
     const frequencies = gguf.tensors.get(ROPE_FREQUENCIES);
     const divisors = frequencies === undefined ? undefined : readVector(source, frequencies);
-    const description = describe(gguf, divisors);
-    const tokenizer = createTokenizer(gguf.metadata);
-    checkVocabulary(description, tokenizer);
-    const template = templateOf(gguf, tokenizer);
-    return { gguf, source, description, tokenizer, template, close: () => source.close() };
+    return { gguf, source, description: describe(gguf, divisors), close: () => source.close() };
+  });
+}
+
+/** Opens a GGUF model with its tokenizer and chat template. */
+export function openModel(path: string): Model {
+  const file = openModelFile(path);
+  return closingOnError(file, () => {
+    const tokenizer = createTokenizer(file.gguf.metadata);
+    checkVocabulary(file.description, tokenizer);
+    return { ...file, tokenizer, template: templateOf(file.gguf, tokenizer) };
+  });
+}
+
+function closingOnError<T>(opened: { close(): void }, use: () => T): T {
+  try {
+    return use();
   } catch (error) {
-    source.close();
+    opened.close();
     throw error;
   }
 }

@@ -55,7 +55,7 @@ function abortable(generator: TokenGenerator, signal: AbortSignal): TokenGenerat
     async *generate(request) {
       if (signal.aborted) throw cancelled();
       const stream = generator.generate(request)[Symbol.asyncIterator]();
-      const leave = (): void => {};
+      const leave = (): void => void stream.return?.();
       signal.addEventListener("abort", leave, { once: true });
       try {
         yield* { [Symbol.asyncIterator]: () => stream };

@@ -15,6 +15,8 @@ export interface ServedModel {
   readonly fingerprint: string;
   readonly generator: TokenGenerator;
   readonly load: () => EngineLoad;
+  /** Why it cannot answer any more; undefined while it can. */
+  readonly failure: () => ClawError | undefined;
 }
 
 /** One model for now: first promised by its id, then there. */
@@ -39,8 +41,8 @@ export class ServedModels {
     this.#served = model;
   }
 
-  /** The model that a request names. Errors: E_MODEL_NOT_FOUND, E_LOADING. */
-  find(id: string): ServedModel {
+  /** The model that a request names, or the only one. Errors: E_MODEL_NOT_FOUND, E_LOADING. */
+  find(id: string = this.#id): ServedModel {
     this.describe(id);
     if (this.#served !== undefined) return this.#served;
     const percent = Math.floor(this.#progress * 100);
@@ -66,6 +68,8 @@ export class ServedModels {
     if (this.#served === undefined) {
       return { ready: false, body: { status: "loading", progress: this.#progress } };
     }
+    const failure = this.#served.failure();
+    if (failure !== undefined) return { ready: false, body: { status: "failed", error: failure.message } };
     return { ready: true, body: { status: "ok", ...this.#served.load() } };
   }
 }

@@ -12,6 +12,8 @@ interface AttentionShape {
   readonly queryHeads: number;
   readonly headDim: number;
   readonly positions: number;
+  /** Of queries, keys and values; by default any. */
+  readonly style?: Style;
 }
 
 const headDims: readonly number[] = [8, 16, 20, 32, 33, 64, 80, 128];
@@ -30,7 +32,7 @@ export function randomAttentionShape(random: Random): AttentionShape {
   };
 }
 
-const kvStyles: readonly Style[] = ["plain", "plain", "outliers", "tiny", "wild"];
+const styles: readonly Style[] = ["gentle", "gentle", "plain", "plain", "outliers", "tiny", "wild"];
 
 export function attentionCase(
   random: Random,
@@ -44,11 +46,7 @@ export function attentionCase(
   const rows = Math.min(positions, random.between(1, 4));
   const asked = [positions - 1, ...Array.from({ length: rows - 1 }, () => random.between(0, positions - 1))];
   // Scores beyond a few tens leave a single position with all the weight; both kinds are wanted.
-  const queries = randomValues(
-    random,
-    rows * queryHeads * headDim,
-    random.pick(["plain", "outliers", "wild"]),
-  );
+  const queries = randomValues(random, rows * queryHeads * headDim, shape.style ?? random.pick(styles));
   const ask: CaseStep = {
     tape: [OP.ATTENTION, 3, 2, layer, 0, kvHeads, queryHeads, bitsOf(1 / Math.sqrt(headDim))],
     rows,
@@ -75,7 +73,11 @@ export function attentionCase(
 function writeStep(random: Random, shape: AttentionShape & { layer: number; pages: number[] }): CaseStep {
   const { kvHeads, headDim, positions, layer, pages } = shape;
   const inputs = [0, 1].map(
-    (buffer) => [buffer, randomValues(random, positions * kvHeads * headDim, random.pick(kvStyles))] as const,
+    (buffer) =>
+      [
+        buffer,
+        randomValues(random, positions * kvHeads * headDim, shape.style ?? random.pick(styles)),
+      ] as const,
   );
   return {
     tape: [OP.KV_WRITE, 0, 1, layer, 0, kvHeads],

@@ -62,8 +62,14 @@ export function quantizedBuffer(shape: Shape, random: Random): BufferSpec {
 
 const noStep = { outputs: 0, inputs: [], reads: [] } as const;
 
-export function linearCase(random: Random, shape: Shape, rows: number = random.between(1, 6)): KernelCase {
-  const input = randomValues(random, rows * shape.columns, random.pick(inputStyles));
+interface LinearOptions {
+  readonly rows?: number;
+  readonly style?: Style;
+}
+
+export function linearCase(random: Random, shape: Shape, options: LinearOptions = {}): KernelCase {
+  const { rows = random.between(1, 6), style = random.pick(inputStyles) } = options;
+  const input = randomValues(random, rows * shape.columns, style);
   const f16 = shape.format === "f16";
   const step: CaseStep = {
     tape: f16 ? [OP.LINEAR, 2, 0, "m0"] : [OP.QUANTIZE, 1, 0, OP.LINEAR, 2, 1, "m0"],
@@ -84,11 +90,9 @@ export function linearCase(random: Random, shape: Shape, rows: number = random.b
 /** Quantization made visible: an identity matrix hands out every q with its shift and scale. */
 export function quantizeCase(
   random: Random,
-  { segments, length }: { segments: number; length: number } = {
-    segments: random.between(1, 8),
-    length: random.between(1, 48),
-  },
+  options: { readonly segments?: number; readonly length?: number; readonly style?: Style } = {},
 ): KernelCase {
+  const { segments = random.between(1, 8), length = random.between(1, 48) } = options;
   const columns = segments * length;
   const shape: Shape = { format: "i8", rows: columns, columns, segments };
   const identity = Float32Array.from({ length: columns * columns }, (_, k) =>
@@ -97,7 +101,7 @@ export function quantizeCase(
   const bytes = new Uint8Array(sourceByteLength("F16", identity.length));
   quantizeSource("F16", identity, bytes);
   const rows = random.between(1, 4);
-  const input = randomValues(random, rows * columns, random.pick(inputStyles));
+  const input = randomValues(random, rows * columns, options.style ?? random.pick(inputStyles));
   return {
     name: `quantize ${columns} in ${segments}`,
     matrices: [{ spec: wholeSpec(shape), type: "F16", bytes }],

@@ -46,8 +46,8 @@ export class Random {
   }
 }
 
-/** How values are spread. `wild` holds NaN, infinities, huge values, subnormals and zeros of both signs. */
-export type Style = "plain" | "outliers" | "tiny" | "zeros" | "wild";
+/** How values are spread. `gentle` keeps every position of an attention in the sum; `wild` holds NaN, infinities, huge values, subnormals and zeros of both signs. */
+export type Style = "gentle" | "plain" | "outliers" | "tiny" | "zeros" | "wild";
 
 const special: readonly number[] = [
   Number.NaN,
@@ -70,6 +70,8 @@ export function randomValues(random: Random, count: number, style: Style): Float
 function randomValue(random: Random, style: Style): number {
   const value = random.unit();
   switch (style) {
+    case "gentle":
+      return value;
     case "plain":
       return random.chance(16) ? 0 : value * 4;
     case "outliers":

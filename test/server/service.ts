@@ -43,6 +43,7 @@ export const serveDefaults: Omit<ServeOptions, "model"> = {
   noAuth: false,
   verbose: false,
   format: "f16",
+  kvFormat: undefined,
   device: "reference",
   threads: undefined,
   tensorParallelismDegree: 1,

@@ -77,13 +77,13 @@ async function measure(
   tokens: Int32Array,
   options: PerplexityOptions & { readonly window: number },
 ): Promise<Perplexity> {
-  const { window, format, tensorParallelismDegree: degree } = options;
+  const { window, format, kvFormat, tensorParallelismDegree: degree } = options;
   const { device, warning } = await openDevice(options);
   if (warning !== undefined) note(warning);
   const output = options.logits === undefined ? undefined : openOutput(options.logits);
   try {
     const sizes = { context: window, batch: 1, rows: STEP_ROWS_DEFAULT, outputs: OUTPUTS };
-    const runtime = await createRuntime(device, model, { format, degree, ...sizes });
+    const runtime = await createRuntime(device, model, { format, kvFormat, degree, ...sizes });
     const { bos, addBos } = model.tokenizer;
     const onProgress = progressLine("Scoring:");
     const onRow = (logits: Float32Array): void => output?.write(logits);

@@ -15,7 +15,8 @@ import { refuseUnsupported, strictObject, validate } from "./validation.ts";
 
 /** What both kinds of request say about the answers. Undefined: not said. */
 export interface AnswerParameters {
-  readonly model: string;
+  /** Undefined: the one that is served. */
+  readonly model: string | undefined;
   /** Answers to each prompt. */
   readonly choices: number;
   readonly stream: boolean;
@@ -62,7 +63,7 @@ const switchField = z.boolean().optional();
 
 /** Ranges that depend on the sampler are the engine's to check; it names the same parameters. */
 const answerShape = {
-  model: z.string().min(1),
+  model: z.string().min(1).optional(),
   max_tokens: z.int().min(1).optional(),
   n: z.int().min(1).max(CHOICES_MAX).optional(),
   stream: switchField,

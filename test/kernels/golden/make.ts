@@ -25,13 +25,16 @@ import { encodeGolden } from "./codec.ts";
 const seeds: readonly number[] = [1, 2, 3];
 
 const makers: Readonly<Record<string, (random: Random) => KernelCase>> = {
-  "linear-f16": (random) => linearCase(random, { format: "f16", rows: 18, columns: 96, segments: 3 }),
-  "linear-i8": (random) => linearCase(random, { format: "i8", rows: 18, columns: 150, segments: 3 }),
-  "linear-i4": (random) => linearCase(random, { format: "i4", rows: 18, columns: 150, segments: 3 }),
+  "linear-f16": (random) =>
+    linearCase(random, { format: "f16", rows: 18, columns: 96, segments: 3 }, { style: "outliers" }),
+  "linear-i8": (random) =>
+    linearCase(random, { format: "i8", rows: 18, columns: 150, segments: 3 }, { style: "outliers" }),
+  "linear-i4": (random) =>
+    linearCase(random, { format: "i4", rows: 18, columns: 150, segments: 3 }, { style: "outliers" }),
   "linear-split": (random) =>
     splitCase(random, () => [2, 3], { format: random.pick(formats), rows: 17, columns: 100, segments: 5 })
       .split,
-  quantize: (random) => quantizeCase(random, { segments: 2, length: 39 }),
+  quantize: (random) => quantizeCase(random, { segments: 1, length: 90, style: "outliers" }),
   embed: (random) => embedCase(random, { format: random.pick(formats), rows: 18, columns: 150, segments: 3 }),
   norm: normCase,
   rope: ropeCase,
@@ -44,7 +47,15 @@ const makers: Readonly<Record<string, (random: Random) => KernelCase>> = {
 /** Just over one chunk of positions. */
 function chunkedAttention(random: Random, format: KvFormat): KernelCase {
   const positions = random.between(258, 300);
-  return attentionCase(random, { format, layers: 1, kvHeads: 1, queryHeads: 3, headDim: 4, positions });
+  return attentionCase(random, {
+    format,
+    layers: 1,
+    kvHeads: 1,
+    queryHeads: 3,
+    headDim: 4,
+    positions,
+    style: "gentle",
+  });
 }
 
 for (const [name, make] of Object.entries(makers)) {
