@@ -4,9 +4,10 @@
  */
 
 import { asClawError, assert, at, ClawError } from "../base/mod.ts";
-import { type Executable, ROW_STATUS, type StepBlock } from "../kernels/mod.ts";
+import type { Executable, StepBlock } from "../kernels/mod.ts";
 import { PagePool } from "./pages.ts";
 import type { FinishReason, GenerationListener, GenerationRequest } from "./request.ts";
+import { joinedStatus, statusError } from "./row-status.ts";
 import { checkSampling, checkStopTokens, Sampler } from "./sampling/mod.ts";
 import { type PlannedSequence, Scheduler } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
@@ -98,13 +99,13 @@ export class Engine {
     let row = 0;
     let output = 0;
     for (const { sequence, count } of plan) {
-      const flags = status.subarray(row, row + count).reduce((all, bits) => all | bits, 0);
+      const flags = joinedStatus(status.subarray(row, row + count));
       row += count;
       sequence.advance(count);
       const place = sequence.pending === 0 ? output++ : undefined;
       // A request cancelled while the step ran has no listener any more.
       if (!this.#listeners.has(sequence.id)) continue;
-      if (flags !== 0) this.#fail(sequence.id, numericError(flags));
+      if (flags !== 0) this.#fail(sequence.id, statusError(flags));
       else if (place !== undefined) this.#draw(sequence, place, drawn);
     }
     return drawn;
@@ -179,9 +180,4 @@ function fillStep(step: StepBlock, plan: readonly PlannedSequence[]): number {
 function finishReason(sequence: Sequence): FinishReason | undefined {
   if (sequence.request.stopTokens.includes(sequence.last)) return "stop";
   return sequence.generated === sequence.request.maxTokens ? "length" : undefined;
-}
-
-function numericError(flags: number): ClawError {
-  const cause = flags & ROW_STATUS.KV_RANGE ? "A key or value is beyond f16" : "An activation is not finite";
-  return new ClawError("E_NUMERIC", `${cause} at this prompt.`);
 }

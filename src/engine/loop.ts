@@ -7,6 +7,7 @@ export class EngineLoop {
   readonly #engine: Engine;
   readonly #pause: () => Promise<void>;
   #running: Promise<void> | undefined;
+  #woken = false;
   #closed = false;
 
   /** `pause` lets other events of the thread in between two steps. */
@@ -17,8 +18,11 @@ export class EngineLoop {
 
   /** Called when there may be work; does nothing while the loop is running. */
   wake(): void {
+    this.#woken = true;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
+      // A call that came after the last step had found nothing.
+      if (this.#woken && !this.#closed) this.wake();
     });
   }
 
@@ -30,7 +34,11 @@ export class EngineLoop {
 
   async #run(): Promise<void> {
     try {
-      while (!this.#closed && (await this.#engine.step())) await this.#pause();
+      while (!this.#closed) {
+        this.#woken = false;
+        if (!(await this.#engine.step())) return;
+        await this.#pause();
+      }
     } catch (error) {
       this.#engine.failAll(asClawError(error));
     }

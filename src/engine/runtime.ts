@@ -36,6 +36,7 @@ export interface Runtime {
   readonly context: number;
   /** KV pages allocated. */
   readonly pages: number;
+  readonly kvFormat: KvFormat;
 }
 
 /** Loads a model onto a device. E_CONTEXT, E_MEMORY, and what loading refuses. */
@@ -65,7 +66,7 @@ export async function createRuntime(
     pageEntries: perSequence * options.batch,
   });
   // One sequence alone must be able to fill what is promised.
-  return { executable, context: Math.min(context, pages * KV_PAGE_TOKENS), pages };
+  return { executable, context: Math.min(context, pages * KV_PAGE_TOKENS), pages, kvFormat };
 }
 
 function contextOf(modelContext: number, asked: number | undefined): number {
@@ -85,11 +86,12 @@ function pageBytes({ description }: OpenedFile, format: KvFormat): number {
 
 function pageCount(bytes: number, context: number, { batch, kvBytes }: RuntimeOptions): number {
   const perSequence = Math.ceil(context / KV_PAGE_TOKENS);
+  // More pages than every running sequence can fill are of no use.
+  const useful = perSequence * batch;
   if (kvBytes === undefined) {
-    const affordable = Math.floor(KV_BYTES_DEFAULT / bytes);
-    return Math.max(perSequence, Math.min(perSequence * batch, affordable));
+    return Math.max(perSequence, Math.min(useful, Math.floor(KV_BYTES_DEFAULT / bytes)));
   }
-  const pages = Math.floor(kvBytes / bytes);
+  const pages = Math.min(useful, Math.floor(kvBytes / bytes));
   if (pages >= 1) return pages;
   throw new ClawError("E_MEMORY", `${kvBytes} bytes of KV cache hold no page of ${bytes} bytes.`);
 }

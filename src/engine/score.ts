@@ -1,7 +1,8 @@
 /** Logits at every position of a token sequence: for perplexity, comparisons with other engines, and tests. */
 
 import { at, ClawError } from "../base/mod.ts";
-import { KV_PAGE_TOKENS, ROW_STATUS } from "../kernels/mod.ts";
+import { KV_PAGE_TOKENS } from "../kernels/mod.ts";
+import { joinedStatus, statusError } from "./row-status.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** Called with the position a row of logits follows; the row is overwritten by the next step. */
@@ -27,7 +28,8 @@ export async function scoreTokens(
     const rows = Math.min(tokens.length - first, chunkRows(first, from, runtime));
     const outputs = fillRows(runtime, tokens.subarray(first, first + rows), { first, from });
     await runtime.executable.execute(rows, outputs);
-    refuseFlagged(step.status.subarray(0, rows));
+    const status = joinedStatus(step.status.subarray(0, rows));
+    if (status !== 0) throw statusError(status);
     for (let output = 0; output < outputs; output++) {
       const position = first + at(step.outputs, output);
       visit(position, step.logits.subarray(output * vocabulary, (output + 1) * vocabulary));
@@ -56,11 +58,4 @@ function fillRows(
     if (first + row >= from) step.outputs[outputs++] = row;
   }
   return outputs;
-}
-
-function refuseFlagged(status: Int32Array): void {
-  const flags = status.reduce((all, bits) => all | bits, 0);
-  if (flags === 0) return;
-  const cause = flags & ROW_STATUS.KV_RANGE ? "A key or value is beyond f16" : "An activation is not finite";
-  throw new ClawError("E_NUMERIC", `${cause} in this text.`);
 }

@@ -1,8 +1,8 @@
 /** Opens a model file: header, architecture, tokenizer and chat template. Weights are loaded later, onto a device. */
 
 import { ClawError } from "../base/mod.ts";
-import { describe, type ModelDescription, ROPE_FREQUENCIES } from "./architecture/mod.ts";
-import { type Gguf, openByteSource, readGguf } from "./gguf/mod.ts";
+import { describe, HEAD_DIM_MAX, type ModelDescription, ROPE_FREQUENCIES } from "./architecture/mod.ts";
+import { type ByteSource, type Gguf, openByteSource, readGguf } from "./gguf/mod.ts";
 import { type ModelFile, readVector } from "./program/mod.ts";
 import { type ChatTemplate, createChatTemplate } from "./template/mod.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer/mod.ts";
@@ -23,9 +23,8 @@ export function openModelFile(path: string): OpenedFile {
   const source = openByteSource(path);
   return closingOnError(source, () => {
     const gguf = readGguf(source);
-    const frequencies = gguf.tensors.get(ROPE_FREQUENCIES);
-    const divisors = frequencies === undefined ? undefined : readVector(source, frequencies);
-    return { gguf, source, description: describe(gguf, divisors), close: () => source.close() };
+    const description = describe(gguf, frequencyDivisors(gguf, source));
+    return { gguf, source, description, close: () => source.close() };
   });
 }
 
@@ -37,6 +36,19 @@ export function openModel(path: string): Model {
     checkVocabulary(file.description, tokenizer);
     return { ...file, tokenizer, template: templateOf(file.gguf, tokenizer) };
   });
+}
+
+function frequencyDivisors(gguf: Gguf, source: ByteSource): Float32Array | undefined {
+  const tensor = gguf.tensors.get(ROPE_FREQUENCIES);
+  if (tensor === undefined) return undefined;
+  // Looked at before the architecture is known, so bounded by itself.
+  const [count = 0, ...others] = tensor.shape;
+  if (others.length === 0 && count <= HEAD_DIM_MAX / 2) return readVector(source, tensor);
+  const shape = tensor.shape.join(" x ");
+  throw new ClawError(
+    "E_MODEL_SHAPE",
+    `Tensor ${ROPE_FREQUENCIES} is ${shape}; at most ${HEAD_DIM_MAX / 2} values were expected.`,
+  );
 }
 
 function closingOnError<T>(opened: { close(): void }, use: () => T): T {

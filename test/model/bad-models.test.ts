@@ -52,6 +52,12 @@ function replace(parts: Parts, name: string, change: (tensor: TensorContent) => 
   parts.tensors.set(name, change(tensor));
 }
 
+const ROPE = "rope_freqs.weight";
+
+function vector(name: string, length: number): TensorContent {
+  return { name, type: "F32", shape: [length], data: () => [new Uint8Array(4 * length)] };
+}
+
 const u32 = (value: number): GgufValue => ({ type: "u32", value });
 
 type Case = readonly [what: string, code: string, change: (parts: Parts) => void];
@@ -128,6 +134,13 @@ const cases: readonly Case[] = [
     "E_MODEL_SHAPE",
     ({ metadata }) => metadata.set("llama.rope.freq_base", { type: "f32", value: -1 }),
   ],
+  [
+    "a RoPE base that makes no angles",
+    "E_MODEL_SHAPE",
+    ({ metadata }) => metadata.set("llama.rope.freq_base", { type: "f64", value: 1e-300 }),
+  ],
+  ["RoPE divisors of zero", "E_MODEL_SHAPE", (p) => p.tensors.set(ROPE, vector(ROPE, 8))],
+  ["RoPE divisors without number", "E_MODEL_SHAPE", (p) => p.tensors.set(ROPE, vector(ROPE, 4096))],
   [
     "an unknown RoPE scaling",
     "E_ARCHITECTURE",

@@ -127,7 +127,7 @@ const metadataLies: readonly Lie[] = [
     "an array of 2^50",
     withField({ kind: "length", owner: "a.scores" }, 2 ** 50),
     "E_GGUF_LIMIT",
-    "at most 16777216",
+    "at most 2097152",
   ],
   [
     "an array beyond the file",

@@ -9,6 +9,10 @@ import {
   HEAD_DIM_MAX,
   HEADS_MAX,
   LAYERS_MAX,
+  ROPE_BASE_MAX,
+  ROPE_BASE_MIN,
+  ROPE_DIVISOR_MAX,
+  ROPE_DIVISOR_MIN,
   VOCABULARY_MAX,
   WIDTH_MAX,
 } from "./limits.ts";
@@ -37,7 +41,7 @@ export function describeLlama(gguf: Gguf, frequencyDivisors: Float32Array | unde
     normEpsilon: epsilon(metadata),
     rope: {
       pairs: "adjacent",
-      base: positive(metadata, "llama.rope.freq_base", DEFAULT_ROPE_BASE),
+      base: within(metadata, "llama.rope.freq_base", { ...ROPE_BASE, otherwise: DEFAULT_ROPE_BASE }),
       positionDivisor: positionDivisor(metadata),
       frequencyDivisors,
     },
@@ -54,10 +58,20 @@ function count(metadata: Metadata, key: string, ...[limit, fallback]: [number, n
   throw new ClawError("E_MODEL_SHAPE", `${key} is ${value}; a whole number from 1 to ${limit} was expected.`);
 }
 
-function positive(metadata: Metadata, key: string, fallback: number): number {
-  const value = metadata.optionalNumber(key) ?? fallback;
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new ClawError("E_MODEL_SHAPE", `${key} is ${value}; a positive number was expected.`);
+interface Range {
+  readonly min: number;
+  readonly max: number;
+  /** Where the file says nothing. */
+  readonly otherwise: number;
+}
+
+const ROPE_BASE = { min: ROPE_BASE_MIN, max: ROPE_BASE_MAX } as const;
+const ROPE_DIVISOR: Range = { min: ROPE_DIVISOR_MIN, max: ROPE_DIVISOR_MAX, otherwise: 1 };
+
+function within(metadata: Metadata, key: string, { min, max, otherwise }: Range): number {
+  const value = metadata.optionalNumber(key) ?? otherwise;
+  if (value >= min && value <= max) return value;
+  throw new ClawError("E_MODEL_SHAPE", `${key} is ${value}; a number from ${min} to ${max} was expected.`);
 }
 
 function epsilon(metadata: Metadata): number {
@@ -68,9 +82,9 @@ function epsilon(metadata: Metadata): number {
 
 function positionDivisor(metadata: Metadata): number {
   const type = metadata.optionalString("llama.rope.scaling.type") ?? "none";
-  if (type === "linear") return positive(metadata, "llama.rope.scaling.factor", 1);
+  if (type === "linear") return within(metadata, "llama.rope.scaling.factor", ROPE_DIVISOR);
   // Llama 3's scaling arrives as the tensor rope_freqs.weight, whatever the type says.
-  if (type === "none") return positive(metadata, "llama.rope.scale_linear", 1);
+  if (type === "none") return within(metadata, "llama.rope.scale_linear", ROPE_DIVISOR);
   throw new ClawError(
     "E_ARCHITECTURE",
     `RoPE scaling of type ${type} is not supported; none and linear are.`,
@@ -108,5 +122,8 @@ function checkConsistency(metadata: Metadata, model: ModelDescription): void {
   const divisors = model.rope.frequencyDivisors;
   if (divisors !== undefined && divisors.length !== model.headDim / 2) {
     refuse(`rope_freqs.weight holds ${divisors.length} values; ${model.headDim / 2} were expected.`);
+  }
+  if (divisors?.some((divisor) => !(divisor >= ROPE_DIVISOR_MIN && divisor <= ROPE_DIVISOR_MAX))) {
+    refuse(`rope_freqs.weight holds values outside ${ROPE_DIVISOR_MIN} to ${ROPE_DIVISOR_MAX}.`);
   }
 }

@@ -4,5 +4,6 @@ export {
   type ModelDescription,
   residualSegments,
 } from "./description.ts";
+export { HEAD_DIM_MAX } from "./limits.ts";
 export { describe, ROPE_FREQUENCIES } from "./registry.ts";
 export { ropeTable } from "./rope.ts";

@@ -14,9 +14,11 @@ export const TENSOR_NAME_BYTES_MAX: number = 256;
 /** Keys and tensor names together: bounds what the two counts above could add up to. */
 export const NAME_BYTES_TOTAL_MAX: number = 8 * 2 ** 20;
 /** The longest real strings are tokenizer definitions embedded whole, some ten megabytes. */
-export const STRING_BYTES_MAX: number = 64 * 2 ** 20;
+export const STRING_BYTES_MAX: number = 32 * 2 ** 20;
 /** The longest real arrays are merge lists, about half a million entries. */
-export const ARRAY_LENGTH_MAX: number = 16 * 2 ** 20;
+export const ARRAY_LENGTH_MAX: number = 2 * 2 ** 20;
+/** The metadata of the largest vocabularies take some 20 MB; bounds what the limits above could add up to. */
+export const METADATA_BYTES_TOTAL_MAX: number = 64 * 2 ** 20;
 /** ggml's GGML_MAX_DIMS. */
 export const DIMENSIONS_MAX: number = 4;
 /** Files aligned for direct device access use up to 64 KiB. */

@@ -5,6 +5,7 @@ import type { Cursor } from "./cursor.ts";
 import {
   ARRAY_LENGTH_MAX,
   KEY_BYTES_MAX,
+  METADATA_BYTES_TOTAL_MAX,
   METADATA_PAIRS_MAX,
   NAME_BYTES_TOTAL_MAX,
   STRING_BYTES_MAX,
@@ -33,6 +34,7 @@ const STRING_BYTES_MIN = 8;
 /** `count` pairs. Errors: E_GGUF, E_GGUF_LIMIT. */
 export function readMetadata(cursor: Cursor, count: number): Metadata {
   const values = new Map<string, GgufValue>();
+  const first = cursor.position;
   let keyBytes = 0;
   for (let i = 0; i < count; i++) {
     const start = cursor.position;
@@ -43,6 +45,9 @@ export function readMetadata(cursor: Cursor, count: number): Metadata {
     }
     if (values.has(key)) throw cursor.error("E_GGUF", `the metadata key "${key}" appears twice.`);
     values.set(key, readValue(cursor, `the value of "${key}"`));
+    if (cursor.position - first > METADATA_BYTES_TOTAL_MAX) {
+      throw cursor.error("E_GGUF_LIMIT", `its metadata take more than ${METADATA_BYTES_TOTAL_MAX} bytes.`);
+    }
   }
   return new Metadata(values);
 }

@@ -53,7 +53,8 @@ class WeightLoader {
     this.#device = device;
     this.#file = file;
     this.#options = options;
-    this.#total = [...file.gguf.tensors.values()].reduce((sum, tensor) => sum + tensor.byteLength, 0);
+    const loaded = [...file.gguf.tensors.values()].filter(({ name }) => name !== ROPE_FREQUENCIES);
+    this.#total = loaded.reduce((sum, tensor) => sum + tensor.byteLength, 0);
   }
 
   async load(): Promise<WeightIds> {
@@ -129,8 +130,7 @@ class WeightLoader {
     const tensor = this.#checked(spec);
     const data = { file: this.#file.source.name, offset: tensor.offset };
     const id = await this.#device.loadMatrix(spec, { type: tensor.type, data });
-    this.#done += tensor.byteLength / (spec.name.startsWith("blk.") ? this.#options.shards.length : 1);
-    this.#options.onProgress?.(Math.min(1, this.#done / this.#total));
+    this.#advance(tensor.byteLength / (spec.name.startsWith("blk.") ? this.#options.shards.length : 1));
     return id;
   }
 
@@ -143,7 +143,14 @@ class WeightLoader {
   }
 
   #norm(name: string): number {
-    return this.#device.loadVector(readVector(this.#file.source, this.#normTensor(name)));
+    const tensor = this.#normTensor(name);
+    this.#advance(tensor.byteLength);
+    return this.#device.loadVector(readVector(this.#file.source, tensor));
+  }
+
+  #advance(bytes: number): void {
+    this.#done += bytes;
+    this.#options.onProgress?.(Math.min(1, this.#done / this.#total));
   }
 
   #tensor(name: string, shape: readonly number[]): TensorInfo {

@@ -1,26 +1,18 @@
-// The AVX-512 kernels of rows and of attention against the scalar ones, bit for bit, on random shapes and values.
+// Rows and attention of every tuned instruction set against the scalar kernels, bit for bit, on random shapes and values.
 // Every buffer ends at a page that may not be touched, because the sanitizers do not see masked loads.
 #include <algorithm>
 #include <limits>
 
 #include "kernels/kernels.h"
 #include "tests/bits.h"
-
-#ifndef CLAW_HAVE_AVX512
-
-int main() {
-  std::printf("SKIPPED: the AVX-512 kernels are not part of this build.\n");
-  return 0;
-}
-
-#else
+#include "tests/tuned-sets.h"
 
 namespace {
 
 using namespace claw;
 using namespace claw::test;
 
-// How often the random rounds reached what they are there for; main() asserts a minimum of each.
+// How often the random rounds reached what they are there for; testSet() asserts a minimum of each.
 struct {
   int notFinite;
   int kvRange;
@@ -29,7 +21,7 @@ struct {
 } events;
 
 const Kernels& expected = scalarKernels();
-const Kernels& actual = avx512Kernels();
+const Kernels* actual = nullptr;  // the instruction set under test
 
 // Values that reach every branch: of ordinary size, or any bit pattern at all.
 void fillRow(Guarded<float>& row, bool anyBits) {
@@ -48,14 +40,14 @@ void testRows(int rounds) {
     fillRow(a, anyBits);
     fillRow(b, anyBits);
     expected.add(a.data(), b.data(), out.data(), width);
-    actual.add(a.data(), b.data(), other.data(), width);
+    actual->add(a.data(), b.data(), other.data(), width);
     checkSame(out, other);
     expected.siluMul(a.data(), b.data(), out.data(), width);
-    actual.siluMul(a.data(), b.data(), other.data(), width);
+    actual->siluMul(a.data(), b.data(), other.data(), width);
     checkSame(out, other);
     if (oneIn(4)) a[width / 2] = std::numeric_limits<float>::infinity();
     const int32_t status = expected.rmsNormRow(a.data(), b.data(), 1e-5f, out.data(), width);
-    CHECK(status == actual.rmsNormRow(a.data(), b.data(), 1e-5f, other.data(), width));
+    CHECK(status == actual->rmsNormRow(a.data(), b.data(), 1e-5f, other.data(), width));
     checkSame(out, other);
     events.notFinite += status == kNotFinite;
   }
@@ -70,7 +62,7 @@ void testRope(int rounds) {
     fillRow(first, false);
     std::copy(first.begin(), first.end(), second.begin());
     expected.ropeRow(first.data(), table.data(), heads, headDim, round % 2 == 0);
-    actual.ropeRow(second.data(), table.data(), heads, headDim, round % 2 == 0);
+    actual->ropeRow(second.data(), table.data(), heads, headDim, round % 2 == 0);
     checkSame(first, second);
   }
 }
@@ -96,7 +88,7 @@ void storePosition(Cache& cache, Cache& other, int page, int layer, int head, in
   const auto store = [&](const Kernels& kernels, KvCache& kv) {
     return kernels.storeKv(kv, {page, layer, head, slot}, k.data(), v.data());
   };
-  const int32_t status = store(actual, cache.kv);
+  const int32_t status = store(*actual, cache.kv);
   CHECK(status == store(expected, other.kv));
   events.kvRange += status == kKvRange;
 }
@@ -128,7 +120,7 @@ void testAttention(int rounds) {
                        1 / std::sqrt(static_cast<float>(headDim)), scratch.data()};
     expected.attend(task);
     task.out = second.data();
-    actual.attend(task);
+    actual->attend(task);
     checkSame(first, second);
   }
 }
@@ -140,7 +132,7 @@ void testExpOverflow() {
   for (size_t i = 0; i < gate.size(); ++i, g -= 0x1p-17f) gate[i] = g;
   for (float& value : up) value = 1.0f;
   expected.siluMul(gate.data(), up.data(), out.data(), 401);
-  actual.siluMul(gate.data(), up.data(), other.data(), 401);
+  actual->siluMul(gate.data(), up.data(), other.data(), 401);
   checkSame(out, other);
   CHECK(out[0] < 0.0f && out[400] == 0.0f);
 }
@@ -163,28 +155,24 @@ void testExpUnderflow() {
     AttentionTask task{&cache.kv, 0, 0, 1, 1, pages.data(), q.data(), first.data(), 1.0f, scratch.data()};
     expected.attend(task);
     task.out = second.data();
-    actual.attend(task);
+    actual->attend(task);
     checkSame(first, second);
     zeros += first[0] == 0.0f;
   }
   CHECK(zeros > 100 && zeros < 400);
 }
 
-}  // namespace
-
-int main() {
-  if (!avx512Supported()) {
-    std::printf("SKIPPED: this processor lacks AVX-512 (F, BW, VL, DQ, VNNI).\n");
-    return 0;
-  }
+void testSet(const Kernels& kernels) {
+  actual = &kernels;
+  events = {};
   testRows(400);
   testRope(200);
   testAttention(120);
   testExpOverflow();
   testExpUnderflow();
   CHECK(events.notFinite > 50 && events.kvRange > 100 && events.foldedChunks > 30 && events.manyQueries > 30);
-  std::printf("AVX-512 rows and attention: all bits as the scalar kernels give them\n");
-  return 0;
 }
 
-#endif
+}  // namespace
+
+int main() { return forEachTunedSet("rows and attention", testSet); }

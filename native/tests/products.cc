@@ -1,5 +1,5 @@
-// The AVX-512 kernels of matrices against the scalar ones, bit for bit, on random shapes and values: packing, embedding,
-// quantizing and products. Every buffer ends at a page that may not be touched, because the sanitizers do not see the
+// Packing, embedding, quantizing and products of every tuned instruction set against the scalar kernels, bit for bit, on
+// random shapes and values. Every buffer ends at a page that may not be touched, because the sanitizers do not see the
 // reads of inline assembly and of masked loads.
 #include <algorithm>
 #include <limits>
@@ -7,22 +7,14 @@
 
 #include "kernels/kernels.h"
 #include "tests/bits.h"
-
-#ifndef CLAW_HAVE_AVX512
-
-int main() {
-  std::printf("SKIPPED: the AVX-512 kernels are not part of this build.\n");
-  return 0;
-}
-
-#else
+#include "tests/tuned-sets.h"
 
 namespace {
 
 using namespace claw;
 using namespace claw::test;
 
-// How often the random rounds reached what they are there for; main() asserts a minimum of each.
+// How often the random rounds reached what they are there for; testSet() asserts a minimum of each.
 struct {
   int shortGroups;
   int partialProducts;
@@ -31,7 +23,7 @@ struct {
 } events;
 
 const Kernels& expected = scalarKernels();
-const Kernels& actual = avx512Kernels();
+const Kernels* actual = nullptr;  // the instruction set under test
 
 struct Shape {
   Format format;
@@ -172,7 +164,7 @@ void checkQuantized(const Shape& s, Guarded<float>& x, Activations& out, int cou
   Activations other(s, count);
   const size_t width = static_cast<size_t>(out.rows.width);
   for (int row = 0; row < count; ++row) {
-    const int32_t status = actual.quantizeRow(x.data() + row * width, out.rows, row);
+    const int32_t status = actual->quantizeRow(x.data() + row * width, out.rows, row);
     CHECK(status == expected.quantizeRow(x.data() + row * width, other.rows, row));
     events.notFinite += status == kNotFinite;
   }
@@ -212,10 +204,10 @@ void checkProduct(const Shape& s, Packed& packed, const QuantizedRows* quantized
   expected.linear(task);
   task.out = second.data();
   task.blockEnd = cut;
-  actual.linear(task);
+  actual->linear(task);
   task.blockFirst = cut;
   task.blockEnd = blocks;
-  actual.linear(task);
+  actual->linear(task);
   checkSame(first, second);
 }
 
@@ -223,7 +215,7 @@ void checkEmbedding(Packed& packed) {
   Guarded<float> row(packed.matrix.columns);
   Guarded<float> other(packed.matrix.columns);
   const int token = between(0, packed.matrix.rows - 1);
-  actual.embedRow(packed.matrix, token, row.data());
+  actual->embedRow(packed.matrix, token, row.data());
   expected.embedRow(packed.matrix, token, other.data());
   checkSame(row, other);
 }
@@ -231,7 +223,7 @@ void checkEmbedding(Packed& packed) {
 void checkMatrix(const Shape& s, SourceType type, Guarded<uint8_t>& source, Guarded<float>& x, int tokens) {
   Packed packed(s);
   Packed other(s);
-  CHECK(packed.pack(actual, type, source) == other.pack(expected, type, source));
+  CHECK(packed.pack(*actual, type, source) == other.pack(expected, type, source));
   checkSame(packed.weights, other.weights);
   checkSame(packed.scales, other.scales);
   if (s.format == Format::i4) checkSame(packed.multipliers, other.multipliers);
@@ -285,23 +277,19 @@ void testRefusals() {
     std::memcpy(source.data() + (static_cast<size_t>(row) * s.columns() + column) * 4, &bad[round / 3 % 3], 4);
     const bool refused = round / 3 % 3 != 2 || s.format == Format::f16;
     Packed packed(s);
-    CHECK(packed.pack(actual, SourceType::f32, source) == (refused ? row + 1 : 0));
+    CHECK(packed.pack(*actual, SourceType::f32, source) == (refused ? row + 1 : 0));
   }
 }
 
-}  // namespace
-
-int main() {
-  if (!avx512Supported()) {
-    std::printf("SKIPPED: this processor lacks AVX-512 (F, BW, VL, DQ, VNNI).\n");
-    return 0;
-  }
+void testSet(const Kernels& kernels) {
+  actual = &kernels;
+  events = {};
   testMatrices(600);
   testLargestSums();
   testRefusals();
   CHECK(events.shortGroups > 100 && events.partialProducts > 100 && events.tokenChunks > 3 && events.notFinite > 50);
-  std::printf("AVX-512 matrices: all bits as the scalar kernels give them\n");
-  return 0;
 }
 
-#endif
+}  // namespace
+
+int main() { return forEachTunedSet("matrices", testSet); }
