@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "addon-jobs.h"
+#include "addon-peaks.h"
 #include "addon-values.h"
 #include "cpu.h"
 #include "kernels/dequantize.h"
@@ -323,6 +324,7 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"readBuffer", readBuffer},
       {"memory", memory},
       {"close", closeDevice},
+      {"measurePeaks", measurePeaks},
   };
   for (const Function& function : functions) {
     napi_value value = nullptr;

@@ -4,6 +4,9 @@
 #include <cpuid.h>
 
 #include <cstring>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace claw {
@@ -39,6 +42,22 @@ std::vector<std::string> cpuFeatures() {
   CLAW_FEATURE("avx512vnni");
   CLAW_FEATURE("avx512bf16");
 #undef CLAW_FEATURE
+  return found;
+}
+
+#elif defined(__aarch64__) && defined(__linux__)
+
+std::string cpuModel() { return "64-bit ARM"; }
+
+std::vector<std::string> cpuFeatures() {
+  const unsigned long first = getauxval(AT_HWCAP);
+  const unsigned long second = getauxval(AT_HWCAP2);
+  std::vector<std::string> found;
+  if ((first & HWCAP_ASIMD) != 0) found.emplace_back("asimd");
+  if ((first & HWCAP_ASIMDDP) != 0) found.emplace_back("asimddp");
+  if ((first & HWCAP_SVE) != 0) found.emplace_back("sve");
+  if ((second & HWCAP2_I8MM) != 0) found.emplace_back("i8mm");
+  if ((second & HWCAP2_BF16) != 0) found.emplace_back("bf16");
   return found;
 }
 

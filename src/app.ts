@@ -8,13 +8,16 @@ import { ClawError } from "./base/mod.ts";
 import { stateFolder, withStateFolder } from "./config/folders/mod.ts";
 import { checkExposure, type EngineOptions, type ServeOptions } from "./config/mod.ts";
 import { EngineClient, type EngineInfo, type EngineSettings, STEP_ROWS_DEFAULT } from "./engine/mod.ts";
-import { type ChatTemplate, openModel, type Tokenizer } from "./model/mod.ts";
+import { type ChatTemplate, type Model, openModel, type Tokenizer } from "./model/mod.ts";
 import {
   type ApiKey,
   createHttpServer,
+  fingerprintOf,
+  modelDigest,
   readOrMakeApiKey,
   ServedModels,
   type Surroundings,
+  textBytesMax,
 } from "./server/mod.ts";
 
 /** How long requests may go on after the server was told to stop, and then how long their last words may take. */
@@ -28,6 +31,8 @@ export interface LocalModel {
   readonly template: ChatTemplate;
   readonly engine: EngineClient;
   readonly info: EngineInfo;
+  /** What of the file pins the answers: see `modelDigest`. */
+  readonly digest: string;
 }
 
 export type ProgressListener = (fraction: number) => void;
@@ -38,10 +43,19 @@ export async function loadModel(
   options: EngineOptions,
   onProgress?: ProgressListener,
 ): Promise<LocalModel> {
-  const { tokenizer, template, close } = openModel(path);
-  close();
+  const model = openModel(path);
+  const { tokenizer, template } = model;
+  const digest = closing(model, modelDigest);
   const engine = await EngineClient.start(engineSettings(path, options), { onProgress });
-  return { tokenizer, template, engine, info: engine.info };
+  return { tokenizer, template, engine, info: engine.info, digest };
+}
+
+function closing<T>(model: Model, use: (model: Model) => T): T {
+  try {
+    return use(model);
+  } finally {
+    model.close();
+  }
 }
 
 function engineSettings(model: string, options: EngineOptions): EngineSettings {
@@ -111,15 +125,15 @@ export async function startServer(
     models.advance(fraction);
     onProgress(fraction);
   });
-  const ready = loading.then(({ tokenizer, template, engine, info }) => {
-    const fingerprint = `openclaw-${version}-${info.format}`;
+  const ready = loading.then(({ tokenizer, template, engine, info, digest }) => {
     const { context } = info;
     models.ready({
       id,
       tokenizer,
       template,
       context,
-      fingerprint,
+      textBytesMax: textBytesMax(tokenizer, context),
+      fingerprint: fingerprintOf(version, info, digest),
       generator: engine,
       load: () => engine.load,
       failure: () => engine.failure,

@@ -1,4 +1,4 @@
-/** One folder `native/arch/<name>/`, compiled with its own flags where `process.arch` equals `arch`. */
+/** One folder `native/arch/<name>/`, compiled with its own flags for machines whose `process.arch` is `arch`. */
 export interface InstructionSet {
   readonly name: string;
   readonly arch: string;
@@ -11,6 +11,8 @@ export interface BuildOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Sanitizers for `-fsanitize=`; an instrumented addon goes to `native/build-asan/`. */
   readonly sanitize?: string;
+  /** Another machine to compile for, named in tools/native/layout.mjs; its addon goes to `native/build-<name>/`. */
+  readonly target?: "aarch64";
   /** Whether a compiler warning fails the build. */
   readonly strict?: boolean;
   /** The instruction sets to try; by default those of tools/native/layout.mjs. */

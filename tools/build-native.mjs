@@ -8,6 +8,7 @@
  *     --strict                                      warnings are errors
  *     --sanitize=address,undefined                  an instrumented addon in native/build-asan/
  *     --tests                                       build and run native/tests/*.cc under ASan and UBSan
+ *     --target=aarch64                              for 64-bit ARM, in native/build-aarch64/; --tests runs there under qemu
  *     --check-fma                                   look for fused multiply-adds where none belong
  *     --root=FOLDER                                 another tree with the same layout
  */
@@ -32,6 +33,7 @@ import {
   instructionSets,
   modeFlags,
   nativeSources,
+  targets,
 } from "./native/layout.mjs";
 import { runUnitTests } from "./native/unit-tests.mjs";
 
@@ -63,14 +65,19 @@ export async function buildNative(options = {}) {
 }
 
 function planBuild(options) {
-  const { root = ownRoot, env = process.env, sanitize = "", sets = instructionSets } = options;
+  const { root = ownRoot, sanitize = "", sets = instructionSets } = options;
   const strict = options.strict ?? false;
-  const out = join(root, options.out ?? (sanitize === "" ? "native/build" : "native/build-asan"));
+  const target = options.target === undefined ? undefined : targets[options.target];
+  const arch = target?.arch ?? process.arch;
+  const env = { ...(options.env ?? process.env), ...(target && { CXX: target.compiler }) };
+  const suffix = `${sanitize === "" ? "" : "-asan"}${target === undefined ? "" : `-${options.target}`}`;
+  const out = join(root, options.out ?? `native/build${suffix}`);
   const sources = nativeSources(root);
   const flags = [...commonFlags, ...modeFlags(sanitize)];
   const inputs = [...sources.product, ...sources.headers];
-  const want = digest(root, inputs, { flags, sets, arch: process.arch });
-  return { root, env, out, sets, sources, flags, sanitize, strict, want, addon: join(out, "claw.node") };
+  const want = digest(root, inputs, { flags, sets, arch });
+  const addon = join(out, "claw.node");
+  return { root, env, arch, target, out, sets, sources, flags, sanitize, strict, want, addon };
 }
 
 async function buildPlanned(build) {
@@ -122,9 +129,9 @@ export function planUnits(build, compiler, sources) {
   const include = join(build.root, "node_modules/node-api-headers/include");
   if (!existsSync(include)) throw new Error("node-api-headers is not installed; run `npm ci` first.");
   const folders = new Set(sources.map(instructionSetOf).filter((name) => name !== undefined));
-  const here = build.sets.filter((set) => set.arch === process.arch && folders.has(set.name));
+  const here = build.sets.filter((set) => set.arch === build.arch && folders.has(set.name));
   const usable = here.filter((set) => acceptsFlags(compiler, set.flags));
-  const defines = usable.map((set) => `-DCLAW_HAVE_${set.name.toUpperCase()}=1`);
+  const defines = usable.map((set) => `-DCLAW_HAVE_${set.name.toUpperCase().replaceAll("-", "_")}=1`);
   const units = sources.flatMap((path) => {
     const name = instructionSetOf(path);
     const set = usable.find((candidate) => candidate.name === name);
@@ -181,12 +188,16 @@ function firstError(text) {
 function parseArguments(args) {
   const flags = new Set(args.filter((arg) => !arg.includes("=")));
   const value = (name) => args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3);
-  const known = /^--(postinstall|allow-no-compiler|strict|tests|check-fma|(root|sanitize)=.+)$/;
+  const known = /^--(postinstall|allow-no-compiler|strict|tests|check-fma|(root|sanitize|target)=.+)$/;
   const unknown = args.find((arg) => !known.test(arg));
   if (unknown !== undefined)
     throw new Error(`Unknown option ${unknown}; the head of tools/build-native.mjs lists them.`);
   const root = resolve(value("root") ?? ownRoot);
-  return { flags, options: { root, strict: flags.has("--strict"), sanitize: value("sanitize") ?? "" } };
+  const target = value("target");
+  if (target !== undefined && !Object.hasOwn(targets, target))
+    throw new Error(`Unknown target ${target}; there is ${Object.keys(targets).join(", ")}.`);
+  const strict = flags.has("--strict");
+  return { flags, options: { root, strict, sanitize: value("sanitize") ?? "", target } };
 }
 
 function report(result, flags) {
@@ -205,14 +216,24 @@ function report(result, flags) {
   return forgiven ? 0 : 1;
 }
 
+/** Throws with the packages to install where the tools for another machine are missing. */
+function requireTools({ target, env }) {
+  if (target === undefined || findCompiler(env) !== undefined) return;
+  throw new Error(`There is no ${target.compiler} (Debian, Ubuntu: apt-get install ${target.packages}).`);
+}
+
 async function main() {
   const { flags, options } = parseArguments(process.argv.slice(2));
-  if (flags.has("--tests")) {
+  if (flags.has("--tests") && options.target === undefined) {
     const sanitize = options.sanitize || "address,undefined";
     return runUnitTests(planBuild({ ...options, sanitize, out: "native/build-tests" }), planUnits);
   }
-  const status = report(await buildNative(options), flags);
-  return status === 0 && flags.has("--check-fma") ? checkFma(planBuild(options), planUnits) : status;
+  const build = planBuild(options);
+  requireTools(build);
+  let status = report(await buildNative(options), flags);
+  if (status === 0 && flags.has("--tests")) status = await runUnitTests(build, planUnits);
+  if (status === 0 && flags.has("--check-fma")) status = checkFma(build, planUnits);
+  return status;
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

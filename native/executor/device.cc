@@ -35,8 +35,17 @@ Matrix matrixOf(const MatrixShape& shape) {
 
 std::vector<const Kernels*> availableKernels() {
   std::vector<const Kernels*> found = {&scalarKernels()};
+#ifdef CLAW_HAVE_AVX2
+  if (avx2Supported()) found.push_back(&avx2Kernels());
+#endif
 #ifdef CLAW_HAVE_AVX512
   if (avx512Supported()) found.push_back(&avx512Kernels());
+#endif
+#ifdef CLAW_HAVE_NEON
+  if (neonSupported()) found.push_back(&neonKernels());
+#endif
+#ifdef CLAW_HAVE_NEON_DOTPROD
+  if (neonDotprodSupported()) found.push_back(&neonDotprodKernels());
 #endif
   return found;
 }

@@ -158,7 +158,7 @@ struct PackTask {
 
 // The functions of one instruction set. All are pure on their arguments and safe to call from several threads.
 struct Kernels {
-  const char* name;  // of the instruction set: scalar, avx512
+  const char* name;  // of the instruction set: scalar, or its folder in native/arch
   void (*linear)(const LinearTask& task);
   // One row; the status bits found (0 or kNotFinite).
   int32_t (*quantizeRow)(const float* x, const QuantizedRows& out, int32_t row);
@@ -175,9 +175,21 @@ struct Kernels {
 };
 
 const Kernels& scalarKernels();
+#ifdef CLAW_HAVE_AVX2
+const Kernels& avx2Kernels();
+bool avx2Supported();
+#endif
 #ifdef CLAW_HAVE_AVX512
 const Kernels& avx512Kernels();
 bool avx512Supported();
+#endif
+#ifdef CLAW_HAVE_NEON
+const Kernels& neonKernels();
+bool neonSupported();
+#endif
+#ifdef CLAW_HAVE_NEON_DOTPROD
+const Kernels& neonDotprodKernels();
+bool neonDotprodSupported();
 #endif
 
 }  // namespace claw

@@ -18,6 +18,7 @@ export type ErrorCode =
   | "E_PORT_IN_USE"
   | "E_HOST"
   | "E_NATIVE"
+  | "E_PEER"
   | "E_NO_MODEL"
   | "E_GGUF"
   | "E_GGUF_VERSION"
@@ -65,6 +66,11 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 500,
     exit: 1,
     remedy: "Run `npm run build:native`, or start with --device reference.",
+  },
+  E_PEER: {
+    status: 500,
+    exit: 1,
+    remedy: "Run `npm ci --prefix tools/peer`; the peer also needs git and a C++ compiler.",
   },
   // models
   E_NO_MODEL: { status: 404, exit: 2, remedy: "Give a GGUF file with --model FILE, or put one in models/." },

@@ -20,5 +20,8 @@ export const TOP_LOGPROBS_MAX = 20;
 export const STOP_TOKENS_MAX = 64;
 export const LOGIT_BIAS_MAX = 1024;
 
+/** The model's own end tokens beside them: three that a file names, and as many as there are spellings of an end. */
+export const END_TOKENS_MAX = 32;
+
 /** KV cache unless told otherwise: as many sequences at full context as run together, but not beyond this. */
 export const KV_BYTES_DEFAULT: number = 1024 * 1024 * 1024;

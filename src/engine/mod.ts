@@ -1,3 +1,4 @@
+export { abortable } from "./abortable.ts";
 export { EngineClient, type TokenGenerator } from "./client.ts";
 export { openDevice } from "./device.ts";
 export { Engine } from "./engine.ts";

@@ -22,6 +22,7 @@ export interface EngineInfo {
   readonly device: string;
   readonly threads: number;
   readonly format: WeightFormat;
+  readonly kvFormat: KvFormat;
   readonly context: number;
   readonly batch: number;
   readonly vocabulary: number;

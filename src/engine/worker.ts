@@ -33,7 +33,7 @@ async function start(settings: EngineSettings): Promise<Started> {
   const runtime = await createRuntime(device, model, { ...settings, onProgress });
   model.close();
   const { vocabulary } = model.description;
-  const { context, pages, executable } = runtime;
+  const { context, pages, executable, kvFormat } = runtime;
   const { batch, rows, format } = settings;
   const engine = new Engine({ executable, vocabulary, context, batch, rows, pages });
   const memory = device.memory();
@@ -41,6 +41,7 @@ async function start(settings: EngineSettings): Promise<Started> {
     device: device.name,
     threads: device.threads,
     format,
+    kvFormat,
     context,
     batch,
     vocabulary,

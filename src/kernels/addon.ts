@@ -21,6 +21,26 @@ export interface NativeInfo {
   readonly features: readonly string[];
 }
 
+/** A rate per second: of one thread alone, and of all threads together. */
+export type NativeRate = readonly [one: number, all: number];
+
+/** The machine's ceilings, and the names of the loops that reached them. */
+export interface NativePeaks {
+  /** int8 multiply-adds into int32. */
+  readonly multiplies: NativeRate;
+  readonly multiplyKernel: string;
+  /** f32 operations, two in each fused multiply-add. */
+  readonly floatOperations: NativeRate;
+  readonly floatKernel: string;
+  /** Bytes of memory read. */
+  readonly readBytes: NativeRate;
+  readonly readKernel: string;
+  /** The last-level caches of the processors this process may use; 0 where the system does not say. */
+  readonly cacheBytes: number;
+  /** Read in each pass. */
+  readonly bufferBytes: number;
+}
+
 /** A device of the addon. */
 export interface NativeHandle {
   readonly handle: "device";
@@ -61,6 +81,7 @@ export interface Addon {
   /** Bytes of weights, KV cache and buffers. */
   memory(device: NativeHandle): readonly [number, number, number];
   close(device: NativeHandle): void;
+  measurePeaks(threads: number): NativePeaks;
 }
 
 const addonPath = fileURLToPath(new URL("../../native/build/claw.node", import.meta.url));

@@ -1,9 +1,11 @@
 export {
   ensureNative,
+  type NativePeaks,
+  type NativeRate,
   nativeAvailable,
   nativeInfo,
   nativeInstructionSets,
 } from "./addon.ts";
 export * from "./contract.ts";
-export { openNativeDevice } from "./native.ts";
+export { measurePeaks, openNativeDevice } from "./native.ts";
 export { ReferenceDevice } from "./reference/mod.ts";

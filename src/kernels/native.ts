@@ -6,7 +6,13 @@
 
 import { assert, at, ClawError, type ErrorCode, errorTable } from "../base/mod.ts";
 import { sourceByteLength, sourceTypeId } from "../tensor/mod.ts";
-import { type Addon, loadAddon, type NativeExecutable, type NativeHandle } from "./addon.ts";
+import {
+  type Addon,
+  loadAddon,
+  type NativeExecutable,
+  type NativeHandle,
+  type NativePeaks,
+} from "./addon.ts";
 import type {
   BufferSpec,
   Device,
@@ -38,6 +44,15 @@ export function openNativeDevice(options: NativeDeviceOptions): Device {
   }
   const handle = translated(() => addon.createDevice(options.threads, isa));
   return new NativeDevice(addon, handle, { name: `cpu-${isa}`, threads: options.threads });
+}
+
+/**
+ * Measures what this machine can do at most, on `threads` pinned threads; the calling thread waits for a second or so.
+ * E_NATIVE, E_MEMORY.
+ */
+export function measurePeaks(threads: number): NativePeaks {
+  const addon = loadAddon();
+  return translated(() => addon.measurePeaks(threads));
 }
 
 /** The numbers of `Format` in native/kernels/kernels.h. */

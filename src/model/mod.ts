@@ -1,6 +1,7 @@
+export type { ModelDescription } from "./architecture/mod.ts";
 export { type Gguf, type Metadata, openByteSource, readGguf } from "./gguf/mod.ts";
 export { type Model, type OpenedFile, openModel, openModelFile } from "./open.ts";
-export { evenShards, loadProgram } from "./program/mod.ts";
+export { evenShards, loadProgram, type MatrixUse, modelMatrices } from "./program/mod.ts";
 export {
   type PresetName,
   presetNames,

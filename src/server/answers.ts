@@ -1,16 +1,15 @@
 /** Several answers generated at once and reported piece by piece. */
 
-import { ClawError } from "../base/mod.ts";
 import {
+  abortable,
   generateText,
   type TextEvent,
   type TextRequest,
-  type TextToken,
   type TokenGenerator,
-  type TokenLogprob,
 } from "../engine/mod.ts";
 import type { Tokenizer } from "../model/mod.ts";
-import type { AnswerPiece, TokenAlternative, TokenReport } from "../protocol/openai/mod.ts";
+import type { AnswerPiece } from "../protocol/openai/mod.ts";
+import { createTokenReporter } from "./reports.ts";
 
 export interface AnswerSource {
   readonly generator: TokenGenerator;
@@ -49,70 +48,58 @@ export async function* generateAnswers(
   }
 }
 
-/** The same generator, whose streams end at once when `signal` is aborted, also while they wait for a token. */
-function abortable(generator: TokenGenerator, signal: AbortSignal): TokenGenerator {
-  return {
-    async *generate(request) {
-      if (signal.aborted) throw cancelled();
-      const stream = generator.generate(request)[Symbol.asyncIterator]();
-      const leave = (): void => void stream.return?.();
-      signal.addEventListener("abort", leave, { once: true });
-      try {
-        yield* { [Symbol.asyncIterator]: () => stream };
-      } finally {
-        signal.removeEventListener("abort", leave);
-      }
-      if (signal.aborted) throw cancelled();
-    },
+/** What a source came to: a value or its end, or why it failed. */
+type Arrival<T> =
+  | { readonly index: number; readonly result: IteratorResult<T, void> }
+  | { readonly index: number; readonly thrown: unknown };
+
+/**
+ * Whatever comes next from any of the sources, with its place among them. All of them put what they have into one queue
+ * with one waiter: a race would leave a reaction on every slow source for each value of a fast one.
+ */
+async function* merge<T>(
+  sources: readonly AsyncIterator<T, void>[],
+): AsyncGenerator<readonly [number, T], void, void> {
+  const arrived: Arrival<T>[] = [];
+  let wake = (): void => {};
+  const arrive = (arrival: Arrival<T>): void => {
+    arrived.push(arrival);
+    wake();
   };
-}
-
-function cancelled(): ClawError {
-  return new ClawError("E_CANCELLED", "The request was cancelled.");
-}
-
-/** Whatever comes next from any of the sources, with its place among them. */
-async function* merge<T>(sources: readonly AsyncIterator<T>[]): AsyncGenerator<readonly [number, T]> {
-  const pull = async (index: number, source: AsyncIterator<T>) => ({
-    index,
-    source,
-    result: await source.next(),
-  });
-  const pending = new Map(sources.map((source, index) => [index, pull(index, source)]));
-  // One source may fail while another one's piece is being read; the race below will meet the failure.
-  for (const next of pending.values()) next.catch(() => {});
-  while (pending.size > 0) {
-    const { index, source, result } = await Promise.race(pending.values());
-    if (result.done) {
-      pending.delete(index);
+  const pull = (index: number): void => {
+    const next = sources[index]?.next();
+    next?.then(
+      (result) => arrive({ index, result }),
+      (thrown: unknown) => arrive({ index, thrown }),
+    );
+  };
+  for (const index of sources.keys()) pull(index);
+  for (let open = sources.length; open > 0; ) {
+    const arrival = arrived.shift();
+    if (arrival === undefined) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
       continue;
     }
-    const next = pull(index, source);
-    next.catch(() => {});
-    pending.set(index, next);
-    yield [index, result.value];
+    if ("thrown" in arrival) throw arrival.thrown;
+    if (arrival.result.done) {
+      open--;
+      continue;
+    }
+    pull(arrival.index);
+    yield [arrival.index, arrival.result.value];
   }
 }
 
-/** Turns an answer's events into pieces; it remembers how long the text of the tokens is. */
+/** Turns an answer's events into pieces. */
 function createReporter(
   tokenizer: Tokenizer,
   { index, logprobs }: { readonly index: number; readonly logprobs: boolean },
 ): (event: TextEvent) => Piece {
-  let offset = 0;
-  const report = (token: TextToken): TokenReport => {
-    const described = describeToken(tokenizer, token);
-    const top = token.top.map((other) => describeToken(tokenizer, other));
-    const reported = { ...described, offset, top };
-    offset += described.text.length;
-    return reported;
-  };
+  const report = createTokenReporter(tokenizer);
   return ({ text, token, finish = null }) => {
     const drawn = token === undefined ? [] : [token];
     return { index, text, tokens: logprobs ? drawn.map(report) : undefined, finish, drawn: drawn.length };
   };
-}
-
-function describeToken(tokenizer: Tokenizer, { token, logprob }: TokenLogprob): TokenAlternative {
-  return { text: tokenizer.decode([token]), bytes: [...tokenizer.tokenBytes(token)], logprob };
 }

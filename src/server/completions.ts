@@ -1,5 +1,6 @@
 /** A request from its body to its answer. */
 
+import { at } from "../base/mod.ts";
 import { defaultSampling, type SamplingParameters, type TextRequest } from "../engine/mod.ts";
 import { encodePieces, plainStops } from "../model/mod.ts";
 import {
@@ -13,9 +14,11 @@ import {
   type ResponseHead,
   readChatRequest,
   readCompletionRequest,
+  type TokenReport,
 } from "../protocol/openai/mod.ts";
 import { generateAnswers, type Piece } from "./answers.ts";
 import type { ServedModel, ServedModels } from "./models.ts";
+import { checkLengths, checkTexts } from "./prompts.ts";
 
 /** What is not the request's to decide, handed in so that everything else is a function of the request. */
 export interface Surroundings {
@@ -32,12 +35,18 @@ export type Response =
   | { readonly type: "whole"; readonly body: object }
   | { readonly type: "stream"; readonly chunks: AsyncIterable<object> };
 
+interface Tokenized {
+  readonly prompts: readonly Int32Array[];
+  /** The day that went into them, if one may have. */
+  readonly date: string | undefined;
+}
+
 /** What tells one kind of request from another. */
 interface Kind<R extends AnswerParameters> {
   readonly format: ResponseFormat;
   read(body: unknown): R;
-  /** The prompts' tokens. */
-  tokenize(request: R, model: ServedModel, date: Date): readonly Int32Array[];
+  /** The prompts' tokens. `today` is the day as YYYY-MM-DD. Errors: E_CONTEXT, E_TEMPLATE. */
+  tokenize(request: R, model: ServedModel, today: string): Tokenized;
   /** Stop strings that the request need not name. */
   stops(model: ServedModel): readonly string[];
 }
@@ -45,9 +54,19 @@ interface Kind<R extends AnswerParameters> {
 export const chat: Kind<ChatRequest> = {
   format: chatFormat,
   read: readChatRequest,
-  tokenize: ({ messages }, { template, tokenizer }, now) => {
-    const pieces = template.render(messages, { addGenerationPrompt: true, now });
-    return [encodePieces(tokenizer, pieces)];
+  tokenize: ({ messages, date: wanted }, model, today) => {
+    const date = wanted ?? today;
+    checkTexts(
+      messages.map(({ content }) => content),
+      model,
+    );
+    // The day alone, at its midnight in UTC: a template that shows the time of day could not be answered again.
+    const pieces = model.template.render(messages, { addGenerationPrompt: true, now: new Date(date) });
+    checkTexts(
+      pieces.map(({ text }) => text),
+      model,
+    );
+    return { prompts: [encodePieces(model.tokenizer, pieces)], date };
   },
   stops: ({ template }) => (template.source === "plain" ? plainStops : []),
 };
@@ -55,12 +74,14 @@ export const chat: Kind<ChatRequest> = {
 export const completion: Kind<CompletionRequest> = {
   format: completionFormat,
   read: readCompletionRequest,
-  tokenize: ({ prompts }, { tokenizer }) =>
-    prompts.map((prompt) =>
-      typeof prompt === "string"
-        ? encodePieces(tokenizer, [{ text: prompt, special: true }])
-        : Int32Array.from(prompt),
-    ),
+  tokenize: ({ prompts }, model) => {
+    const tokensOf = (prompt: (typeof prompts)[number]): Int32Array => {
+      if (typeof prompt !== "string") return Int32Array.from(prompt);
+      checkTexts([prompt], model);
+      return encodePieces(model.tokenizer, [{ text: prompt, special: true }]);
+    };
+    return { prompts: prompts.map(tokensOf), date: undefined };
+  },
   stops: () => [],
 };
 
@@ -82,7 +103,8 @@ export class Completions {
     const { now, randomSeed, randomId } = this.#surroundings;
     const request = kind.read(body);
     const model = this.#models.find(request.model);
-    const prompts = kind.tokenize(request, model, new Date(now()));
+    const { prompts, date } = kind.tokenize(request, model, dayOf(now()));
+    checkLengths(prompts, { context: model.context, maxTokens: request.maxTokens });
     const sampling = samplingOf(request, request.seed ?? randomSeed());
     const jobs = answerJobs(prompts, { request, sampling, model, stops: kind.stops(model) });
     const pieces = await begun(generateAnswers(jobs, { ...model, signal }));
@@ -92,12 +114,18 @@ export class Completions {
       model: model.id,
       fingerprint: model.fingerprint,
       seed: sampling.seed,
+      date,
     };
     const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
     const answer = { head, format: kind.format, pieces, answers: jobs.length, promptTokens };
     if (!request.stream) return { type: "whole", body: await collect(answer) };
     return { type: "stream", chunks: chunksOf(answer, request.includeUsage) };
   }
+}
+
+/** In UTC, as YYYY-MM-DD. */
+function dayOf(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().slice(0, 10);
 }
 
 function samplingOf(request: AnswerParameters, seed: number): SamplingParameters {
@@ -133,8 +161,7 @@ function answerJobs(
   return prompts.flatMap((prompt) =>
     Array.from({ length: request.choices }, (_, choice) => ({
       prompt,
-      // A prompt that fills the context still asks for one token, so that the engine refuses it with the numbers.
-      maxTokens: request.maxTokens ?? Math.max(1, model.context - prompt.length),
+      maxTokens: request.maxTokens ?? model.context - prompt.length,
       sampling: { ...sampling, choice },
       stopStrings: [...request.stopStrings, ...stops],
       stopTokens: request.stopTokens,
@@ -163,21 +190,25 @@ interface Answer {
 }
 
 async function collect({ head, format, pieces, answers, promptTokens }: Answer): Promise<object> {
-  const empty = (_: unknown, index: number): AnswerPiece => ({
+  const whole = Array.from({ length: answers }, (_, index) => ({
     index,
-    text: "",
-    tokens: undefined,
-    finish: null,
-  });
-  const whole = Array.from({ length: answers }, empty);
+    texts: [] as string[],
+    tokens: undefined as TokenReport[] | undefined,
+    finish: null as AnswerPiece["finish"],
+  }));
   let completionTokens = 0;
-  for await (const { drawn, ...piece } of pieces) {
+  for await (const { index, text, tokens, finish, drawn } of pieces) {
     completionTokens += drawn;
-    const sofar = whole[piece.index] ?? piece;
-    const tokens = piece.tokens === undefined ? undefined : [...(sofar.tokens ?? []), ...piece.tokens];
-    whole[piece.index] = { ...piece, text: sofar.text + piece.text, tokens };
+    const answer = at(whole, index);
+    answer.texts.push(text);
+    if (tokens !== undefined) {
+      answer.tokens ??= [];
+      answer.tokens.push(...tokens);
+    }
+    answer.finish = finish;
   }
-  return format.whole(head, whole, { promptTokens, completionTokens });
+  const said = whole.map(({ texts, ...answer }) => ({ ...answer, text: texts.join("") }));
+  return format.whole(head, said, { promptTokens, completionTokens });
 }
 
 async function* chunksOf(

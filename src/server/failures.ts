@@ -11,6 +11,7 @@ const frameworkErrors: Readonly<
   FST_ERR_CTP_EMPTY_JSON_BODY: ["E_JSON", "The request has no body."],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ["E_JSON", "The body of the request is not as long as it says."],
   FST_ERR_CTP_BODY_TOO_LARGE: ["E_BODY_TOO_LARGE", "The body of the request is larger than is accepted."],
+  FST_ERR_MAX_PARAM_LENGTH: ["E_NOT_FOUND", "The path of the request is too long."],
   FST_ERR_BAD_URL: ["E_NOT_FOUND", "The path of the request cannot be read."],
 };
 

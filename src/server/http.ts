@@ -7,7 +7,7 @@ import { END_OF_EVENTS, encodeEvent, errorBody } from "../protocol/openai/mod.ts
 import { Completions, chat, completion, type Response, type Surroundings } from "./completions.ts";
 import { publicError } from "./failures.ts";
 import { type Guard, hostGuard, keyGuard, originGuard } from "./guards.ts";
-import { BODY_BYTES_MAX, LOADING_RETRY_SECONDS, REQUEST_TIMEOUT_MS } from "./limits.ts";
+import { BODY_BYTES_MAX, LOADING_RETRY_SECONDS, PATH_PARAMETER_MAX, REQUEST_TIMEOUT_MS } from "./limits.ts";
 import type { ServedModels } from "./models.ts";
 
 export interface ServerOptions {
@@ -27,6 +27,7 @@ export function createHttpServer(options: ServerOptions): FastifyInstance {
   const app: FastifyInstance = fastify({
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { maxParamLength: PATH_PARAMETER_MAX },
     // Requests on open connections are still answered while the server closes; they fail with E_SHUTDOWN later on.
     return503OnClosing: false,
     forceCloseConnections: "idle",
@@ -43,10 +44,12 @@ export function createHttpServer(options: ServerOptions): FastifyInstance {
   app.get("/v1/models", () => ({ object: "list", data: models.list() }));
   app.get<{ Params: { id: string } }>("/v1/models/:id", ({ params }) => models.describe(params.id));
   app.post("/v1/chat/completions", async (request, reply) => {
-    return respond(reply, await completions.handle(chat, request.body, closing(reply)));
+    const response = await completions.handle(chat, request.body, closing(reply));
+    return respond(reply, response, { request, options });
   });
   app.post("/v1/completions", async (request, reply) => {
-    return respond(reply, await completions.handle(completion, request.body, closing(reply)));
+    const response = await completions.handle(completion, request.body, closing(reply));
+    return respond(reply, response, { request, options });
   });
   return app;
 }
@@ -74,9 +77,15 @@ interface Failing {
   readonly options: ServerOptions;
 }
 
-function sendError(reply: FastifyReply, thrown: unknown, { request, options }: Failing): FastifyReply {
+/** The error for the client; what is not the client's fault is reported. */
+function reported(thrown: unknown, { request, options }: Failing): ClawError {
   const error = publicError(thrown);
   if (error.status >= 500 && error.code !== "E_LOADING") options.onFailure(error, request.id);
+  return error;
+}
+
+function sendError(reply: FastifyReply, thrown: unknown, failing: Failing): FastifyReply {
+  const error = reported(thrown, failing);
   if (error.code === "E_LOADING") reply.header("retry-after", LOADING_RETRY_SECONDS);
   if (error.code === "E_AUTH") reply.header("www-authenticate", "Bearer");
   return reply.code(error.status).send(errorBody(error));
@@ -91,7 +100,7 @@ function closing({ raw }: FastifyReply): AbortSignal {
   return controller.signal;
 }
 
-function respond(reply: FastifyReply, response: Response): FastifyReply {
+function respond(reply: FastifyReply, response: Response, failing: Failing): FastifyReply {
   if (response.type === "whole") return reply.send(response.body);
   reply.headers({
     "content-type": "text/event-stream; charset=utf-8",
@@ -100,15 +109,18 @@ function respond(reply: FastifyReply, response: Response): FastifyReply {
     "x-accel-buffering": "no",
   });
   // A stream that is piped waits for slow readers, and is destroyed when they leave.
-  return reply.send(Readable.from(eventsOf(response.chunks)));
+  return reply.send(Readable.from(eventsOf(response.chunks, failing)));
 }
 
 /** The events of a stream; an error after its beginning is its last event. */
-async function* eventsOf(chunks: AsyncIterable<object>): AsyncGenerator<string, void, void> {
+async function* eventsOf(
+  chunks: AsyncIterable<object>,
+  failing: Failing,
+): AsyncGenerator<string, void, void> {
   try {
     for await (const chunk of chunks) yield encodeEvent(chunk);
     yield END_OF_EVENTS;
   } catch (thrown) {
-    yield encodeEvent(errorBody(publicError(thrown)));
+    yield encodeEvent(errorBody(reported(thrown, failing)));
   }
 }

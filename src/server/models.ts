@@ -11,6 +11,8 @@ export interface ServedModel {
   readonly template: ChatTemplate;
   /** Positions a sequence may have. */
   readonly context: number;
+  /** Bytes of UTF-8 beyond which no text fits the context. */
+  readonly textBytesMax: number;
   /** What computes, as far as it could change an answer. */
   readonly fingerprint: string;
   readonly generator: TokenGenerator;

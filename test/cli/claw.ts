@@ -35,11 +35,14 @@ export interface Outcome {
 interface Options {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it is started; by default where the tests are. */
+  readonly cwd?: string;
 }
 
-export function start(args: readonly string[], { env }: Options = {}): ChildProcess {
+export function start(args: readonly string[], { env, cwd }: Options = {}): ChildProcess {
   return spawn(join(repository, "claw"), args, {
     env: { ...process.env, XDG_CACHE_HOME: cache, ...env },
+    ...(cwd !== undefined && { cwd }),
   });
 }
 

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openModel } from "../../src/model/mod.ts";
-import { claw, makeFolder, makeTinyModel, repository } from "./claw.ts";
+import { claw, exitOf, makeFolder, makeTinyModel, repository, start } from "./claw.ts";
 
 const folder = makeFolder();
 const prompt = "Once upon a time";
@@ -13,7 +13,17 @@ beforeAll(() => {
 });
 
 const own = (): string[] => ["--model", model, "--device", "reference", "--format", "f16"];
-const names = ["serve", "run", "chat", "tokenize", "model inspect", "model synth", "perplexity", "doctor"];
+const names = [
+  "serve",
+  "run",
+  "chat",
+  "tokenize",
+  "model inspect",
+  "model synth",
+  "perplexity",
+  "bench",
+  "doctor",
+];
 
 describe("help", () => {
   test("names every command, with and without --help", async () => {
@@ -140,6 +150,36 @@ describe("chat", () => {
   });
 });
 
+describe("interrupting a chat", () => {
+  test("stops the reading of a long prompt before its answer begins, and the chat goes on", async () => {
+    const args = ["chat", ...own(), "--max-tokens", "4", "--temperature", "0", "--threads", "1"];
+    const first = await claw(args, { input: "Hello\n" });
+    expect(first.stdout.trim()).not.toBe("");
+    const child = start(args);
+    const exit = exitOf(child);
+    let said = "";
+    child.stdout?.on("data", (part: Buffer) => {
+      said += part.toString();
+    });
+    const heard = async (text: string): Promise<void> => {
+      while (said !== text && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    child.stdin?.write("Hello\n");
+    await heard(first.stdout);
+    // Nearly a whole context of single characters takes a second or more to read.
+    child.stdin?.write(`${"q".repeat(900)}\n`);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    child.kill("SIGINT");
+    await heard(`${first.stdout}\n`);
+    expect(said).toBe(`${first.stdout}\n`);
+    // What was stopped is forgotten: the next line is answered as if it had followed the first.
+    child.stdin?.end("Again\n");
+    expect(await exit).toBe(0);
+    const both = await claw(args, { input: "Hello\nAgain\n" });
+    expect(said).toBe(both.stdout.replace(first.stdout, `${first.stdout}\n`));
+  });
+});
+
 describe("tokenize", () => {
   test("ids and pieces of a text or a file, with and without special tokens", async () => {
     const { tokenizer } = openModel(model);
@@ -239,6 +279,19 @@ describe("perplexity", () => {
     expect(short).toMatchObject({ status: 2, stderr: expect.stringContaining("one window needs 512") });
     const wide = await claw(["perplexity", ...own(), "--text", text, "--window", "4096"]);
     expect(wide).toMatchObject({ status: 2, stderr: expect.stringContaining("1024") });
+    // What cannot be measured leaves the file for the logits as it was.
+    const logits = join(folder, "kept.f32");
+    writeFileSync(logits, "kept");
+    const refused = [
+      ["--text", text],
+      ["--text", text, "--window", "4096"],
+      ["--text", text, "--tensor-parallelism-degree", "64"],
+    ];
+    for (const args of refused) {
+      const { status } = await claw(["perplexity", ...own(), ...args, "--logits", logits]);
+      expect(status).toBeGreaterThan(0);
+      expect(readFileSync(logits, "utf8")).toBe("kept");
+    }
   });
 });
 

@@ -188,6 +188,10 @@ test("an empty or uninstalled tree is a failed build, not a crash", async () => 
   const unknown = script(makeTree(), "--fast");
   expect(unknown.stderr).toMatch(/^Unknown option --fast/);
   expect(unknown.status).toBe(1);
+  expect(script(makeTree(), "--target=mips").stderr).toMatch(/^Unknown target mips/);
+  const missing = scriptWithoutCompiler(makeTree(), "--target=aarch64", "--tests");
+  expect(missing.stderr).toMatch(/^There is no aarch64-linux-gnu-g\+\+ .+apt-get install g\+\+-aarch64/);
+  expect(missing.status).toBe(1);
 });
 
 test("a disassembly's fused multiply-adds are counted by function", () => {

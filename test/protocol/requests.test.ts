@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ClawError } from "../../src/base/mod.ts";
+import { LOGIT_BIAS_MAX, STOP_TOKENS_MAX, TOP_LOGPROBS_MAX } from "../../src/engine/limits.ts";
+import * as limits from "../../src/protocol/openai/limits.ts";
 import { encodeEvent, readChatRequest, readCompletionRequest } from "../../src/protocol/openai/mod.ts";
 
 const chat = { model: "m", messages: [{ role: "user", content: "Hi" }] };
@@ -73,6 +75,7 @@ describe("refusals name the parameter", () => {
     ["messages[0].colour", { messages: [{ role: "user", content: "Hi", colour: 1 }] }],
     ["messages[0].tool_calls", { messages: [{ role: "assistant", content: "Hi", tool_calls: [{}] }] }],
     ["stream_options.pace", { stream_options: { pace: 1 } }],
+    ["openclaw.seed", { openclaw: { seed: 1 } }],
   ])("%s is not supported", (param, extra) => {
     expect(refusal(() => readChatRequest({ ...chat, ...extra }))).toMatchObject({
       code: "E_UNSUPPORTED",
@@ -85,7 +88,7 @@ describe("refusals name the parameter", () => {
     ["messages", { messages: [] }],
     ["messages[1].role", { messages: [chat.messages[0], { role: "tool", content: "x" }] }],
     ["messages[0].content", { messages: [{ role: "user" }] }],
-    ["messages[0].content", { messages: [{ role: "user", content: [{ type: "image_url" }] }] }],
+    ["messages[0].content[0]", { messages: [{ role: "user", content: [{ type: "image_url" }] }] }],
     ["n", { n: 17 }],
     ["n", { n: 0 }],
     ["max_tokens", { max_tokens: 0 }],
@@ -95,6 +98,14 @@ describe("refusals name the parameter", () => {
     ["stop", { stop: "x".repeat(1025) }],
     ["logit_bias", { logit_bias: [1] }],
     ["logit_bias.x", { logit_bias: { x: 1 } }],
+    ["logit_bias.2147483648", { logit_bias: { 2147483648: 1 } }],
+    ["logit_bias.01", { logit_bias: { "01": 1 } }],
+    ["logit_bias.1", { logit_bias: { 1: "1" } }],
+    ["messages", { messages: "Hi" }],
+    ["messages[0]", { messages: ["Hi"] }],
+    ["top_logprobs", { logprobs: true, top_logprobs: 21 }],
+    ["openclaw.date", { openclaw: { date: "2024-02-30" } }],
+    ["openclaw.date", { openclaw: { date: "2024-02-03T04:05" } }],
     ["top_logprobs", { top_logprobs: 3 }],
     ["seed", { seed: 1.5 }],
   ])("%s is not valid: %j", (param, extra) => {
@@ -158,6 +169,47 @@ describe("prompts", () => {
     ],
   ])("%j is %j", (prompt, prompts) => {
     expect(readCompletionRequest({ ...completion, prompt })).toMatchObject({ prompts, maxTokens: 16 });
+  });
+
+  test.each([
+    ["prompt", {}],
+    ["prompt", { prompt: {} }],
+    ["prompt", { prompt: [] }],
+    ["prompt[1]", { prompt: ["a", 1] }],
+    ["prompt[1]", { prompt: [1, "a"] }],
+    ["prompt[1]", { prompt: [1, 2.5] }],
+    ["prompt[0]", { prompt: [-1] }],
+    ["prompt[0]", { prompt: [4294967297] }],
+    ["prompt[2]", { prompt: [0, 2147483647, 2147483648] }],
+    ["prompt[0][1]", { prompt: [[1, 4294967297]] }],
+    ["stop_token_ids[0]", { prompt: "a", stop_token_ids: [4294967298] }],
+    ["stop_token_ids", { prompt: "a", stop_token_ids: 1 }],
+    ["logprobs", { prompt: "a", logprobs: 21 }],
+    ["logprobs", { prompt: "a", logprobs: -1 }],
+  ])("%s: %j is refused by that name", (param, body) => {
+    expect(refusal(() => readCompletionRequest(body))).toMatchObject({ code: "E_PARAMETER", param });
+  });
+
+  test("the largest token ids, as many stop tokens and biases as the engine takes, and no more", () => {
+    const largest = 2 ** 31 - 1;
+    const lists = (extra: number): object => ({
+      stop_token_ids: Array.from({ length: STOP_TOKENS_MAX + extra }, (_, id) => largest - id),
+      logit_bias: Object.fromEntries(
+        Array.from({ length: LOGIT_BIAS_MAX + extra }, (_, id) => [largest - id, 1]),
+      ),
+    });
+    const read = readCompletionRequest({ prompt: [0, largest], ...lists(0) });
+    expect(read.prompts).toEqual([[0, largest]]);
+    expect(read.stopTokens).toHaveLength(STOP_TOKENS_MAX);
+    expect(read.logitBias).toHaveLength(LOGIT_BIAS_MAX);
+    expect(read.logitBias[0]).toEqual([largest - LOGIT_BIAS_MAX + 1, 1]);
+    for (const [param, value] of Object.entries(lists(1))) {
+      const error = refusal(() => readCompletionRequest({ prompt: "a", [param]: value }));
+      expect(error).toMatchObject({ code: "E_PARAMETER", param });
+    }
+    expect(limits.STOP_TOKENS_MAX).toBe(STOP_TOKENS_MAX);
+    expect(limits.LOGIT_BIAS_MAX).toBe(LOGIT_BIAS_MAX);
+    expect(limits.TOP_LOGPROBS_MAX).toBe(TOP_LOGPROBS_MAX);
   });
 
   test("text parts are joined, and max_completion_tokens is the newer name", () => {

@@ -61,7 +61,7 @@ describe("completions", () => {
     expect(whole).toMatchObject({
       object: "text_completion",
       model,
-      system_fingerprint: "openclaw-0.0.0-f16",
+      system_fingerprint: expect.stringMatching(/^openclaw-0\.0\.0-f16-kv_f32-[0-9a-f]{16}$/),
     });
     expect(whole.usage).toEqual({
       prompt_tokens: promptTokens,
@@ -141,8 +141,25 @@ describe("completions", () => {
     expect(tokens).toHaveLength(24);
     expect(token_logprobs?.every((logprob) => logprob <= 0)).toBe(true);
     expect(top_logprobs?.every((top) => Object.keys(top).length <= 3)).toBe(true);
-    const lengths = (tokens ?? []).map((token) => token.length);
-    expect(text_offset).toEqual(lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0)));
+    const text = answer.choices[0]?.text ?? "";
+    let placed = 0;
+    for (const [index, offset] of (text_offset ?? []).entries()) {
+      const token = tokens?.[index] ?? "";
+      if (token.startsWith("bytes:")) continue;
+      expect(text.slice(offset, offset + token.length)).toBe(token);
+      placed++;
+    }
+    expect(placed).toBeGreaterThan(10);
+  });
+
+  test("byte tokens keep a key of their own among the likeliest", async () => {
+    // The tiny vocabulary has a token for byte N at id N + 3; these are no characters.
+    const bias = Object.fromEntries([0x80, 0x9f, 0xe2, 0xff].map((byte) => [byte + 3, 100]));
+    const asked = { ...seeded, prompt, max_tokens: 4, temperature: 0, logprobs: 20, logit_bias: bias };
+    const answer = await service.client.completions.create(asked);
+    const { tokens, top_logprobs } = answer.choices[0]?.logprobs ?? {};
+    expect(tokens?.every((token) => /^bytes:\\x(80|9f|e2|ff)$/.test(token))).toBe(true);
+    expect(top_logprobs?.every((top) => Object.keys(top).length === 20)).toBe(true);
   });
 });
 
@@ -206,7 +223,9 @@ describe("chat", () => {
     const content = whole.choices[0]?.logprobs?.content ?? [];
     expect(content).toHaveLength(whole.usage!.completion_tokens);
     for (const { token, logprob, bytes, top_logprobs: top } of content) {
-      expect(new TextDecoder().decode(Uint8Array.from(bytes ?? []))).toBe(token);
+      const text = Buffer.from(bytes ?? []).toString("utf8");
+      const spelled = (bytes ?? []).map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+      expect(token).toBe(text.includes("\uFFFD") ? `bytes:${spelled}` : text);
       expect(top).toHaveLength(4);
       // At temperature 0 the likeliest token is the one drawn.
       expect(top[0]).toMatchObject({ token, logprob });
@@ -257,6 +276,8 @@ describe("sampling", () => {
     ]) {
       expect(await ask(changed), JSON.stringify(changed)).not.toBe("seed" in changed ? plain : greedy);
     }
+    // As many stop tokens as a request may name leave room for the model's own.
+    expect(await ask({ stop_token_ids: Array.from({ length: 64 }, (_, i) => 400 + i) })).not.toBe("");
     const always = { logit_bias: { 300: 100 }, temperature: 0 };
     const stopped = await service.client.completions.create({
       ...seeded,
@@ -287,6 +308,8 @@ describe("sampling", () => {
     ["stop_token_ids", { stop_token_ids: [9999] }],
     ["prompt", { prompt: [9999] }],
     ["prompt", { prompt: [] }],
+    ["prompt[0]", { prompt: [4294967297] }],
+    ["logprobs", { logprobs: 21 }],
   ])("%s out of range is a 400 that names it, in a stream too: %j", async (param, extra) => {
     for (const stream of [false, true]) {
       const body = JSON.stringify({ ...seeded, prompt, stream, ...extra });

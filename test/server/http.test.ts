@@ -237,6 +237,8 @@ describe("stopping", () => {
     expect(JSON.parse(last.replace(/^data: /, ""))).toMatchObject({
       error: { code: "E_SHUTDOWN", type: "server_error" },
     });
+    // A failure after the beginning is reported to the operator like any other.
+    expect(stopping.failures.map(({ code }) => code)).toEqual(["E_SHUTDOWN"]);
     await expect(fetch(`${stopping.server.url}/health`)).rejects.toThrow();
   });
 

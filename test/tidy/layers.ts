@@ -10,9 +10,10 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   kernels: ["base", "tensor"],
   model: ["base", "tensor", "kernels"],
   engine: ["base", "tensor", "kernels", "model"],
+  bench: ["base", "tensor", "kernels", "model", "engine"],
   server: ["base", "protocol", "config", "engine", "model"],
   app: ["base", "tensor", "protocol", "config", "kernels", "model", "engine", "server"],
-  cli: ["base", "tensor", "protocol", "config", "kernels", "model", "engine", "server", "app"],
+  cli: ["base", "tensor", "protocol", "config", "kernels", "model", "engine", "bench", "server", "app"],
 };
 
 /** Files outside `src/` that a room may import beside packages. */

@@ -34,9 +34,12 @@ export function checkFma(build, planUnits) {
   const compiler = findCompiler(build.env);
   if (compiler === undefined) throw new Error("The check needs the compiler that built the addon.");
   const { units } = planUnits(build, compiler, build.sources.product);
+  const objdump = build.target?.objdump ?? "objdump";
   const checked = units.filter((unit) => !usesFma(unit.file));
   const complaints = checked.flatMap((unit) =>
-    fusedFunctions(disassemble(unit.object)).map((found) => `${unit.path}: fused multiply-adds in ${found}`),
+    fusedFunctions(disassemble(objdump, unit.object)).map(
+      (found) => `${unit.path}: fused multiply-adds in ${found}`,
+    ),
   );
   for (const complaint of complaints) console.error(complaint);
   console.log(
@@ -45,10 +48,10 @@ export function checkFma(build, planUnits) {
   return complaints.length === 0 ? 0 : 1;
 }
 
-function disassemble(object) {
+function disassemble(objdump, object) {
   if (!existsSync(object)) throw new Error(`${object} is missing; build first.`);
   const options = { encoding: "utf8", maxBuffer: disassemblyBytesMax };
-  const run = spawnSync("objdump", ["-d", "--no-show-raw-insn", "-C", object], options);
+  const run = spawnSync(objdump, ["-d", "--no-show-raw-insn", "-C", object], options);
   if (run.status !== 0)
     throw new Error("The check needs objdump (Debian, Ubuntu: apt-get install binutils).");
   return run.stdout;

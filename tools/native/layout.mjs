@@ -31,7 +31,26 @@ export const instructionSets = [
   },
   { name: "avx2", arch: "x64", flags: ["-mavx2", "-mfma", "-mf16c", ...intrinsicsWarnings] },
   { name: "neon", arch: "arm64", flags: [] },
+  { name: "neon-dotprod", arch: "arm64", flags: ["-march=armv8.2-a+dotprod"] },
 ];
+
+/**
+ * Machines to compile for from another one, and the emulated processors that run the tests: for ARM one that has every
+ * instruction and one without dot products. The names and places are Debian's and Ubuntu's.
+ */
+export const targets = {
+  aarch64: {
+    arch: "arm64",
+    compiler: "aarch64-linux-gnu-g++",
+    objdump: "aarch64-linux-gnu-objdump",
+    packages: "g++-aarch64-linux-gnu qemu-user",
+    emulator: ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu"],
+    processors: [
+      { name: "max", lacks: [] },
+      { name: "cortex-a72", lacks: ["neon-dotprod"] },
+    ],
+  },
+};
 
 /**
  * Flags of every file. Contraction is off because a fused multiply-add that the compiler invents changes bits;

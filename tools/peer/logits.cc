@@ -12,34 +12,16 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "ggml-backend.h"
-#include "llama.h"
+#include "model.h"
 
 namespace {
 
-// llama.cpp's own default, and enough for its matrix products to be matrix products.
-constexpr int kBatchTokens = 512;
-
 using File = std::unique_ptr<FILE, int (*)(FILE*)>;
-using Model = std::unique_ptr<llama_model, decltype(&llama_model_free)>;
-using Context = std::unique_ptr<llama_context, decltype(&llama_free)>;
-
-struct Settings {
-  std::map<std::string, std::string> values;
-
-  Settings(int argc, char** argv) {
-    for (int i = 1; i + 1 < argc; i += 2) values[argv[i]] = argv[i + 1];
-  }
-  const std::string& text(const char* name) const { return values.at(name); }
-  int number(const char* name) const { return std::stoi(values.at(name)); }
-};
 
 struct Score {
   int64_t rows = 0;
@@ -47,25 +29,11 @@ struct Score {
   double nll = 0;
 };
 
-void log_warning(ggml_log_level level, const char* text, void*) {
-  if (level == GGML_LOG_LEVEL_WARN || level == GGML_LOG_LEVEL_ERROR) fputs(text, stderr);
-}
-
 std::vector<llama_token> read_tokens() {
   std::vector<llama_token> tokens;
   llama_token token;
   while (fread(&token, sizeof token, 1, stdin) == 1) tokens.push_back(token);
   return tokens;
-}
-
-Model load_model(const Settings& settings) {
-  ggml_backend_dev_t no_devices[] = {nullptr};
-  llama_model_params params = llama_model_default_params();
-  params.devices = no_devices;
-  params.n_gpu_layers = 0;
-  Model model(llama_model_load_from_file(settings.text("model").c_str(), params), llama_model_free);
-  if (!model) throw std::runtime_error("Loading the model " + settings.text("model") + " failed.");
-  return model;
 }
 
 Context make_context(llama_model* model, const Settings& settings, int window) {
@@ -149,7 +117,6 @@ class Scorer {
 };
 
 void run(const Settings& settings) {
-  ggml_backend_load_all_from_path(settings.text("bins").c_str());
   const std::vector<llama_token> tokens = read_tokens();
   const int window = settings.number("window");
   const Model model = load_model(settings);
@@ -176,13 +143,4 @@ void run(const Settings& settings) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  llama_log_set(log_warning, nullptr);
-  try {
-    run(Settings(argc, argv));
-  } catch (const std::exception& error) {
-    fprintf(stderr, "%s\n", error.what());
-    return EXIT_FAILURE;
-  }
-  return EXIT_SUCCESS;
-}
+int main(int argc, char** argv) { return run_program(argc, argv, run); }

@@ -1,5 +1,5 @@
-/** I/O: compiles logits.cc once against the installed llama.cpp libraries and runs it. */
-import { spawnSync } from "node:child_process";
+/** I/O: compiles logits.cc and speed.cc once against the installed llama.cpp libraries and runs them. */
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -33,36 +33,54 @@ export function score(model, tokens, { window, from, to, bos = false, out = "", 
     kv,
   };
   const input = Buffer.from(Int32Array.from(tokens).buffer);
-  return JSON.parse(command(builtProgram(), Object.entries(settings).flat().map(String), { input }));
+  return JSON.parse(command(builtProgram("logits"), Object.entries(settings).flat().map(String), { input }));
 }
 
-function builtProgram() {
+/**
+ * Starts speed.cc, which see, on our own standard streams; resolves to its exit status. It ends with standard input.
+ */
+export function measure(settings) {
+  const { release } = JSON.parse(readFileSync(join(bins, "_nlcBuildMetadata.json"), "utf8")).buildOptions
+    .llamaCpp;
+  const args = Object.entries({ bins, release, ...settings })
+    .flat()
+    .map(String);
+  const child = spawn(builtProgram("speed"), args, { stdio: "inherit" });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve(code ?? 1));
+  });
+}
+
+/** The path of the program `name`.cc becomes. */
+function builtProgram(name) {
   const key = createHash("sha256")
-    .update(readFileSync(join(here, "logits.cc")))
+    .update(readFileSync(join(here, `${name}.cc`)))
+    .update(readFileSync(join(here, "model.h")))
     .update(readFileSync(join(bins, "_nlcBuildMetadata.json")))
     .update(here)
     .digest("hex");
-  const program = join(cache, `logits-${key.slice(0, 16)}`);
-  if (!existsSync(program)) build(program);
+  const program = join(cache, `${name}-${key.slice(0, 16)}`);
+  if (!existsSync(program)) build(name, program);
   return program;
 }
 
 /** Builds in a folder of its own and renames, so that two runs at once cannot see half a program. */
-function build(program) {
+function build(name, program) {
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, "build-"));
   try {
     extractHeaders(folder);
-    const libraries = readdirSync(bins).filter((name) =>
-      /^lib(llama|ggml|ggml-base)(\.v[\d.]+)?\.so$/.test(name),
+    const libraries = readdirSync(bins).filter((file) =>
+      /^lib(llama|ggml|ggml-base)(\.v[\d.]+)?\.so$/.test(file),
     );
     command(process.env.CXX ?? "c++", [
       ..."-std=c++17 -O2 -Wall -Wextra".split(" "),
-      ...["include", "ggml/include"].map((name) => `-I${join(folder, name)}`),
-      ...["-o", join(folder, "logits"), join(here, "logits.cc"), `-L${bins}`, `-Wl,-rpath,${bins}`],
-      ...libraries.map((name) => `-l:${name}`),
+      ...["include", "ggml/include"].map((headers) => `-I${join(folder, headers)}`),
+      ...["-o", join(folder, name), join(here, `${name}.cc`), `-L${bins}`, `-Wl,-rpath,${bins}`],
+      ...libraries.map((file) => `-l:${file}`),
     ]);
-    renameSync(join(folder, "logits"), program);
+    renameSync(join(folder, name), program);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

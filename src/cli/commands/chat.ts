@@ -4,7 +4,7 @@ import { createInterface, type Interface } from "node:readline";
 import { type LocalModel, randomSeed } from "../../app.ts";
 import { asClawError, ClawError } from "../../base/mod.ts";
 import { textOption } from "../../config/mod.ts";
-import { generateText } from "../../engine/mod.ts";
+import { abortable, generateText } from "../../engine/mod.ts";
 import { type ChatMessage, encodePieces, plainStops } from "../../model/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { chooseModel } from "../files.ts";
@@ -70,8 +70,8 @@ class Conversation {
   readonly #options: ChatOptions;
   readonly #seed: number;
   #messages: ChatMessage[] = [];
-  #answering = false;
-  #interrupted = false;
+  /** Stops the answer that is being given. */
+  #stop: AbortController | undefined;
 
   constructor(model: LocalModel, options: ChatOptions) {
     this.#model = model;
@@ -85,29 +85,32 @@ class Conversation {
     this.#messages = system === undefined ? [] : [{ role: "system", content: system }];
   }
 
-  /** Stops the answer that is being given; false when there is none. */
+  /** Stops the answer that is being given, also while its prompt is being read; false when there is none. */
   interrupt(): boolean {
-    this.#interrupted = true;
-    return this.#answering;
+    this.#stop?.abort();
+    return this.#stop !== undefined;
   }
 
   /** Prints the answer to `said` as it comes. What cannot be answered is noted and forgotten. */
   async answer(said: string): Promise<void> {
     this.#messages.push({ role: "user", content: said });
-    this.#answering = true;
-    this.#interrupted = false;
+    this.#stop = new AbortController();
     try {
-      this.#messages.push({ role: "assistant", content: await this.#generate() });
+      const content = await this.#generate(this.#stop.signal);
+      // What was stopped before its first word was never said.
+      if (content === undefined) this.#messages.pop();
+      else this.#messages.push({ role: "assistant", content });
     } catch (error) {
       this.#messages.pop();
       noteError(asClawError(error));
       if (error instanceof ClawError && error.code === "E_CONTEXT") note("/clear begins a new conversation.");
     } finally {
-      this.#answering = false;
+      this.#stop = undefined;
     }
   }
 
-  async #generate(): Promise<string> {
+  /** The answer, or as much of it as came before it was stopped; undefined for nothing at all. */
+  async #generate(signal: AbortSignal): Promise<string | undefined> {
     const { tokenizer, template, engine, info } = this.#model;
     const pieces = template.render(this.#messages, { addGenerationPrompt: true, now: new Date() });
     const request = textRequest(encodePieces(tokenizer, pieces), this.#options, {
@@ -116,12 +119,15 @@ class Conversation {
       stopStrings: template.source === "plain" ? plainStops : [],
     });
     let answer = "";
-    for await (const { text } of generateText(engine, tokenizer, request)) {
-      answer += text;
-      await print(text);
-      if (this.#interrupted) break;
+    try {
+      for await (const { text } of generateText(abortable(engine, signal), tokenizer, request)) {
+        answer += text;
+        await print(text);
+      }
+    } catch (error) {
+      if (asClawError(error).code !== "E_CANCELLED") throw error;
     }
     await print("\n");
-    return answer.trim();
+    return signal.aborted && answer === "" ? undefined : answer.trim();
   }
 }

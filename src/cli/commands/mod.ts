@@ -1,6 +1,7 @@
 /** Every command, in the order the help lists them. */
 
 import type { Command } from "../command.ts";
+import { bench } from "./bench.ts";
 import { chat } from "./chat.ts";
 import { doctor } from "./doctor.ts";
 import { modelInspect } from "./model-inspect.ts";
@@ -18,5 +19,6 @@ export const commands: readonly Command[] = [
   modelInspect,
   modelSynth,
   perplexity,
+  bench,
   doctor,
 ];

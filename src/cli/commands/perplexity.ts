@@ -80,7 +80,7 @@ async function measure(
   const { window, format, kvFormat, tensorParallelismDegree: degree } = options;
   const { device, warning } = await openDevice(options);
   if (warning !== undefined) note(warning);
-  const output = options.logits === undefined ? undefined : openOutput(options.logits);
+  const output = options.logits === undefined ? undefined : createOutput(options.logits);
   try {
     const sizes = { context: window, batch: 1, rows: STEP_ROWS_DEFAULT, outputs: OUTPUTS };
     const runtime = await createRuntime(device, model, { format, kvFormat, degree, ...sizes });
@@ -100,7 +100,13 @@ async function measure(
   }
 }
 
-function openOutput(path: string): { write(row: Float32Array): void; close(): void } {
+interface Output {
+  write(row: Float32Array): void;
+  close(): void;
+}
+
+/** A file that is made, or emptied, when the first row is there: a text or model that is refused leaves it alone. */
+function createOutput(path: string): Output {
   const attempt = <T>(action: () => T): T => {
     try {
       return action();
@@ -109,10 +115,15 @@ function openOutput(path: string): { write(row: Float32Array): void; close(): vo
       throw new ClawError("E_FILE", `Cannot write ${path}: ${reason}.`, { cause: error });
     }
   };
-  const descriptor = attempt(() => openSync(path, "w"));
+  let opened: number | undefined;
   const write = (row: Float32Array): void => {
+    opened ??= attempt(() => openSync(path, "w"));
+    const descriptor = opened;
     const bytes = new Uint8Array(row.buffer, row.byteOffset, row.byteLength);
     for (let done = 0; done < bytes.length; ) done += attempt(() => writeSync(descriptor, bytes, done));
   };
-  return { write, close: () => closeSync(descriptor) };
+  const close = (): void => {
+    if (opened !== undefined) closeSync(opened);
+  };
+  return { write, close };
 }

@@ -1,7 +1,7 @@
 /** What a request may say about sampling. Defaults leave the model's own distribution untouched. */
 
 import { ClawError } from "../../base/mod.ts";
-import { LOGIT_BIAS_MAX, STOP_TOKENS_MAX, TOP_LOGPROBS_MAX } from "../limits.ts";
+import { END_TOKENS_MAX, LOGIT_BIAS_MAX, STOP_TOKENS_MAX, TOP_LOGPROBS_MAX } from "../limits.ts";
 
 export interface SamplingParameters {
   /** 0 takes the most likely token. */
@@ -68,10 +68,11 @@ export function checkSampling(parameters: SamplingParameters, vocabulary: number
   }
 }
 
-/** Refuses stop tokens out of range. */
+/** Refuses stop tokens out of range; the model's own end tokens may be among them. */
 export function checkStopTokens(tokens: readonly number[], vocabulary: number): void {
-  if (tokens.length > STOP_TOKENS_MAX) {
-    refuse("stop_token_ids", `${tokens.length} entries; at most ${STOP_TOKENS_MAX} are allowed`);
+  const most = STOP_TOKENS_MAX + END_TOKENS_MAX;
+  if (tokens.length > most) {
+    refuse("stop_token_ids", `${tokens.length} entries; at most ${most} are allowed, end tokens included`);
   }
   for (const token of tokens) range("stop_token_ids", token, [0, vocabulary - 1], true);
 }

@@ -1,2 +1,3 @@
 export { loadProgram, type ModelFile, readVector } from "./load.ts";
+export { type MatrixUse, modelMatrices } from "./matrices.ts";
 export { evenShards } from "./shards.ts";

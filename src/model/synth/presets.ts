@@ -1,4 +1,4 @@
-/** The shapes of published models, with a vocabulary of 32,000; and one small enough for tests. */
+/** The shapes of published models, with a vocabulary of 32,000; one small enough for tests, and one of layers alone. */
 
 export interface RopeScaling {
   readonly factor: number;
@@ -23,7 +23,7 @@ export interface ModelShape {
   readonly tied: boolean;
 }
 
-export type PresetName = "llama-tiny" | "llama-135m" | "llama-1b" | "llama-3b" | "llama-8b";
+export type PresetName = "llama-tiny" | "llama-thin" | "llama-135m" | "llama-1b" | "llama-3b" | "llama-8b";
 
 /** Llama 3's way to stretch its context (Meta's reference code, `apply_scaling`). */
 function llama3Scaling(factor: number): RopeScaling {
@@ -47,6 +47,19 @@ export const presets: Readonly<Record<PresetName, ModelShape>> = {
     heads: 4,
     keyValueHeads: 2,
     headWidth: 16,
+    ropeBase: 10_000,
+    tied: true,
+  },
+  // As many layers as the larger models and next to nothing in them: a step is what its kernels are not.
+  "llama-thin": {
+    vocabulary: 512,
+    context: 1024,
+    width: 32,
+    feedForward: 32,
+    layers: 32,
+    heads: 1,
+    keyValueHeads: 1,
+    headWidth: 32,
     ropeBase: 10_000,
     tied: true,
   },

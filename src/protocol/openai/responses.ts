@@ -2,13 +2,14 @@
 
 /** A token of an answer with its log-probability. */
 export interface TokenReport extends TokenAlternative {
-  /** Where its text begins in the answer, in UTF-16 units. */
+  /** Where its text, or the character that it is a part of, begins in the answer, in UTF-16 units. */
   readonly offset: number;
   /** The likeliest tokens at its place, likeliest first. */
   readonly top: readonly TokenAlternative[];
 }
 
 export interface TokenAlternative {
+  /** What it adds to the text; bytes that are no whole characters are spelled `bytes:\xe2\x82`, as OpenAI does. */
   readonly text: string;
   readonly bytes: readonly number[];
   readonly logprob: number;
@@ -33,8 +34,9 @@ export interface ResponseHead {
   readonly model: string;
   /** What computes the answer, as far as it could change the answer. */
   readonly fingerprint: string;
-  /** What a request needs to be answered the same again. */
+  /** What a request needs to be answered the same again: the seed, and the day that its chat template was told. */
   readonly seed: number;
+  readonly date: string | undefined;
 }
 
 export interface Usage {
@@ -93,8 +95,9 @@ export const completionFormat: ResponseFormat = {
   },
 };
 
-function headFields({ id, created, model, fingerprint, seed }: ResponseHead, object: string): object {
-  return { id, object, created, model, system_fingerprint: fingerprint, openclaw: { seed } };
+function headFields({ id, created, model, fingerprint, seed, date }: ResponseHead, object: string): object {
+  // JSON leaves out a date that is undefined.
+  return { id, object, created, model, system_fingerprint: fingerprint, openclaw: { seed, date } };
 }
 
 function usageFields({ promptTokens, completionTokens }: Usage): object {
@@ -118,8 +121,9 @@ function completionChoice({ index, text, tokens, finish }: AnswerPiece): object 
 
 function completionLogprobs(tokens: readonly TokenReport[] | undefined): object | null {
   if (tokens === undefined) return null;
+  // Of tokens with one spelling the likeliest, which comes first, keeps it.
   const byText = ({ top }: TokenReport): object =>
-    Object.fromEntries(top.map(({ text, logprob }) => [text, logprob]));
+    Object.fromEntries(top.map(({ text, logprob }) => [text, logprob] as const).reverse());
   return {
     tokens: tokens.map(({ text }) => text),
     token_logprobs: tokens.map(({ logprob }) => logprob),

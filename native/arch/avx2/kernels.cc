@@ -1,0 +1,41 @@
+// The AVX2 kernel table (with FMA and F16C, which every processor but the earliest has beside it).
+#include "kernels/kernels.h"
+
+#include "arch/avx2/table.h"
+#include "kernels/scalar.h"
+
+namespace claw {
+
+namespace avx2 {
+
+void linear(const LinearTask& task) {
+  switch (task.matrix->format) {
+    case Format::f16:
+      return linearF16(task);
+    case Format::i8:
+      return linearI8(task);
+    case Format::i4:
+      return linearI4(task);
+  }
+}
+
+}  // namespace avx2
+
+const Kernels& avx2Kernels() {
+  static constexpr Kernels table{
+      .name = "avx2",
+      .linear = avx2::linear,
+      .quantizeRow = avx2::quantizeRow,
+      .rmsNormRow = avx2::rmsNormRow,
+      .embedRow = scalar::embedRow,  // a few bytes out of each cache line: it waits for memory either way
+      .ropeRow = avx2::ropeRow,
+      .siluMul = avx2::siluMul,
+      .add = avx2::add,
+      .storeKv = avx2::storeKv,
+      .attend = avx2::attend,
+      .packBlock = avx2::packBlock,
+  };
+  return table;
+}
+
+}  // namespace claw

@@ -1,0 +1,21 @@
+// The entries of the AVX2 kernel table, one source each or several small ones together.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace claw::avx2 {
+
+void linear(const LinearTask& task);
+void linearF16(const LinearTask& task);
+void linearI8(const LinearTask& task);
+void linearI4(const LinearTask& task);
+int32_t quantizeRow(const float* x, const QuantizedRows& out, int32_t row);
+int32_t rmsNormRow(const float* x, const float* gain, float epsilon, float* out, int32_t width);
+void ropeRow(float* row, const float* table, int32_t heads, int32_t headDim, bool halves);
+void siluMul(const float* gate, const float* up, float* out, int32_t count);
+void add(const float* a, const float* b, float* out, int32_t count);
+int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v);
+void attend(const AttentionTask& task);
+int32_t packBlock(const PackTask& task);
+
+}  // namespace claw::avx2

@@ -1,0 +1,134 @@
+// The integer products, over an instruction or a few that multiply columns and add them:
+//   Dot: kTokens, kBlocks (see linear.h), starting at zero; add(first, second, q) of the 4 columns `first` of four rows
+//        times the low half of q and the columns `second` times the high half; total() of each row.
+// Weights stored as q + 128 become signed by their top bit; those stored as q + 8 stay unsigned, and 8 times the sum of
+// the activations is taken off each group.
+#pragma once
+
+#include "arch/neon/linear.h"
+
+namespace claw::neon {
+namespace {
+
+constexpr int kStep = 8;  // columns multiplied at a time: two words of a row in i8, one in i4
+
+template <class Dot, Format kFormat, int Blocks, int Tokens>
+class IntegerTile {
+ public:
+  IntegerTile(const LinearTask& task, int block, int token)
+      : matrix_(*task.matrix), rows_(*task.quantized), token_(token), blockBytes_(matrix_.blockBytes()) {
+    weights_ = matrix_.weights + static_cast<size_t>(block) * blockBytes_;
+    blockMultipliers_ = static_cast<ptrdiff_t>(matrix_.held()) * matrix_.groups * kRowBlock;
+    multipliers_ = kFormat == Format::i4 ? matrix_.multipliers + block * blockMultipliers_ : nullptr;
+  }
+
+  void leaf(int segment, Sums<Blocks, Tokens>& leaves) const {
+    const int padded = rows_.paddedSegment;
+    const uint8_t* weights = weights_ + static_cast<ptrdiff_t>(segment) * (padded / kStep) * kStepBytes;
+    const int8_t* q = rows_.q + (static_cast<ptrdiff_t>(token_) * rows_.segments + segment) * padded;
+    int32x4_t sums[kVectors][Tokens];
+    clear(sums);
+    for (int group = 0; group < matrix_.groups; ++group) {
+      Dot dots[kVectors][Tokens];
+      clear(dots);
+      const int steps = smaller(padded - group * kGroup, kGroup) / kStep;
+      for (int step = 0; step < steps; ++step, weights += kStepBytes, q += kStep) addStep(weights, q, dots);
+      addGroup(segment, group, dots, sums);
+    }
+    toLeaves(segment, sums, leaves);
+  }
+
+ private:
+  static constexpr int kVectors = Blocks * kBlockVectors;
+  static constexpr int kStepBytes = kRowBlock * kStep / (kFormat == Format::i8 ? 1 : 2);
+
+  CLAW_INLINE void addStep(const uint8_t* weights, const int8_t* q, Dot (&dots)[kVectors][Tokens]) const {
+    const ptrdiff_t stride = static_cast<ptrdiff_t>(rows_.segments) * rows_.paddedSegment;
+    int8x8_t values[Tokens];
+#pragma GCC unroll 8
+    for (int j = 0; j < Tokens; ++j) values[j] = vld1_s8(q + j * stride);
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      const uint8_t* from = weights + (v / kBlockVectors) * blockBytes_ + (v % kBlockVectors) * 16;
+      const uint8x16_t bytes = vld1q_u8(from);
+      uint8x16_t first;
+      uint8x16_t second;
+      if constexpr (kFormat == Format::i8) {
+        first = veorq_u8(bytes, vdupq_n_u8(128));
+        second = veorq_u8(vld1q_u8(from + kRowBlock * 4), vdupq_n_u8(128));
+      } else {
+        first = vandq_u8(bytes, vdupq_n_u8(15));
+        second = vshrq_n_u8(bytes, 4);
+      }
+#pragma GCC unroll 8
+      for (int j = 0; j < Tokens; ++j) {
+        dots[v][j].add(vreinterpretq_s8_u8(first), vreinterpretq_s8_u8(second), values[j]);
+      }
+    }
+  }
+
+  // sums += the group's dot products, times the rows' multipliers in i4, shifted left.
+  CLAW_INLINE void addGroup(int segment, int group, const Dot (&dots)[kVectors][Tokens],
+                            int32x4_t (&sums)[kVectors][Tokens]) const {
+    int32x4_t multipliers[kVectors];
+    if constexpr (kFormat == Format::i4) loadMultipliers(segment * matrix_.groups + group, multipliers);
+#pragma GCC unroll 8
+    for (int j = 0; j < Tokens; ++j) {
+      const ptrdiff_t at = (static_cast<ptrdiff_t>(token_ + j) * rows_.segments + segment) * rows_.groups + group;
+      const int32x4_t left = vdupq_n_s32(rows_.lefts[at]);
+      const int32x4_t excess = vdupq_n_s32(8 * rows_.sums[at]);
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) {
+        const int32x4_t dot = dots[v][j].total();
+        if constexpr (kFormat == Format::i8) {
+          sums[v][j] = vaddq_s32(sums[v][j], vshlq_s32(dot, left));
+        } else {
+          sums[v][j] = vmlaq_s32(sums[v][j], vsubq_s32(dot, excess), vshlq_s32(multipliers[v], left));
+        }
+      }
+    }
+  }
+
+  CLAW_INLINE void loadMultipliers(int group, int32x4_t (&into)[kVectors]) const {
+#pragma GCC unroll 4
+    for (int i = 0; i < Blocks; ++i) {
+      const int8x16_t bytes = vld1q_s8(multipliers_ + i * blockMultipliers_ + static_cast<ptrdiff_t>(group) * kRowBlock);
+      const int16x8_t low = vmovl_s8(vget_low_s8(bytes));
+      const int16x8_t high = vmovl_s8(vget_high_s8(bytes));
+      into[i * kBlockVectors] = vmovl_s16(vget_low_s16(low));
+      into[i * kBlockVectors + 1] = vmovl_s16(vget_high_s16(low));
+      into[i * kBlockVectors + 2] = vmovl_s16(vget_low_s16(high));
+      into[i * kBlockVectors + 3] = vmovl_s16(vget_high_s16(high));
+    }
+  }
+
+  CLAW_INLINE void toLeaves(int segment, const int32x4_t (&sums)[kVectors][Tokens],
+                            Sums<Blocks, Tokens>& leaves) const {
+#pragma GCC unroll 8
+    for (int j = 0; j < Tokens; ++j) {
+      const float scale = rows_.scales[static_cast<ptrdiff_t>(token_ + j) * rows_.segments + segment];
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) leaves[v][j] = vmulq_n_f32(vcvtq_f32_s32(sums[v][j]), scale);
+    }
+  }
+
+  const Matrix& matrix_;
+  const QuantizedRows& rows_;
+  int token_;
+  size_t blockBytes_;
+  ptrdiff_t blockMultipliers_;
+  const uint8_t* weights_;
+  const int8_t* multipliers_;
+};
+
+template <class Dot, Format kFormat>
+struct Integer {
+  static constexpr int kTokens = Dot::kTokens;
+  static constexpr int kBlocks = Dot::kBlocks;
+
+  template <int Blocks, int Tokens>
+  using Tile = IntegerTile<Dot, kFormat, Blocks, Tokens>;
+};
+
+}  // namespace
+}  // namespace claw::neon

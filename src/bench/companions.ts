@@ -1,0 +1,38 @@
+/** What is timed beside decoding: the same batch in steps of one sequence each, and attention without the rest. */
+
+import type { Companion } from "./decoding.ts";
+import { fillPages, kvBytesPerPosition, noise } from "./local.ts";
+import { shareOf } from "./share.ts";
+import { attentionProgram, SECOND } from "./tapes.ts";
+
+/** A token of every sequence in steps of its own: what a shared step saves. */
+export const apart: Companion = {
+  name: "apart",
+  prepare:
+    (local, { sequences, context }) =>
+    async () => {
+      for (let first = 0; first < sequences; first++) {
+        await local.decode({ first, count: 1, position: context - 1 });
+      }
+    },
+  describe: (_local, _task, { seconds, stepSeconds }) => ({ sharedStepRatio: seconds / stepSeconds }),
+};
+
+/** The attention of all layers at the last position, against reading the keys and values once. */
+export const attentionAlone: Companion = {
+  name: "attention",
+  prepare: (local, { context }) => {
+    const { description } = local.file;
+    const limits = { rows: 1, outputs: 1, pageEntries: local.pagesPerSequence };
+    const executable = local.device.prepare(attentionProgram(description), limits);
+    fillPages(executable);
+    executable.writeBuffer(SECOND, noise(description.heads * description.headDim));
+    executable.step.positions[0] = context - 1;
+    return () => executable.execute(1, 0);
+  },
+  describe: (local, { context }, { seconds, peaks }) => {
+    const share = shareOf(context * kvBytesPerPosition(local.file), seconds, peaks.readBytes);
+    const timesReading = 1 / share.fraction;
+    return { attention: { ...share, readSeconds: share.amount / share.ceiling, timesReading } };
+  },
+};

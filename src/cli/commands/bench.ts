@@ -1,0 +1,162 @@
+/** I/O: `claw bench`: how fast this machine is, how fast the engine is on it, and how fast llama.cpp is. */
+
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { ClawError } from "../../base/mod.ts";
+import { type BenchReport, benchNames, ROUNDS_DEFAULT, recordSection, runBench } from "../../bench/mod.ts";
+import { cacheFolder } from "../../config/folders/mod.ts";
+import {
+  CONTEXT_MAX,
+  choiceOption,
+  deviceOptions,
+  MAX_BATCH_MAX,
+  modelOptions,
+  numberOption,
+  switchOption,
+  twoColumns,
+} from "../../config/mod.ts";
+import { nativeInfo } from "../../kernels/mod.ts";
+import { type PresetName, presetNames } from "../../model/mod.ts";
+import { benchFigures } from "../bench-figures.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { readMachine } from "../machine.ts";
+import { formatBytes } from "../numbers.ts";
+import { print, printJson, progressLine } from "../terminal.ts";
+
+interface BenchSettings {
+  readonly model: string | undefined;
+  readonly preset: PresetName | undefined;
+  readonly format: "f16" | "i8" | "i4";
+  readonly threads: number | undefined;
+  readonly batch: number | undefined;
+  readonly context: number | undefined;
+  readonly rounds: number;
+  readonly peer: "llama.cpp" | undefined;
+  readonly json: boolean;
+  readonly record: boolean;
+}
+
+const PRESET_DEFAULT: PresetName = "llama-1b";
+const ROUNDS_MAX = 1000;
+/** Below the folder the command is started in. */
+const RECORD = join("bench", "results.md");
+
+export const bench: Command = defineCommand<BenchSettings>({
+  name: "bench",
+  summary: "Measures the engine against this machine's ceilings and, in turns, against llama.cpp.",
+  operands: benchNames.join("|"),
+  operandCount: [1, 1],
+  options: {
+    preset: choiceOption({
+      flag: "preset",
+      meaning: "a model with random weights in the shape of a real one",
+      choices: presetNames,
+      default: undefined,
+      otherwise: PRESET_DEFAULT,
+    }),
+    model: { ...modelOptions.model, meaning: "a GGUF model instead", otherwise: undefined },
+    format: deviceOptions.format,
+    threads: deviceOptions.threads,
+    batch: numberOption({
+      flag: "batch",
+      meaning: "sequences decoded together; with kernels the rows that are multiplied",
+      range: [1, MAX_BATCH_MAX],
+      default: undefined,
+      otherwise: "decode 1, batch 16, kernels 1, 4, 16 and 512",
+    }),
+    context: numberOption({
+      flag: "context",
+      meaning: "positions of each sequence, in tokens; with prefill those of the prompt",
+      range: [1, CONTEXT_MAX],
+      default: undefined,
+      otherwise: "decode and batch 96, prefill 512, attention 8192",
+    }),
+    rounds: numberOption({
+      flag: "rounds",
+      meaning: "rounds whose median counts",
+      range: [1, ROUNDS_MAX],
+      default: ROUNDS_DEFAULT,
+    }),
+    peer: choiceOption({
+      flag: "peer",
+      meaning: "what takes turns with the engine",
+      choices: ["llama.cpp"],
+      default: undefined,
+      otherwise: "nothing",
+    }),
+    json: switchOption("json", "print an object"),
+    record: switchOption("record", `write the figures to ${RECORD}, too`),
+  },
+  run: async (settings, [name]) => {
+    const report = await measure(settings, name ?? "");
+    if (settings.record) record(report, settings);
+    const machine = describeMachine();
+    if (settings.json) return printJson({ ...report, machine: { description: machine, ...readMachine() } });
+    return print(`${twoColumns([["Machine", machine], ...benchFigures(report)])}\n`);
+  },
+});
+
+function measure(settings: BenchSettings, name: string): Promise<BenchReport> {
+  const { model, preset, format, threads, batch, context, rounds, peer } = settings;
+  const found = benchNames.find((known) => known === name);
+  if (found === undefined) {
+    const known = benchNames.join(", ");
+    throw new ClawError("E_USAGE", `There is no measurement ${JSON.stringify(name)}; there are ${known}.`);
+  }
+  if (model !== undefined && preset !== undefined) {
+    throw new ClawError("E_USAGE", "claw bench takes --model or --preset, not both.");
+  }
+  return runBench({
+    bench: found,
+    model,
+    preset: preset ?? PRESET_DEFAULT,
+    folder: join(cacheFolder(), "bench"),
+    format,
+    threads,
+    batch,
+    context,
+    rounds,
+    peer: peer !== undefined,
+    onProgress: progressLine,
+  });
+}
+
+function describeMachine(): string {
+  const { cpu, memory } = readMachine();
+  return `${nativeInfo()?.cpu ?? cpu.model}, ${cpu.usable} usable cores, ${formatBytes(memory.total)} of memory`;
+}
+
+function record(report: BenchReport, settings: BenchSettings): void {
+  const section = recordSection(recorded(), report, {
+    date: new Date().toISOString(),
+    machine: describeMachine(),
+    commandLine: commandLine(report, settings),
+    figures: benchFigures(report),
+  });
+  try {
+    mkdirSync(dirname(RECORD), { recursive: true });
+    writeFileSync(RECORD, section);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ClawError("E_FILE", `Cannot write ${RECORD}: ${reason}.`, { cause: error });
+  }
+}
+
+function recorded(): string {
+  try {
+    return readFileSync(RECORD, "utf8");
+  } catch {
+    return ""; // the first measurement that is recorded
+  }
+}
+
+/** The command that repeats the measurement, without the folders of this machine. */
+function commandLine(report: BenchReport, { batch, context, peer }: BenchSettings): string {
+  const { bench: name, model, format, threads, rounds } = report;
+  const source = model.preset === null ? `--model ${model.file}` : `--preset ${model.preset}`;
+  const optional = Object.entries({ batch, context, peer }).flatMap(([flag, value]) =>
+    value === undefined ? [] : [`--${flag} ${value}`],
+  );
+  const parts = [source, `--format ${format}`, `--threads ${threads}`, ...optional, `--rounds ${rounds}`];
+  return `./claw bench ${name} ${parts.join(" ")}`;
+}
