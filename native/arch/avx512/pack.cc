@@ -161,15 +161,54 @@ float largestStep(const Row& row) {
 
 int roundToInt(float value) { return _mm_cvtss_si32(_mm_set_ss(value)); }
 
-// Packs the 32 columns of a group, quantized with `inverse` (0: all zeros), in words of 8 columns.
-void packGroupI4(const float* values, int count, float inverse, int words, uint8_t* to) {
+// A group's 32 values (0 beyond the segment's end) quantized with one multiplier, and their error.
+struct GroupI4 {
+  int multiplier;
+  float error;
+  __m512i q[2];
+};
+
+GroupI4 quantizeGroupI4(const __m512 (&values)[2], int multiplier, float scale) {
+  const float step = static_cast<float>(multiplier) * scale;
+  const __m512 inverse = _mm512_set1_ps(step == 0.0f ? 0.0f : 1.0f / step);
+  GroupI4 group;
+  group.multiplier = multiplier;
+  __m512 lanes = _mm512_setzero_ps();
+  for (int i = 0; i < 2; ++i) {
+    const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(values[i], inverse));
+    group.q[i] = _mm512_max_epi32(_mm512_min_epi32(rounded, _mm512_set1_epi32(7)), _mm512_set1_epi32(-8));
+    const __m512 denoted = _mm512_mul_ps(_mm512_cvtepi32_ps(group.q[i]), _mm512_set1_ps(step));
+    const __m512 error = _mm512_sub_ps(values[i], denoted);
+    lanes = _mm512_add_ps(lanes, _mm512_mul_ps(error, error));  // missing values are 0 and their errors +0
+  }
+  group.error = sumLanes(lanes);
+  return group;
+}
+
+// The multiplier of least error among those tried, the first of equals.
+GroupI4 sealGroupI4(const float* values, int count, float scale) {
+  constexpr float kFactors[] = {1.0f, 15.0f / 16, 7.0f / 8, 17.0f / 16, 9.0f / 8};
+  const float reciprocal = 1.0f / scale;
+  const float step = extreme(values, count) / -8.0f;
+  const __m512 loaded[2] = {
+      _mm512_maskz_loadu_ps(lanesLeft(count), values),
+      count > kLanes ? _mm512_maskz_loadu_ps(lanesLeft(count - kLanes), values + kLanes) : _mm512_setzero_ps()};
+  GroupI4 best{};
+  int tried = 0;
+  for (const float factor : kFactors) {
+    const int wanted = roundToInt((step * factor) * reciprocal);
+    const int multiplier = wanted > 127 ? 127 : wanted < -127 ? -127 : wanted;
+    const GroupI4 group = quantizeGroupI4(loaded, multiplier, scale);
+    if (tried++ == 0 || group.error < best.error) best = group;
+  }
+  return best;
+}
+
+// Packs the 32 columns of a group in words of 8 columns.
+void packGroupI4(const GroupI4& group, int words, uint8_t* to) {
   alignas(16) uint8_t nibbles[kGroup];
   for (int i = 0; i < 2; ++i) {
-    __m512i q = _mm512_setzero_si512();
-    const int rest = count - i * kLanes;
-    if (inverse != 0.0f && rest > 0) q = quantized(values + i * kLanes, rest, inverse);
-    q = _mm512_max_epi32(_mm512_min_epi32(q, _mm512_set1_epi32(7)), _mm512_set1_epi32(-8));
-    const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_add_epi32(q, _mm512_set1_epi32(8)));
+    const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_add_epi32(group.q[i], _mm512_set1_epi32(8)));
     _mm_store_si128(reinterpret_cast<__m128i*>(nibbles + i * kLanes), bytes);
   }
   for (int i = 0; i < words; ++i) {
@@ -187,7 +226,6 @@ void packI4(const Row& row) {
   const float largest = row.values == nullptr ? 0.0f : largestStep(row);
   const bool zero = largest < kTiny;
   const float scale = zero ? 0.0f : largest / 127.0f;
-  const float reciprocal = zero ? 0.0f : 1.0f / scale;
   row.scale() = scale;
   uint8_t* to = row.weights() + row.lane * 4;
   int8_t* multipliers = matrix.multipliers + row.lane;
@@ -196,11 +234,11 @@ void packI4(const Row& row) {
     for (int g = 0; g < matrix.groups; ++g, multipliers += kRowBlock) {
       const int count = groupLength(matrix, g);
       const float* values = row.values == nullptr ? nullptr : row.segment(segment) + g * kGroup;
-      const int multiplier = zero ? 0 : roundToInt(extreme(values, count) / -8.0f * reciprocal);
-      const float inverse = multiplier == 0 ? 0.0f : 1.0f / (static_cast<float>(multiplier) * scale);
+      const GroupI4 group = zero ? GroupI4{0, 0.0f, {_mm512_setzero_si512(), _mm512_setzero_si512()}}
+                                 : sealGroupI4(values, count, scale);
       const int words = smaller(kGroup, matrix.paddedSegment - g * kGroup) / 8;
-      *multipliers = static_cast<int8_t>(multiplier);
-      packGroupI4(values, count, inverse, words, to);
+      *multipliers = static_cast<int8_t>(group.multiplier);
+      packGroupI4(group, words, to);
       to += words * kRowBlock * 4;
     }
   }

@@ -1,8 +1,10 @@
 /** Sealing a matrix: from f32 rows to the values each weight format denotes (arithmetic.md, "Weights"). */
 
+import { at } from "../../base/mod.ts";
 import { GROUP } from "../../tensor/mod.ts";
 import type { MatrixSpec } from "../contract.ts";
 import { weightsError } from "../weights-error.ts";
+import { sumLanes } from "./elementwise.ts";
 import { magnitudeBits, roundHalfEven } from "./float.ts";
 
 /** Magnitudes below this scale to zero; their reciprocal would overflow. */
@@ -85,29 +87,81 @@ function sealI8(row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Ar
   return scale;
 }
 
+/** Factors of a group's plain step that are tried: a few values cut off at the edge can serve the others better. */
+const I4_FACTORS: readonly number[] = [1, 15 / 16, 7 / 8, 17 / 16, 9 / 8];
+
 function sealI4(row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Array): number {
   const length = spec.columns / spec.segments;
-  const groupsPerSegment = Math.ceil(length / GROUP);
-  const steps: number[] = [];
-  for (let segment = 0; segment < spec.segments; segment++) {
-    const end = (segment + 1) * length;
-    for (let first = segment * length; first < end; first += GROUP) {
-      steps.push(Math.fround(extreme(row, first, Math.min(first + GROUP, end)) / -8));
-    }
-  }
+  const groups = groupsOf(row, spec);
+  const steps = groups.map((group) => Math.fround(extreme(group, 0, group.length) / -8));
   const largest = steps.reduce((most, step) => Math.max(most, Math.abs(step)), 0);
   if (largest < TINY) return 0;
   const scale = Math.fround(largest / 127);
   const reciprocal = Math.fround(1 / scale);
-  const [firstColumn, endColumn] = sliceColumns(spec);
-  for (let k = firstColumn; k < endColumn; k++) {
-    const segment = Math.floor(k / length);
-    const group = segment * groupsPerSegment + Math.floor((k - segment * length) / GROUP);
-    const multiplier = roundHalfEven(Math.fround((steps[group] as number) * reciprocal));
-    if (multiplier === 0) continue;
-    const inverse = Math.fround(1 / Math.fround(multiplier * scale));
-    const q = roundHalfEven(Math.fround((row[k] as number) * inverse));
-    out[k - firstColumn] = Math.min(7, Math.max(-8, q)) * multiplier;
+  const groupsPerSegment = Math.ceil(length / GROUP);
+  for (let segment = spec.segmentRange[0]; segment < spec.segmentRange[1]; segment++) {
+    for (let g = 0; g < groupsPerSegment; g++) {
+      const index = segment * groupsPerSegment + g;
+      const sealed = sealGroup(at(groups, index), { step: at(steps, index), scale, reciprocal });
+      out.set(sealed, (segment - spec.segmentRange[0]) * length + g * GROUP);
+    }
   }
   return scale;
+}
+
+/** The groups of all segments of a row, in order. */
+function groupsOf(row: Float32Array, spec: MatrixSpec): Float32Array[] {
+  const length = spec.columns / spec.segments;
+  const groups: Float32Array[] = [];
+  for (let end = length; end <= row.length; end += length) {
+    for (let first = end - length; first < end; first += GROUP) {
+      groups.push(row.subarray(first, Math.min(first + GROUP, end)));
+    }
+  }
+  return groups;
+}
+
+interface GroupScale {
+  /** The group's extreme divided by -8. */
+  readonly step: number;
+  readonly scale: number;
+  readonly reciprocal: number;
+}
+
+/** q * m of a group, with the multiplier of least error among those tried. */
+function sealGroup(group: Float32Array, { step, scale, reciprocal }: GroupScale): Int16Array {
+  let best = Number.POSITIVE_INFINITY;
+  let sealed = new Int16Array(group.length);
+  for (const factor of I4_FACTORS) {
+    const wanted = roundHalfEven(Math.fround(Math.fround(step * factor) * reciprocal));
+    const multiplier = Math.min(127, Math.max(-127, wanted));
+    const q = quantizeGroup(group, Math.fround(multiplier * scale));
+    const error = groupError(group, q, Math.fround(multiplier * scale));
+    if (error >= best) continue;
+    best = error;
+    sealed = q.map((value) => value * multiplier);
+  }
+  return sealed;
+}
+
+function quantizeGroup(group: Float32Array, step: number): Int16Array {
+  const q = new Int16Array(group.length);
+  if (step === 0) return q;
+  const inverse = Math.fround(1 / step);
+  for (let k = 0; k < group.length; k++) {
+    const rounded = roundHalfEven(Math.fround((group[k] as number) * inverse));
+    q[k] = Math.min(7, Math.max(-8, rounded));
+  }
+  return q;
+}
+
+const lanes = new Float32Array(16);
+
+function groupError(group: Float32Array, q: Int16Array, step: number): number {
+  lanes.fill(0);
+  for (let k = 0; k < group.length; k++) {
+    const error = Math.fround((group[k] as number) - Math.fround((q[k] as number) * step));
+    lanes[k & 15] = (lanes[k & 15] as number) + Math.fround(error * error);
+  }
+  return sumLanes(lanes);
 }
