@@ -6,6 +6,7 @@
 
 #include "kernels/dequantize.h"
 #include "kernels/half.h"
+#include "kernels/i4-multiplier.h"
 #include "kernels/numeric.h"
 #include "kernels/scalar.h"
 
@@ -84,41 +85,12 @@ float findSteps(const Row& row) {
   return largest;
 }
 
-// A group of i4 weights with one multiplier: its 4-bit values, offset by 8 (unused ones hold 0 + 8), and their error.
-struct GroupI4 {
-  float multiplier;
-  float error;
-  uint8_t nibbles[kGroup];
-};
-
-GroupI4 quantizeI4(const float* values, int32_t count, float multiplier, float scale) {
-  GroupI4 group;
-  group.multiplier = multiplier;
-  std::fill_n(group.nibbles, kGroup, uint8_t{8});
-  const float step = multiplier * scale;
-  const float inverse = step == 0.0f ? 0.0f : 1.0f / step;
-  float lanes[16] = {};
+// The 4-bit values of one group, offset by 8; unused ones hold 0 + 8.
+void quantizeI4(const float* values, int32_t count, float inverse, uint8_t* nibbles) {
+  std::fill_n(nibbles, kGroup, uint8_t{8});
   for (int32_t k = 0; k < count; k++) {
-    const float q = std::clamp(roundEven(values[k] * inverse), -8.0f, 7.0f);
-    const float error = values[k] - (q * step);
-    lanes[k % 16] += error * error;
-    group.nibbles[k] = static_cast<uint8_t>(static_cast<int32_t>(q) + 8);
+    nibbles[k] = static_cast<uint8_t>(static_cast<int32_t>(quantizedI4(values[k], inverse)) + 8);
   }
-  group.error = sumLanes(lanes);
-  return group;
-}
-
-// The multiplier of least error among those tried, the first of equals.
-GroupI4 sealGroupI4(const float* values, int32_t count, float step, float scale) {
-  constexpr float factors[] = {1.0f, 15.0f / 16, 7.0f / 8, 17.0f / 16, 9.0f / 8};
-  const float reciprocal = scale == 0.0f ? 0.0f : 1.0f / scale;
-  GroupI4 best;
-  for (const float factor : factors) {
-    const float multiplier = std::clamp(roundEven((step * factor) * reciprocal), -127.0f, 127.0f);
-    const GroupI4 group = quantizeI4(values, count, multiplier, scale);
-    if (factor == 1.0f || group.error < best.error) best = group;
-  }
-  return best;
 }
 
 void sealI4(const Row& row) {
@@ -132,9 +104,10 @@ void sealI4(const Row& row) {
     for (int32_t g = 0; g < m.groups; g++) {
       const int32_t first = g * kGroup;
       const int32_t count = std::min(kGroup, m.segmentLength - first);
-      const GroupI4 group = sealGroupI4(values + first, count, steps[g], scale);
-      const uint8_t* nibbles = group.nibbles;
-      m.multipliers[(groupPlace + g) * kRowBlock + row.index] = static_cast<int8_t>(group.multiplier);
+      const float multiplier = bestMultiplierI4(values + first, count, steps[g], scale);
+      uint8_t nibbles[kGroup];
+      quantizeI4(values + first, count, inverseStepI4(multiplier, scale), nibbles);
+      m.multipliers[(groupPlace + g) * kRowBlock + row.index] = static_cast<int8_t>(multiplier);
       uint8_t* out = segmentBytes(row, s) + static_cast<size_t>(first) / 8 * kRowBlock * 4 + row.index * 4;
       const int32_t columns = std::min(kGroup, m.paddedSegment - first);
       for (int32_t k = 0; k < columns; k += 8, out += kRowBlock * 4) {

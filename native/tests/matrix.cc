@@ -54,7 +54,8 @@ void testPack(const Device& device, Format format, uint64_t seed) {
     for (int32_t k = 0; k < m.held() * m.segmentLength; k++) {
       const double denoted = unpacked(m, row, k) * m.scales[row];
       const double error = std::abs(denoted - source[m.segmentFirst * m.segmentLength + k]);
-      const double allowed = format == Format::f16 ? 0x1p-12 : format == Format::i8 ? largest / 250 : largest / 7;
+      // i4 may cut a group's edge at 7 steps of 7/8 where 8 were needed, for the sake of the other values.
+      const double allowed = format == Format::f16 ? 0x1p-12 : format == Format::i8 ? largest / 250 : largest / 4;
       CHECK(error <= allowed);
     }
   }

@@ -30,7 +30,7 @@ import { weightsError } from "./weights-error.ts";
 export interface NativeDeviceOptions {
   /** Threads that compute; the calling thread never does. */
   readonly threads: number;
-  /** Instruction set, `scalar` or `avx512`; by default CLAW_ISA or the fastest this machine has. */
+  /** Instruction set, `scalar`, `avx2`, `avx512`, `neon`, …; by default CLAW_ISA or the fastest this machine has. */
   readonly isa?: string;
 }
 

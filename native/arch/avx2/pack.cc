@@ -2,6 +2,7 @@
 #include "arch/avx2/simd.h"
 #include "arch/avx2/table.h"
 #include "kernels/dequantize.h"
+#include "kernels/i4-multiplier.h"
 
 namespace claw::avx2 {
 namespace {
@@ -149,8 +150,6 @@ float largestStep(const Row& row) {
   return largest;
 }
 
-int roundToInt(float value) { return _mm_cvtss_si32(_mm_set_ss(value)); }
-
 // Packs the columns of a group, quantized with `inverse` (0: all zeros), in words of 8 columns: bytes b0 to b7 below 16
 // become b0 | b4 << 4 and so on.
 void packGroupI4(const float* values, int count, float inverse, int words, uint8_t* to) {
@@ -168,7 +167,6 @@ void packI4(const Row& row) {
   const float largest = row.values == nullptr ? 0.0f : largestStep(row);
   const bool zero = largest < kTiny;
   const float scale = zero ? 0.0f : largest / 127.0f;
-  const float reciprocal = zero ? 0.0f : 1.0f / scale;
   row.scale() = scale;
   uint8_t* to = row.weights() + row.lane * 4;
   int8_t* multipliers = matrix.multipliers + row.lane;
@@ -177,8 +175,9 @@ void packI4(const Row& row) {
     for (int g = 0; g < matrix.groups; ++g, multipliers += kRowBlock) {
       const int count = groupLength(matrix, g);
       const float* values = row.values == nullptr ? nullptr : row.segment(segment) + g * kGroup;
-      const int multiplier = zero ? 0 : roundToInt(extreme(values, count) / -8.0f * reciprocal);
-      const float inverse = multiplier == 0 ? 0.0f : 1.0f / (static_cast<float>(multiplier) * scale);
+      const float step = zero ? 0.0f : extreme(values, count) / -8.0f;
+      const float multiplier = zero ? 0.0f : bestMultiplierI4(values, count, step, scale);
+      const float inverse = inverseStepI4(multiplier, scale);
       const int words = smaller(kGroup, matrix.paddedSegment - g * kGroup) / 8;
       *multipliers = static_cast<int8_t>(multiplier);
       packGroupI4(values, count, inverse, words, to);

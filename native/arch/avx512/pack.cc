@@ -1,6 +1,7 @@
 // Sealing and packing of weights: from source rows to the layouts of kernels/kernels.h.
 #include "arch/avx512/simd.h"
 #include "arch/avx512/table.h"
+#include "kernels/i4-multiplier.h"
 
 namespace claw::avx512 {
 namespace {
@@ -187,7 +188,6 @@ GroupI4 quantizeGroupI4(const __m512 (&values)[2], int multiplier, float scale) 
 
 // The multiplier of least error among those tried, the first of equals.
 GroupI4 sealGroupI4(const float* values, int count, float scale) {
-  constexpr float kFactors[] = {1.0f, 15.0f / 16, 7.0f / 8, 17.0f / 16, 9.0f / 8};
   const float reciprocal = 1.0f / scale;
   const float step = extreme(values, count) / -8.0f;
   const __m512 loaded[2] = {
@@ -195,7 +195,7 @@ GroupI4 sealGroupI4(const float* values, int count, float scale) {
       count > kLanes ? _mm512_maskz_loadu_ps(lanesLeft(count - kLanes), values + kLanes) : _mm512_setzero_ps()};
   GroupI4 best{};
   int tried = 0;
-  for (const float factor : kFactors) {
+  for (const float factor : kI4Factors) {
     const int wanted = roundToInt((step * factor) * reciprocal);
     const int multiplier = wanted > 127 ? 127 : wanted < -127 ? -127 : wanted;
     const GroupI4 group = quantizeGroupI4(loaded, multiplier, scale);

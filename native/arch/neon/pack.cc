@@ -2,6 +2,7 @@
 #include "arch/neon/simd.h"
 #include "arch/neon/table.h"
 #include "kernels/dequantize.h"
+#include "kernels/i4-multiplier.h"
 
 namespace claw::neon {
 namespace {
@@ -97,7 +98,6 @@ void packI4(const Row& row) {
   const float largest = row.values == nullptr ? 0.0f : fromBits(row.largest) / 8.0f;
   const bool zero = largest < kTiny;
   const float scale = zero ? 0.0f : largest / 127.0f;
-  const float reciprocal = zero ? 0.0f : 1.0f / scale;
   row.scale() = scale;
   uint8_t* to = row.weights() + row.lane * kWordBytes;
   int8_t* multipliers = matrix.multipliers + row.lane;
@@ -107,11 +107,12 @@ void packI4(const Row& row) {
       const int first = g * kGroup;
       const float* values = zero ? nullptr : row.segment(segment) + first;
       const int count = smaller(kGroup, matrix.segmentLength - first);
-      const int multiplier = zero ? 0 : vcvtns_s32_f32(extreme(values, count) / -8.0f * reciprocal);
-      const float inverse = multiplier == 0 ? 0.0f : 1.0f / (static_cast<float>(multiplier) * scale);
+      const float step = zero ? 0.0f : extreme(values, count) / -8.0f;
+      const float multiplier = zero ? 0.0f : bestMultiplierI4(values, count, step, scale);
+      const float inverse = inverseStepI4(multiplier, scale);
       *multipliers = static_cast<int8_t>(multiplier);
       for (int k = 0; k < smaller(kGroup, matrix.paddedSegment - first); k += 8, to += kWordStride) {
-        storeI4(multiplier == 0 ? vdup_n_s8(0) : roundToBytes(values + k, count - k, inverse), to);
+        storeI4(multiplier == 0.0f ? vdup_n_s8(0) : roundToBytes(values + k, count - k, inverse), to);
       }
     }
   }
