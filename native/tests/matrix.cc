@@ -40,6 +40,44 @@ MatrixShape randomShape(test::Random* random, Format format) {
           random->between(first + 1, segments)};
 }
 
+int32_t improvedGroups = 0;  // i4 groups for which another multiplier than the plain one was found
+
+// Squared error of a group with its plain multiplier: the extreme divided by -8, in whole steps of the row's scale.
+double plainErrorI4(const float* values, int32_t count, float scale) {
+  float extreme = 0;
+  for (int32_t k = 0; k < count; k++) extreme = std::abs(values[k]) > std::abs(extreme) ? values[k] : extreme;
+  // In f32 as the arithmetic says: near a tie, doubles would name its neighbour.
+  const float multiplier = scale == 0 ? 0 : std::nearbyint((extreme / -8.0f) * (1.0f / scale));
+  const double step = static_cast<double>(multiplier) * scale;
+  double sum = 0;
+  for (int32_t k = 0; k < count; k++) {
+    const double q = step == 0 ? 0 : std::clamp(std::nearbyint(values[k] / step), -8.0, 7.0);
+    sum += (values[k] - q * step) * (values[k] - q * step);
+  }
+  return sum;
+}
+
+// The multiplier chosen for an i4 group serves it no worse than the plain one; how many it serves better.
+int32_t checkGroupsI4(const Matrix& m, int32_t row, const float* source) {
+  int32_t better = 0;
+  for (int32_t segment = 0; segment < m.held(); segment++) {
+    for (int32_t first = 0; first < m.segmentLength; first += kGroup) {
+      const int32_t count = std::min(kGroup, m.segmentLength - first);
+      const int32_t at = segment * m.segmentLength + first;
+      const float* values = source + m.segmentFirst * m.segmentLength + at;
+      double error = 0;
+      for (int32_t k = 0; k < count; k++) {
+        const double distance = values[k] - static_cast<double>(unpacked(m, row, at + k)) * m.scales[row];
+        error += distance * distance;
+      }
+      const double plain = plainErrorI4(values, count, m.scales[row]);
+      CHECK(error <= plain * (1 + 1e-4) + 1e-12);
+      better += error < plain * (1 - 1e-3);
+    }
+  }
+  return better;
+}
+
 // What a weight denotes lies as near to its source as the format allows.
 void testPack(const Device& device, Format format, uint64_t seed) {
   test::Random random(seed);
@@ -49,6 +87,7 @@ void testPack(const Device& device, Format format, uint64_t seed) {
   const Matrix& m = packed.matrix;
   for (int32_t row = 0; row < m.rows; row++) {
     const float* source = values.data() + static_cast<size_t>(row) * m.columns;
+    if (format == Format::i4) improvedGroups += checkGroupsI4(m, row, source);
     float largest = 0;
     for (int32_t k = 0; k < m.columns; k++) largest = std::max(largest, std::abs(source[k]));
     for (int32_t k = 0; k < m.held() * m.segmentLength; k++) {
@@ -156,6 +195,7 @@ int main() {
       testPartials(*device, format, seed);
     }
   }
+  CHECK(improvedGroups > 1000);
   testBadWeights(*device);
   return 0;
 }
