@@ -44,6 +44,9 @@ export type ErrorCode =
   | "E_OVERLOADED"
   | "E_DEADLINE"
   | "E_NUMERIC"
+  | "E_NOTE"
+  | "E_PROOF"
+  | "E_LEDGER"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
   | "E_INTERNAL";
@@ -98,6 +101,18 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   E_TEMPLATE: { status: 422, exit: 1, remedy: "Check the messages, or use /v1/completions instead." },
   E_FORMAT: { status: 400, exit: 2, remedy: "Choose f16, i8 or i4." },
   E_MEMORY: { status: 503, exit: 1, remedy: "Lower --context or --max-batch, or use a smaller --format." },
+  // ledger
+  E_NOTE: {
+    status: 422,
+    exit: 1,
+    remedy: "Do not trust it; fetch it again, or ask for the right public keys.",
+  },
+  E_PROOF: { status: 422, exit: 1, remedy: "Do not trust it; fetch the proof again from the log." },
+  E_LEDGER: {
+    status: 503,
+    exit: 1,
+    remedy: "Check the ledger's folder: free space, permissions, and whether its files were altered.",
+  },
   // requests
   E_AUTH: { status: 401, exit: 2, remedy: "Send the API key as `Authorization: Bearer KEY`." },
   E_ORIGIN: {
