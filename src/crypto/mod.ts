@@ -2,7 +2,6 @@ export {
   concat,
   equalBytes,
   fromBase64,
-  fromHex,
   fromUtf8,
   readDecimal,
   toBase64,
@@ -16,13 +15,11 @@ export {
   leafHash,
   nodeHash,
   PROOF_HASHES_MAX,
-  type TreeHead,
   verifyConsistency,
   verifyInclusion,
 } from "./merkle.ts";
 export {
   cosignatureMessage,
-  cosignatureTime,
   NOTE_KEY,
   type NoteKeyType,
   noteVerifier,
@@ -31,7 +28,6 @@ export {
 } from "./note-keys.ts";
 export {
   formatVerifierKey,
-  NOTE_BYTES_MAX,
   type NoteSigner,
   type NoteVerifier,
   noteKeyId,
@@ -41,4 +37,4 @@ export {
   signatureLine,
   signNote,
 } from "./signed-note.ts";
-export { formatProof, type ProofPolicy, parseProof, type TlogProof, verifyProof } from "./tlog-proof.ts";
+export { formatProof, parseProof, verifyProof } from "./tlog-proof.ts";
