@@ -97,12 +97,12 @@ class TiledTree {
   #tile(level: number, index: number): Promise<Uint8Array[]> {
     const key = `${level}/${index}`;
     const known =
-      this.#tiles.get(key) ?? this.#fetch({ level, index, width: tileWidth(level, index, this.#size) });
+      this.#tiles.get(key) ?? this.#load({ level, index, width: tileWidth(level, index, this.#size) });
     this.#tiles.set(key, known);
     return known;
   }
 
-  async #fetch(name: TileName): Promise<Uint8Array[]> {
+  async #load(name: TileName): Promise<Uint8Array[]> {
     const bytes = await this.#read(name);
     if (bytes.length < name.width * HASH_BYTES) {
       throw new ClawError(

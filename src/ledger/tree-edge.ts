@@ -31,19 +31,15 @@ export class TreeEdge {
 
   /** Adds a leaf; hands out every tile that it fills. */
   append(leaf: Uint8Array, full: TileListener): void {
-    const count = this.#size++;
-    this.#push(0, leaf, count, full);
-  }
-
-  /** `count`: hashes of the level before this one. */
-  #push(level: number, hash: Uint8Array, count: number, full: TileListener): void {
-    const tile = at(this.#levels, level);
-    tile.push(hash);
-    if (tile.length < TILE_WIDTH) return;
-    const index = Math.floor(count / TILE_WIDTH);
-    const hashes = tile.splice(0);
-    full(level, index, hashes);
-    this.#push(level + 1, subtreeRoot(hashes), index, full);
+    let [hash, index] = [leaf, this.#size++];
+    for (const [level, tile] of this.#levels.entries()) {
+      tile.push(hash);
+      if (tile.length < TILE_WIDTH) return;
+      const hashes = tile.splice(0);
+      index = Math.floor(index / TILE_WIDTH);
+      full(level, index, hashes);
+      hash = subtreeRoot(hashes);
+    }
   }
 
   /** Hashes of the unfinished tile of a level. */

@@ -61,7 +61,10 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function codeOf(text: string, entry = "entry 260", witnessesMin = 1, origin = ORIGIN): string | undefined {
+function codeOf(
+  text: string,
+  { entry = "entry 260", witnessesMin = 1, origin = ORIGIN } = {},
+): string | undefined {
   const policy = {
     origin,
     logKeys: [noteVerifier(logKey.vkey)],
@@ -84,16 +87,16 @@ test("a proof says what it was made from and verifies", () => {
 });
 
 test("another entry, index, log or number of witnesses is refused", () => {
-  expect(codeOf(proof, "entry 261")).toBe("E_PROOF");
+  expect(codeOf(proof, { entry: "entry 261" })).toBe("E_PROOF");
   expect(codeOf(proof.replace("index 260", "index 261"))).toBe("E_PROOF");
-  expect(codeOf(proof, "entry 260", 1, "other.example")).toBe("E_PROOF");
-  expect(codeOf(proof, "entry 260", 2)).toBe("E_PROOF");
+  expect(codeOf(proof, { origin: "other.example" })).toBe("E_PROOF");
+  expect(codeOf(proof, { witnessesMin: 2 })).toBe("E_PROOF");
   const unwitnessed = proof
     .split("\n")
     .filter((line) => !line.includes("witness.example"))
     .join("\n");
   expect(codeOf(unwitnessed)).toBe("E_PROOF");
-  expect(codeOf(unwitnessed, "entry 260", 0)).toBeUndefined();
+  expect(codeOf(unwitnessed, { witnessesMin: 0 })).toBeUndefined();
 });
 
 test("malformed and truncated proofs are refused with a code", () => {
