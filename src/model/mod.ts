@@ -5,7 +5,6 @@ export {
   clearPacked,
   listPacked,
   openPackedCache,
-  type PackedCache,
   type PackedCacheSettings,
   type PackedListing,
 } from "./packed/mod.ts";

@@ -47,7 +47,7 @@ export async function openPackedCache(
   }
 }
 
-export class PackedCache implements PackedStore {
+class PackedCache implements PackedStore {
   readonly #packed: PackedMatrices;
   readonly #file: ModelFile;
   readonly #options: PackedCacheTask & PackedCacheSettings;

@@ -11,7 +11,7 @@ export const SAMPLE_BYTES = 4096;
 export const PIECE_BYTES: number = 1024 * 1024;
 
 /** The cache at most, where nothing was said: half a dozen models of usual sizes. */
-export const CACHE_BYTES_DEFAULT: number = 64 * 1024 ** 3;
+export const CACHE_BYTES_DEFAULT: number = 64 * 2 ** 30;
 
 /** The share of the free disk that the cache takes at most, where nothing was said. */
 export const FREE_SHARE = 0.5;

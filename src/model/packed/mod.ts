@@ -1,2 +1,2 @@
-export { openPackedCache, type PackedCache, type PackedCacheSettings } from "./cache.ts";
+export { openPackedCache, type PackedCacheSettings } from "./cache.ts";
 export { clearPacked, listPacked, type PackedListing } from "./folder.ts";
