@@ -40,8 +40,7 @@ afterAll(() => {
 });
 
 function newEngine(pages = runtime.pages): Engine {
-  const { executable, context } = runtime;
-  return new Engine({ executable, vocabulary: 512, context, batch: BATCH, rows: ROWS, pages });
+  return new Engine({ ...runtime, vocabulary: 512, batch: BATCH, pages, clock: () => 0 });
 }
 
 interface Outcome {
