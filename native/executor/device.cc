@@ -63,21 +63,20 @@ std::shared_ptr<Device> Device::create(int threads, const std::string& isa) {
 Error Device::allocateMatrix(const MatrixShape& shape, Matrix* matrix, Region* region) const {
   if (!sensible(shape)) return makeError("E_MODEL_SHAPE", "The shape of a matrix is wrong.");
   Matrix m = matrixOf(shape);
-  if (m.format != Format::f16 && !sumsFit(m.format, m.segmentLength, 0)) {
+  if (m.format != Format::f16 && !sumsFit(m.format, m.segmentLength)) {
     return makeError("E_MODEL_SHAPE", "A segment of %d values is too long for exact integer sums.", m.segmentLength);
   }
   const auto blocks = static_cast<size_t>(m.rowBlocks());
-  const size_t multipliers =
-      m.format == Format::i4 ? blocks * kRowBlock * static_cast<size_t>(m.held()) * static_cast<size_t>(m.groups) : 0;
+  const size_t scales = m.format == Format::f16 ? 0 : blocks * static_cast<size_t>(m.held()) * kRowBlock;
+  const size_t multipliers = m.format == Format::i4 ? scales * static_cast<size_t>(m.groups) : 0;
   size_t weights = 0;
   if (!multiply({blocks, m.blockBytes()}, &weights)) return makeError("E_MEMORY", "A matrix is too large.");
-  const size_t scales = blocks * kRowBlock * sizeof(float);
-  const size_t bytes = alignUp(weights) + alignUp(multipliers) + alignUp(scales);
+  const size_t bytes = alignUp(weights) + alignUp(multipliers) + alignUp(scales * sizeof(float));
   *region = arena_.map(Purpose::weights, bytes);
   if (!*region) return makeError("E_MEMORY", "Allocating %zu MB for a matrix failed.", (bytes >> 20) + 1);
   m.weights = region->take<uint8_t>(weights);
   m.multipliers = region->take<int8_t>(multipliers);
-  m.scales = region->take<float>(blocks * kRowBlock);
+  m.scales = region->take<float>(scales);
   *matrix = m;
   return {};
 }

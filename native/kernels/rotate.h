@@ -44,4 +44,21 @@ static inline void transformBlock(float* values, int32_t size) {
   }
 }
 
+// Step 1 on a segment.
+static inline void applySigns(const float* x, int32_t length, float* out) {
+  const uint32_t* signs = rotationSigns();
+  for (int32_t k = 0; k < length; k++) out[k] = std::bit_cast<float>(std::bit_cast<uint32_t>(x[k]) ^ signs[k]);
+}
+
+// Steps 2 and 3 on a segment.
+static inline void transformSegment(float* values, int32_t length, float (*factorOf)(int32_t size)) {
+  for (int32_t first = 0; first < length;) {
+    const int32_t size = rotationBlock(length - first);
+    transformBlock(values + first, size);
+    const float factor = factorOf(size);
+    for (int32_t k = first; k < first + size; k++) values[k] *= factor;
+    first += size;
+  }
+}
+
 }  // namespace claw

@@ -29,7 +29,7 @@ const open = (): Device => openNativeDevice({ threads: 2 });
 
 const buffers: readonly BufferSpec[] = [
   f32Buffer(32),
-  { kind: "quantized", name: "q", domain: "tokens", width: 32, segments: 2, maxShift: 4 },
+  { kind: "quantized", name: "q", domain: "tokens", width: 32, segments: 2, format: "i8" },
   f32Buffer(8),
   f32Buffer(8, "outputs"),
 ];
