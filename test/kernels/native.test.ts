@@ -67,7 +67,8 @@ describe.skipIf(!nativeAvailable())(`native device${without}`, () => {
       [OP.ROPE, 0, 0, 2, 16, 2, OP.END],
       [OP.KV_WRITE, 0, 0, -1, 0, 1, OP.END],
       [OP.ATTENTION, 0, 0, 0, 0, 1, 1, 0, OP.END],
-      [OP.COMBINE, 2, 0, 0, 1, 0, 1, OP.END],
+      [OP.COMBINE, 2, 0, 1, 0, 1, OP.END],
+      [OP.COMBINE, 2, 0, 2, 0, 3, 3, 4, OP.END],
       [OP.GATHER, 2, 3, OP.END],
       good.slice(0, -1),
     ];

@@ -22,7 +22,7 @@ constexpr int32_t kMagnitude = 0x7fffffff;     // all bits of an f32 but the sig
 constexpr int32_t kNotFiniteBits = 0x7f800000;  // magnitudes from here on are infinite or NaN
 constexpr float kTiny = 0x1p-100f;             // magnitudes below scale to zero
 
-inline int smaller(int a, int b) { return a < b ? a : b; }
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
 
 // The lanes of a vector that starts `rest` elements before the end of its row.
 inline __mmask16 lanesLeft(int rest) {
