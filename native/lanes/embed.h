@@ -60,12 +60,16 @@ template <class Lanes, class Integers>
 CLAW_INLINE void embedInteger(const EmbeddedSegment& segment, float* out, const Integers& integersAt) {
   const uint32_t* signs = rotationSigns();
   const auto scale = Lanes::set(segment.scale());
-  const auto read = [&](int k, auto) { return Lanes::mul(Lanes::toFloats(integersAt(k)), scale); };
+  const int length = segment.matrix.segmentLength;
+  eachVector(length, [&](int k, auto extent) {
+    store<Lanes>(out + k, Lanes::mul(Lanes::toFloats(integersAt(k)), scale), extent);
+  });
+  const auto read = [&](int k, auto extent) { return load<Lanes>(out + k, extent); };
   const auto write = [&](int k, const auto& values, auto extent) {
     store<Lanes>(out + k, Lanes::flip(values, Lanes::load(signs + k)), extent);
   };
   // The factor of the activations is the inverse of the weights' one.
-  transformSegment<Lanes>(out, segment.matrix.segmentLength, activationFactor, read, write);
+  transformSegment<Lanes>(out, length, activationFactor, read, write);
 }
 
 template <class Lanes>
