@@ -15,7 +15,7 @@ uint32_t signBit(uint32_t position) {
 }
 
 struct Signs {
-  alignas(64) std::array<uint32_t, kSegmentLengthMax> bits;
+  alignas(64) std::array<uint32_t, kSegmentLengthMax + 16> bits;
   Signs() {
     for (size_t p = 0; p < bits.size(); p++) bits[p] = signBit(static_cast<uint32_t>(p));
   }

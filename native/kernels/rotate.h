@@ -16,8 +16,8 @@ static inline int32_t rotationBlock(int32_t remaining) {
   return remaining >= kRotationMax ? kRotationMax : static_cast<int32_t>(std::bit_floor(static_cast<uint32_t>(remaining)));
 }
 
-// For each position of a segment, kSegmentLengthMax of them: 0, or the sign bit of a float where the value is negated.
-// Aligned to a cache line; made at first use.
+// For each position of a segment, kSegmentLengthMax of them and a vector more: 0, or the sign bit of a float where the
+// value is negated. Aligned to a cache line; made at first use.
 const uint32_t* rotationSigns();
 
 // What a block of `size` values is multiplied by: 2^-ceil(k/2) and 2^-floor(k/2) for size = 2^k.

@@ -26,6 +26,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "kernels/kernels.h"
 
@@ -51,6 +52,14 @@ CLAW_INLINE auto load(const T* from, Part part) {
   return Lanes::load(from, part.count);
 }
 template <class Lanes>
+CLAW_INLINE typename Lanes::Ints halfBits(const uint16_t* from, Whole) {
+  return Lanes::halfBits(from);
+}
+template <class Lanes>
+CLAW_INLINE typename Lanes::Ints halfBits(const uint16_t* from, Part part) {
+  return Lanes::halfBits(from, part.count);
+}
+template <class Lanes>
 CLAW_INLINE void store(float* to, typename Lanes::Floats values, Whole) {
   Lanes::store(to, values);
 }
@@ -67,10 +76,21 @@ CLAW_INLINE void eachVector(int count, const Body& body) {
   if (k < count) body(k, Part{count - k});
 }
 
+// body(0), body(1), ... as constants: an array that is indexed by a variable anywhere lives in memory everywhere.
+template <int Count, class Body>
+CLAW_INLINE void unrolled(const Body& body) {
+  [&]<int... Index>(std::integer_sequence<int, Index...>) {
+    (body(std::integral_constant<int, Index>{}), ...);
+  }(std::make_integer_sequence<int, Count>{});
+}
+
 template <class Lanes>
 CLAW_INLINE typename Lanes::Ints magnitudes(typename Lanes::Floats values) {
   return Lanes::both(Lanes::bits(values), Lanes::set(INT32_MAX));
 }
+
+constexpr float kTiny = 0x1p-100f;                   // magnitudes below it scale to zero
+constexpr int32_t kFirstNotFinite = 0x7f800000;  // magnitude bits from here on are infinite or NaN
 
 CLAW_INLINE int smaller(int a, int b) { return a < b ? a : b; }
 
