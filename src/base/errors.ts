@@ -42,6 +42,7 @@ export type ErrorCode =
   | "E_CONTEXT"
   | "E_LOADING"
   | "E_OVERLOADED"
+  | "E_DEADLINE"
   | "E_NUMERIC"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
@@ -117,6 +118,7 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   },
   E_LOADING: { status: 503, exit: 1, remedy: "Try again when GET /health answers 200." },
   E_OVERLOADED: { status: 429, exit: 1, remedy: "Try again later." },
+  E_DEADLINE: { status: 504, exit: 1, remedy: "Allow more time, or try again when the server is less busy." },
   E_NUMERIC: { status: 500, exit: 1, remedy: "Try another prompt or a higher-precision --format." },
   E_CANCELLED: { status: 499, exit: 1, remedy: "Send the request again." },
   E_SHUTDOWN: { status: 503, exit: 1, remedy: "Try again when the server has restarted." },
@@ -130,18 +132,22 @@ interface ClawErrorOptions {
   readonly cause?: unknown;
   /** The request parameter at fault, for OpenAI's `param` field. */
   readonly param?: string;
+  /** When to try again, as far as can be told; HTTP's `retry-after`. */
+  readonly retryAfterSeconds?: number | undefined;
 }
 
 /** An error a user may see: a code of the table, a message in sentence case that names the value at fault. */
 export class ClawError extends Error {
   readonly code: ErrorCode;
   readonly param: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: ClawErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "ClawError";
     this.code = code;
     this.param = options.param;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 
   get status(): number {

@@ -1,4 +1,15 @@
 export { ROUNDS_DEFAULT } from "./limits.ts";
-export { recordSection } from "./record.ts";
+export {
+  comparePerplexity,
+  FACTORS_DEFAULT,
+  LAYERS_DEFAULT,
+  type LossyFormat,
+  type Mixture,
+  measureDivergence,
+  PERPLEXITY_WINDOW,
+  type QualityReport,
+  SEEDS_DEFAULT as QUALITY_SEEDS_DEFAULT,
+} from "./quality/mod.ts";
+export { type Measured, recordSection } from "./record.ts";
 export { type BenchReport, benchNames } from "./report.ts";
 export { runBench } from "./run.ts";

@@ -1,12 +1,17 @@
 /** The page of recorded measurements: one section for each kind, format and model. */
 
-import type { BenchReport } from "./report.ts";
-
 const HEAD = `# Benchmarks
 
 Written by \`claw bench ... --record\`; a section is replaced when its measurement is repeated. Medians of the rounds, ours and
 the peer's interleaved in one run; fractions are of ceilings measured in the same run.
 `;
+
+/** What tells one measurement from another. */
+export interface Measured {
+  readonly bench: string;
+  readonly format: string;
+  readonly model: { readonly preset: string | null; readonly file: string };
+}
 
 export interface Circumstances {
   /** ISO 8601. */
@@ -18,9 +23,10 @@ export interface Circumstances {
   readonly figures: readonly (readonly [string, string])[];
 }
 
-/** `page`, which may be empty, with the section of this report in place of an older one. */
-export function recordSection(page: string, report: BenchReport, circumstances: Circumstances): string {
-  const title = `## ${report.bench} ${report.format} ${report.model.preset ?? report.model.file}\n`;
+/** `page`, which may be empty, with the section of this measurement in place of an older one. */
+export function recordSection(page: string, measured: Measured, circumstances: Circumstances): string {
+  const { bench, format, model } = measured;
+  const title = `## ${bench} ${format} ${model.preset ?? model.file}\n`;
   const section = title + sectionBody(circumstances);
   const old = page.split(/^(?=## )/m).filter((part) => part.startsWith("## "));
   const place = old.findIndex((part) => part.startsWith(title));

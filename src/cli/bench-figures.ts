@@ -1,6 +1,7 @@
 /** A report of `claw bench` as rows of names and figures. */
 
 import type { BenchReport } from "../bench/mod.ts";
+import { figure } from "./numbers.ts";
 
 type Row = readonly [string, string];
 
@@ -103,9 +104,4 @@ function productRows({ products = [] }: Details): Row[] {
     ];
     return [`${rows} x ${columns} at ${batch}`, speeds.join("; ")];
   });
-}
-
-/** Three digits that count. */
-function figure(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }

@@ -3,6 +3,7 @@
 import { Worker } from "node:worker_threads";
 import { asClawError, ClawError } from "../base/mod.ts";
 import { errorFromData, type FromEngine, type ToEngine } from "./messages.ts";
+import { EngineMetrics } from "./metrics.ts";
 import type { GenerationRequest, TokenEvent } from "./request.ts";
 import type { EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
 import { TokenStream } from "./token-stream.ts";
@@ -19,6 +20,8 @@ export interface StartOptions {
 
 export class EngineClient implements TokenGenerator {
   readonly info: EngineInfo;
+  /** The engine's counters and histograms, as of its last step. */
+  readonly metrics: EngineMetrics = new EngineMetrics();
   readonly #worker: Worker;
   readonly #streams = new Map<number, TokenStream>();
   #nextId = 0;

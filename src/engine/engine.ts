@@ -26,12 +26,12 @@ export interface EngineOptions {
 }
 
 /** What a step did: for metrics, and for whoever keeps account of every token. */
-export interface StepRecord {
+interface StepReport {
   readonly rows: number;
   readonly tokens: readonly { readonly id: number; readonly token: number }[];
 }
 
-export type StepListener = (record: StepRecord) => void;
+type StepListener = (record: StepReport) => void;
 
 export class Engine {
   readonly #options: EngineOptions;

@@ -22,12 +22,13 @@ export interface ErrorData {
   readonly code: ErrorCode;
   readonly message: string;
   readonly param: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
 }
 
-export function errorData({ code, message, param }: ClawError): ErrorData {
-  return { code, message, param };
+export function errorData({ code, message, param, retryAfterSeconds }: ClawError): ErrorData {
+  return { code, message, param, retryAfterSeconds };
 }
 
-export function errorFromData({ code, message, param }: ErrorData): ClawError {
-  return new ClawError(code, message, param === undefined ? {} : { param });
+export function errorFromData({ code, message, param, retryAfterSeconds }: ErrorData): ClawError {
+  return new ClawError(code, message, { ...(param === undefined ? {} : { param }), retryAfterSeconds });
 }

@@ -10,6 +10,14 @@ export interface GenerationRequest {
   readonly sampling: SamplingParameters;
   /** Tokens that end the answer; the model's own end tokens included, unless the request ignores them. */
   readonly stopTokens: readonly number[];
+  /** Whose request it is, such as an API key's name: shares and the prefix cache are kept apart by it; "" unless told. */
+  readonly tenant?: string | undefined;
+  /** Larger goes first; 0 unless told. */
+  readonly priority?: number | undefined;
+  /** Milliseconds after which the request ends with E_DEADLINE; undefined: never. */
+  readonly deadlineMs?: number | undefined;
+  /** Tokens of the answer that were drawn before, by an engine that has ended since: goes on after them. */
+  readonly drawn?: Int32Array | undefined;
 }
 
 /** `stop`: a stop token was drawn (it is the last token reported). `length`: maxTokens were drawn. */

@@ -21,6 +21,8 @@ const names = [
   "model inspect",
   "model synth",
   "perplexity",
+  "bench divergence",
+  "bench perplexity",
   "bench",
   "doctor",
 ];
@@ -69,6 +71,7 @@ describe("a wrong invocation is one line with a remedy, and exit code 2", () => 
     [["tokenize", "--file", "a", "b"], "not both"],
     [["perplexity"], "--text FILE"],
     [["model", "synth"], "--preset NAME"],
+    [["model", "synth", "--preset", "llama-tiny", "--out", "x", "--outlier-factor", "16"], "with --outliers"],
     [["serve", "--port", "65536"], "from 0 to 65535"],
     [["serve", "--model", "x", "--host", "0.0.0.0", "--no-auth"], "127.0.0.1"],
   ])("%j", async (args, said) => {
@@ -221,6 +224,17 @@ describe("model", () => {
     const shown = await claw(["model", "inspect", out]);
     expect(shown.stdout).toContain("llama-tiny");
     expect(shown.stdout).toContain("token_embd.weight");
+  });
+
+  test("synth takes fewer layers, and one factor for all outliers", async () => {
+    const out = join(folder, "thin.gguf");
+    const args = ["model", "synth", "--preset", "llama-tiny", "--layers", "1", "--outliers"];
+    expect(await claw([...args, "--outlier-factor", "16", "--out", out])).toMatchObject({ status: 0 });
+    const { stdout } = await claw(["model", "inspect", out, "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ runnable: true, architecture: { layers: 1 } });
+    const wider = join(folder, "wider.gguf");
+    expect(await claw([...args, "--outlier-factor", "17", "--out", wider])).toMatchObject({ status: 0 });
+    expect(readFileSync(wider).equals(readFileSync(out))).toBe(false);
   });
 });
 

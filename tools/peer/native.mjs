@@ -1,4 +1,4 @@
-/** I/O: compiles logits.cc and speed.cc once against the installed llama.cpp libraries and runs them. */
+/** I/O: compiles logits.cc, quantize.cc and speed.cc once against the installed llama.cpp libraries and runs them. */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
@@ -34,6 +34,12 @@ export function score(model, tokens, { window, from, to, bos = false, out = "", 
   };
   const input = Buffer.from(Int32Array.from(tokens).buffer);
   return JSON.parse(command(builtProgram("logits"), Object.entries(settings).flat().map(String), { input }));
+}
+
+/** Writes `model` to `out` in another type; see quantize.cc for what comes back. */
+export function quantize({ model, out, type, mixture, threads }) {
+  const settings = { bins, model, out, type, mixture, threads };
+  return JSON.parse(command(builtProgram("quantize"), Object.entries(settings).flat().map(String)));
 }
 
 /**

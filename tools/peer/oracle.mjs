@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { divergence } from "./divergence.mjs";
-import { score } from "./native.mjs";
+import { quantize, score } from "./native.mjs";
 import { describe, generate, loadModel, openContext, startLlama, tokenize } from "./peer.mjs";
 
 // The most exact llama.cpp has: f32 keys and values, and no flash attention, which sums in f16 on the CPU.
@@ -14,6 +14,7 @@ const commands = {
   generate: generateCommand,
   logits: logitsCommand,
   perplexity: perplexityCommand,
+  quantize: quantizeCommand,
   kl: (options) => divergence(need(options, "base"), need(options, "other"), needNumber(options, "vocab")),
 };
 
@@ -64,6 +65,16 @@ function perplexityCommand(options) {
   return { perplexity: Math.exp(nll / count), nll, count, windows, vocab };
 }
 
+function quantizeCommand(options) {
+  const [model, out, type] = ["model", "out", "type"].map((name) => need(options, name));
+  const mixture = options.pure ? "pure" : "usual";
+  return {
+    type,
+    mixture,
+    ...quantize({ model, out, type, mixture, threads: needNumber(options, "threads") }),
+  };
+}
+
 function evaluationOptions(options) {
   const { flash, kv } = options;
   if (!["auto", "on", "off"].includes(flash)) throw new Error(`--flash ${flash} is not auto, on or off.`);
@@ -95,7 +106,8 @@ function readJson(path) {
 }
 
 function parseCommandLine() {
-  const strings = "model text text-file texts prompt max-tokens tokens-file out from window base other vocab";
+  const strings =
+    "model text text-file texts prompt max-tokens tokens-file out from window base other vocab type";
   const options = {
     ...Object.fromEntries(strings.split(" ").map((name) => [name, { type: "string" }])),
     ...Object.fromEntries(
@@ -103,6 +115,7 @@ function parseCommandLine() {
     ),
     "no-special": { type: "boolean" },
     "plain-text": { type: "boolean" },
+    pure: { type: "boolean" },
   };
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const command = Object.hasOwn(commands, positionals[0] ?? "") ? commands[positionals[0]] : undefined;

@@ -1,9 +1,8 @@
-/** I/O: `claw bench`: how fast this machine is, how fast the engine is on it, and how fast llama.cpp is. */
+/** `claw bench`: how fast this machine is, how fast the engine is on it, and how fast llama.cpp is. */
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { ClawError } from "../../base/mod.ts";
-import { type BenchReport, benchNames, ROUNDS_DEFAULT, recordSection, runBench } from "../../bench/mod.ts";
+import { type BenchReport, benchNames, ROUNDS_DEFAULT, runBench } from "../../bench/mod.ts";
 import { cacheFolder } from "../../config/folders/mod.ts";
 import {
   CONTEXT_MAX,
@@ -15,12 +14,11 @@ import {
   switchOption,
   twoColumns,
 } from "../../config/mod.ts";
-import { nativeInfo } from "../../kernels/mod.ts";
 import { type PresetName, presetNames } from "../../model/mod.ts";
 import { benchFigures } from "../bench-figures.ts";
+import { describeMachine, givenFlags, RECORD, record } from "../bench-record.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { readMachine } from "../machine.ts";
-import { formatBytes } from "../numbers.ts";
 import { print, printJson, progressLine } from "../terminal.ts";
 
 interface BenchSettings {
@@ -38,8 +36,8 @@ interface BenchSettings {
 
 const PRESET_DEFAULT: PresetName = "llama-1b";
 const ROUNDS_MAX = 1000;
-/** Below the folder the command is started in. */
-const RECORD = join("bench", "results.md");
+/** Measurements that are commands of their own. */
+const OTHERS: readonly string[] = ["divergence", "perplexity"];
 
 export const bench: Command = defineCommand<BenchSettings>({
   name: "bench",
@@ -89,10 +87,11 @@ export const bench: Command = defineCommand<BenchSettings>({
   },
   run: async (settings, [name]) => {
     const report = await measure(settings, name ?? "");
-    if (settings.record) record(report, settings);
+    const figures = benchFigures(report);
+    if (settings.record) record(report, { figures, commandLine: commandLine(report, settings) });
     const machine = describeMachine();
     if (settings.json) return printJson({ ...report, machine: { description: machine, ...readMachine() } });
-    return print(`${twoColumns([["Machine", machine], ...benchFigures(report)])}\n`);
+    return print(`${twoColumns([["Machine", machine], ...figures])}\n`);
   },
 });
 
@@ -100,7 +99,7 @@ function measure(settings: BenchSettings, name: string): Promise<BenchReport> {
   const { model, preset, format, threads, batch, context, rounds, peer } = settings;
   const found = benchNames.find((known) => known === name);
   if (found === undefined) {
-    const known = benchNames.join(", ");
+    const known = [...benchNames, ...OTHERS].join(", ");
     throw new ClawError("E_USAGE", `There is no measurement ${JSON.stringify(name)}; there are ${known}.`);
   }
   if (model !== undefined && preset !== undefined) {
@@ -121,42 +120,9 @@ function measure(settings: BenchSettings, name: string): Promise<BenchReport> {
   });
 }
 
-function describeMachine(): string {
-  const { cpu, memory } = readMachine();
-  return `${nativeInfo()?.cpu ?? cpu.model}, ${cpu.usable} usable cores, ${formatBytes(memory.total)} of memory`;
-}
-
-function record(report: BenchReport, settings: BenchSettings): void {
-  const section = recordSection(recorded(), report, {
-    date: new Date().toISOString(),
-    machine: describeMachine(),
-    commandLine: commandLine(report, settings),
-    figures: benchFigures(report),
-  });
-  try {
-    mkdirSync(dirname(RECORD), { recursive: true });
-    writeFileSync(RECORD, section);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ClawError("E_FILE", `Cannot write ${RECORD}: ${reason}.`, { cause: error });
-  }
-}
-
-function recorded(): string {
-  try {
-    return readFileSync(RECORD, "utf8");
-  } catch {
-    return ""; // the first measurement that is recorded
-  }
-}
-
 /** The command that repeats the measurement, without the folders of this machine. */
 function commandLine(report: BenchReport, { batch, context, peer }: BenchSettings): string {
   const { bench: name, model, format, threads, rounds } = report;
-  const source = model.preset === null ? `--model ${model.file}` : `--preset ${model.preset}`;
-  const optional = Object.entries({ batch, context, peer }).flatMap(([flag, value]) =>
-    value === undefined ? [] : [`--${flag} ${value}`],
-  );
-  const parts = [source, `--format ${format}`, `--threads ${threads}`, ...optional, `--rounds ${rounds}`];
-  return `./claw bench ${name} ${parts.join(" ")}`;
+  const source = model.preset === null ? { model: model.file } : { preset: model.preset };
+  return `./claw bench ${name} ${givenFlags({ ...source, format, threads, batch, context, peer, rounds })}`;
 }

@@ -2,6 +2,8 @@
 
 import type { Command } from "../command.ts";
 import { bench } from "./bench.ts";
+import { benchDivergence } from "./bench-divergence.ts";
+import { benchPerplexity } from "./bench-perplexity.ts";
 import { chat } from "./chat.ts";
 import { doctor } from "./doctor.ts";
 import { modelInspect } from "./model-inspect.ts";
@@ -19,6 +21,9 @@ export const commands: readonly Command[] = [
   modelInspect,
   modelSynth,
   perplexity,
+  // Before `bench`, which would take their second word for its operand.
+  benchDivergence,
+  benchPerplexity,
   bench,
   doctor,
 ];

@@ -12,11 +12,13 @@ export type SynthType = "f16" | "q8_0" | "q4_0";
 
 export interface SynthModel {
   readonly preset: PresetName;
+  /** Undefined: as many as the preset has. */
+  readonly layers?: number | undefined;
   readonly type: SynthType;
   /** Plant outlier channels of 50 to 500 times the median. */
   readonly outliers: boolean;
   /** One factor for all outlier channels instead; at least 1. */
-  readonly outlierFactor?: number;
+  readonly outlierFactor?: number | undefined;
   /** A whole number from 0 to 2^53 - 1; the file is a pure function of these options. */
   readonly seed: number;
 }
@@ -47,16 +49,19 @@ export function synthesize(options: SynthOptions): void {
   writeGguf(out, { ...synthContent(options), ...(onProgress && { onProgress }) });
 }
 
-/** The model as the content of a GGUF file. Errors: E_USAGE for a seed or factor out of range. */
+/** The model as the content of a GGUF file. Errors: E_USAGE for a seed, factor or number of layers out of range. */
 export function synthContent(model: SynthModel): GgufContent {
-  const { seed, outlierFactor } = model;
+  const { seed, layers, outlierFactor } = model;
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new ClawError("E_USAGE", `The seed is ${seed}; it should be a whole number from 0 on.`);
   }
   if (outlierFactor !== undefined && !(outlierFactor >= 1 && Number.isFinite(outlierFactor))) {
     throw new ClawError("E_USAGE", `The outlier factor is ${outlierFactor}; it should be at least 1.`);
   }
-  const shape = presets[model.preset];
+  if (layers !== undefined && !(Number.isSafeInteger(layers) && layers >= 1)) {
+    throw new ClawError("E_USAGE", `The number of layers is ${layers}; it should be at least 1.`);
+  }
+  const shape = { ...presets[model.preset], ...(layers !== undefined && { layers }) };
   const { source, fileType } = types[model.type];
   const outliers = model.outliers ? planOutliers(shape, { seed, factor: outlierFactor }) : noOutliers;
   return {
