@@ -1,29 +1,35 @@
 /** I/O: the composition root, the only place that starts engines and servers, joins them, and hands them time and chance. */
 
 import { randomBytes, randomUUID } from "node:crypto";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
+import { cwd } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import type { FastifyInstance } from "fastify";
-import { ClawError } from "./base/mod.ts";
+import { drained, LiveSettings, listen, type Sources } from "./app/mod.ts";
 import { stateFolder, withStateFolder } from "./config/folders/mod.ts";
-import { checkExposure, type EngineOptions, type ServeOptions } from "./config/mod.ts";
+import { checkExposure, type EngineOptions } from "./config/mod.ts";
 import { EngineClient, type EngineInfo, type EngineSettings, STEP_ROWS_DEFAULT } from "./engine/mod.ts";
 import { type ChatTemplate, type Model, openModel, type Tokenizer } from "./model/mod.ts";
 import {
+  Admission,
   type ApiKey,
+  anyone,
   createHttpServer,
+  createLog,
   fingerprintOf,
+  KeyRing,
+  type LogSink,
   modelDigest,
+  ownersKey,
+  readKeys,
   readOrMakeApiKey,
+  type ServedModel,
   ServedModels,
   type Surroundings,
   textBytesMax,
 } from "./server/mod.ts";
 
-/** How long requests may go on after the server was told to stop, and then how long their last words may take. */
-const SHUTDOWN_GRACE_MS = 10_000;
+/** How long the last words of answers that were cut off may take. */
 const LAST_WORDS_MS = 500;
-const POLL_MS = 20;
 
 /** A model loaded in this process. */
 export interface LocalModel {
@@ -88,8 +94,8 @@ export function randomSeed(): number {
 export interface ServerListeners {
   readonly version: string;
   readonly onProgress: ProgressListener;
-  readonly onFailure: (error: ClawError, requestId: string) => void;
-  readonly log: { write(line: string): void } | undefined;
+  /** Receives the log, line by line: text for people where it is a terminal, unless told otherwise. */
+  readonly log: LogSink & { readonly isTTY?: boolean };
 }
 
 /** A server that listens; its model may still be loading. */
@@ -101,77 +107,93 @@ export interface RunningServer {
   readonly apiKey: ApiKey | undefined;
   /** Settles when the model is loaded, or could not be. */
   readonly ready: Promise<EngineInfo>;
-  /** Takes no more requests, lets those that run end for a while, then stops. */
+  /** Reads the configuration file again, if there is one. */
+  reload(): Promise<void>;
+  /** Takes no more requests, lets those that run end for as long as the settings say, then stops. */
   close(graceMs?: number): Promise<void>;
 }
 
-/** Starts to listen, then to load. Errors: E_HOST, E_STATE_DIR, E_PORT_IN_USE; those of loading come from `ready`. */
+/**
+ * Starts to listen, then to load the model at `path`. Errors: E_HOST, E_STATE_DIR, E_PORT_IN_USE, E_CONFIG; those of
+ * loading come from `ready`.
+ */
 export async function startServer(
-  options: ServeOptions & { readonly model: string },
-  { version, onProgress, onFailure, log }: ServerListeners,
+  path: string,
+  sources: Sources,
+  { version, onProgress, log: sink }: ServerListeners,
 ): Promise<RunningServer> {
+  const settings = new LiveSettings(sources, () => ({ keys, ownKeys, log, loaded: () => ready }));
+  const options = settings.current;
   checkExposure(options);
-  const apiKey = options.noAuth ? undefined : withStateFolder(stateFolder(), readOrMakeApiKey);
-  const surroundings: Surroundings = {
-    now: Date.now,
-    randomSeed,
-    randomId: () => randomUUID().replaceAll("-", ""),
-  };
-  const id = modelId(options.model);
+  const log = createLog({ ...options, logFormat: options.logFormat ?? (sink.isTTY ? "text" : "json") }, sink);
+  const apiKey = options.authentication ? withStateFolder(stateFolder(), readOrMakeApiKey) : undefined;
+  const ownKeys = apiKey === undefined ? [] : [ownersKey(apiKey.key)];
+  const keys = new KeyRing(
+    [...ownKeys, ...readKeys(options.apiKeys)],
+    apiKey === undefined ? anyone : undefined,
+  );
+  const id = modelId(path);
   const models = new ServedModels(id, Math.floor(surroundings.now() / 1000));
-  const http = createHttpServer({ models, surroundings, apiKey: apiKey?.key, onFailure, log });
+  const admission = new Admission(() => settings.current);
+  const administration = {
+    configuration: settings.configuration,
+    file: sources.file,
+    folder: sources.file === undefined ? cwd() : dirname(sources.file),
+    isReady: () => models.health().ready,
+  };
+  const http = createHttpServer({
+    models,
+    surroundings,
+    keys,
+    admission,
+    settings: () => settings.current,
+    log,
+    administration,
+  });
   const url = await listen(http, options);
-  const loading = loadModel(options.model, options, (fraction) => {
+  const loading = loadModel(path, options, (fraction) => {
     models.advance(fraction);
     onProgress(fraction);
   });
-  const ready = loading.then(({ tokenizer, template, engine, info, digest }) => {
-    const { context } = info;
-    models.ready({
-      id,
-      tokenizer,
-      template,
-      context,
-      textBytesMax: textBytesMax(tokenizer, context),
-      fingerprint: fingerprintOf(version, info, digest),
-      generator: engine,
-      load: () => engine.load,
-      failure: () => engine.failure,
-    });
-    return info;
+  const ready = loading.then((model) => {
+    models.ready(servedModel(id, model, version));
+    return model.info;
   });
-  const close = async (graceMs = SHUTDOWN_GRACE_MS): Promise<void> => {
+  const unwatch = settings.watch();
+  const close = async (graceMs = settings.current.shutdownGraceSeconds * 1000): Promise<void> => {
+    unwatch();
+    admission.drain();
+    await Promise.race([admission.emptied(), delay(graceMs, undefined, { ref: false })]);
     const closed = http.close();
-    await drained(http, graceMs);
     await loading.then(({ engine }) => engine.close()).catch(() => {});
     await drained(http, LAST_WORDS_MS);
     http.server.closeAllConnections();
     await closed;
   };
-  return { url, model: id, apiKey, ready, close };
+  return { url, model: id, apiKey, ready, reload: () => settings.reload(), close };
 }
 
-async function listen(http: FastifyInstance, { host, port }: ServeOptions): Promise<string> {
-  try {
-    return await http.listen({ host, port });
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "EADDRINUSE") {
-      throw new ClawError("E_PORT_IN_USE", `Port ${port} on ${host} is taken.`, { cause: error });
-    }
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ClawError("E_HOST", `Cannot listen on ${host}, port ${port}: ${reason}.`, { cause: error });
-  }
-}
+/** Time and chance. */
+const surroundings: Surroundings = {
+  now: Date.now,
+  randomSeed,
+  randomId: () => randomUUID().replaceAll("-", ""),
+  clock: () => performance.now(),
+  timeout: (milliseconds) => AbortSignal.timeout(milliseconds),
+};
 
-/** Waits until a closing server has no connections, but not for longer than `waitMs`. */
-async function drained(http: FastifyInstance, waitMs: number): Promise<void> {
-  const connections = (): Promise<number> =>
-    new Promise((resolve) => http.server.getConnections((_, count) => resolve(count)));
-  for (let waited = 0; waited < waitMs; waited += POLL_MS) {
-    // Connections kept alive for another request would keep the server, too.
-    http.server.closeIdleConnections();
-    if ((await connections()) === 0) return;
-    await delay(POLL_MS);
-  }
+function servedModel(id: string, model: LocalModel, version: string): ServedModel {
+  const { tokenizer, template, engine, info, digest } = model;
+  const { context } = info;
+  return {
+    id,
+    tokenizer,
+    template,
+    context,
+    textBytesMax: textBytesMax(tokenizer, context),
+    fingerprint: fingerprintOf(version, info, digest),
+    generator: engine,
+    load: () => engine.load,
+    failure: () => engine.failure,
+  };
 }

@@ -13,6 +13,7 @@ interface ErrorRow {
 
 export type ErrorCode =
   | "E_USAGE"
+  | "E_CONFIG"
   | "E_FILE"
   | "E_STATE_DIR"
   | "E_PORT_IN_USE"
@@ -32,6 +33,7 @@ export type ErrorCode =
   | "E_FORMAT"
   | "E_MEMORY"
   | "E_AUTH"
+  | "E_FORBIDDEN"
   | "E_ORIGIN"
   | "E_NOT_FOUND"
   | "E_MODEL_NOT_FOUND"
@@ -44,6 +46,9 @@ export type ErrorCode =
   | "E_OVERLOADED"
   | "E_DEADLINE"
   | "E_NUMERIC"
+  | "E_NOTE"
+  | "E_PROOF"
+  | "E_LEDGER"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
   | "E_INTERNAL";
@@ -51,6 +56,11 @@ export type ErrorCode =
 const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   // the invocation and the machine
   E_USAGE: { status: 400, exit: 2, remedy: "Run the command with --help for its options." },
+  E_CONFIG: {
+    status: 400,
+    exit: 2,
+    remedy: "Correct it; `claw config schema` has every option, `claw config check FILE` looks at a file.",
+  },
   E_FILE: { status: 500, exit: 1, remedy: "Check that the path exists and that this user may access it." },
   E_STATE_DIR: {
     status: 500,
@@ -98,8 +108,25 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   E_TEMPLATE: { status: 422, exit: 1, remedy: "Check the messages, or use /v1/completions instead." },
   E_FORMAT: { status: 400, exit: 2, remedy: "Choose f16, i8 or i4." },
   E_MEMORY: { status: 503, exit: 1, remedy: "Lower --context or --max-batch, or use a smaller --format." },
+  // ledger
+  E_NOTE: {
+    status: 422,
+    exit: 1,
+    remedy: "Do not trust it; fetch it again, or ask for the right public keys.",
+  },
+  E_PROOF: { status: 422, exit: 1, remedy: "Do not trust it; fetch the proof again from the log." },
+  E_LEDGER: {
+    status: 503,
+    exit: 1,
+    remedy: "Check the ledger's folder: free space, permissions, and whether its files were altered.",
+  },
   // requests
   E_AUTH: { status: 401, exit: 2, remedy: "Send the API key as `Authorization: Bearer KEY`." },
+  E_FORBIDDEN: {
+    status: 403,
+    exit: 2,
+    remedy: "Use a key with the scope, from a machine that may.",
+  },
   E_ORIGIN: {
     status: 403,
     exit: 2,

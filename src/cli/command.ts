@@ -12,7 +12,8 @@ export interface CommandSpec<S> {
   /** How many operands it takes. */
   readonly operandCount?: readonly [least: number, most: number];
   readonly options: OptionTable<S>;
-  run(settings: S, operands: readonly string[]): Promise<void> | void;
+  /** `given`: those of the settings that are not there by default. */
+  run(settings: S, operands: readonly string[], given: Partial<S>): Promise<void> | void;
 }
 
 export interface Command {
@@ -40,7 +41,7 @@ export function defineCommand<S>(spec: CommandSpec<S>): Command {
         throw new ClawError("E_USAGE", `claw ${name} does not take ${JSON.stringify(given[most])}.`);
       }
       if (given.length < least) throw new ClawError("E_USAGE", `claw ${name} needs ${operands}.`);
-      await spec.run(invocation.settings, given);
+      await spec.run(invocation.settings, given, invocation.given);
       return undefined;
     },
   };

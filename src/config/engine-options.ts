@@ -24,6 +24,7 @@ export interface EngineOptions extends DeviceOptions {
 export const modelOptions: OptionTable<ModelOptions> = {
   model: textOption({
     flag: "model",
+    name: "model",
     placeholder: "FILE",
     meaning: "the GGUF model",
     default: undefined,
@@ -34,6 +35,7 @@ export const modelOptions: OptionTable<ModelOptions> = {
 export const deviceOptions: OptionTable<DeviceOptions> = {
   format: choiceOption({
     flag: "format",
+    name: "precision",
     meaning: "how weights are held: half floats, 8-bit or 4-bit integers",
     choices: ["f16", "i8", "i4"],
     default: "i8",
@@ -41,6 +43,7 @@ export const deviceOptions: OptionTable<DeviceOptions> = {
   }),
   kvFormat: choiceOption({
     flag: "kv-format",
+    name: "kv_format",
     meaning: "how keys and values are kept",
     choices: ["f16", "f32"],
     default: undefined,
@@ -48,12 +51,15 @@ export const deviceOptions: OptionTable<DeviceOptions> = {
   }),
   device: choiceOption({
     flag: "device",
+    name: "device",
     meaning: "what computes: the native core, the TypeScript reference, or the first that works",
     choices: ["auto", "native", "reference"],
     default: "auto",
   }),
   threads: numberOption({
     flag: "threads",
+    name: "threads",
+    unit: "threads",
     meaning: "threads that compute",
     range: [1, THREADS_MAX],
     default: undefined,
@@ -61,6 +67,8 @@ export const deviceOptions: OptionTable<DeviceOptions> = {
   }),
   tensorParallelismDegree: numberOption({
     flag: "tensor-parallelism-degree",
+    name: "tensor_parallelism_degree",
+    unit: "shards",
     meaning: "shards the model is split into within this process; the answers are the same",
     range: [1, DEGREE_MAX],
     default: 1,
@@ -71,6 +79,8 @@ export const engineOptions: OptionTable<EngineOptions> = {
   ...deviceOptions,
   context: numberOption({
     flag: "context",
+    name: "context",
+    unit: "tokens",
     meaning: "positions a sequence may have, in tokens",
     range: [2, CONTEXT_MAX],
     default: undefined,
@@ -78,12 +88,16 @@ export const engineOptions: OptionTable<EngineOptions> = {
   }),
   maxBatch: numberOption({
     flag: "max-batch",
+    name: "max_batch_size",
+    unit: "sequences",
     meaning: "sequences that run together",
     range: [1, MAX_BATCH_MAX],
     default: MAX_BATCH_DEFAULT,
   }),
   kvCacheBytes: numberOption({
     flag: "kv-cache-bytes",
+    name: "kv_cache_bytes",
+    unit: "bytes",
     meaning: "size of the KV cache, in bytes",
     range: [1, Number.MAX_SAFE_INTEGER],
     default: undefined,

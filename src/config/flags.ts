@@ -2,11 +2,13 @@
 
 import { parseArgs } from "node:util";
 import { ClawError } from "../base/mod.ts";
-import { type Option, type OptionTable, readValue } from "./option.ts";
+import { entriesOf, type NamedOption, type Option, type OptionTable, readValue } from "./option.ts";
 import { closest } from "./suggestion.ts";
 
 export interface Invocation<S> {
   readonly settings: S;
+  /** Those of the settings that flags gave. */
+  readonly given: Partial<S>;
   /** What is no flag, in order. */
   readonly operands: readonly string[];
   /** --help or -h was given; then nothing was checked. */
@@ -15,8 +17,8 @@ export interface Invocation<S> {
 
 /** Reads flags as `--name value` or `--name=value`, anywhere; after `--` come only operands. Errors: E_USAGE. */
 export function parseFlags<S>(table: OptionTable<S>, args: readonly string[]): Invocation<S> {
-  const entries = Object.entries<Option<unknown>>(table as Readonly<Record<string, Option<unknown>>>);
-  const settings = Object.fromEntries(entries.map(([name, { default: value }]) => [name, value]));
+  const entries = entriesOf(table).filter(([, { flag }]) => flag !== undefined);
+  const given: Record<string, unknown> = {};
   const { operands, flags } = tokenize(
     entries.map(([, option]) => option),
     args,
@@ -26,10 +28,16 @@ export function parseFlags<S>(table: OptionTable<S>, args: readonly string[]): I
     for (const flag of flags) {
       const entry = entries.find(([, option]) => option.flag === flag.name);
       if (entry === undefined) throw unknownFlag(flag.raw, entries);
-      settings[entry[0]] = readValue(entry[1], givenText(entry[1], flag));
+      given[entry[0]] = readValue(entry[1], givenText(entry[1], flag));
     }
   }
-  return { settings: settings as S, operands, help };
+  return { settings: { ...defaultsOf(table), ...given }, given: given as Partial<S>, operands, help };
+}
+
+/** Every setting as it is unless told otherwise. */
+export function defaultsOf<S>(table: OptionTable<S>): S {
+  const settings = entriesOf(table).map(([setting, { default: value }]) => [setting, value]);
+  return Object.fromEntries(settings) as S;
 }
 
 interface Flag {
@@ -44,7 +52,7 @@ function tokenize(
   args: readonly string[],
 ): { readonly operands: readonly string[]; readonly flags: readonly Flag[] } {
   const kinds = options.map(
-    ({ flag, kind }) => [flag, { type: kind.type === "switch" ? "boolean" : "string" }] as const,
+    ({ flag = "", kind }) => [flag, { type: kind.type === "switch" ? "boolean" : "string" }] as const,
   );
   const { tokens, positionals } = parseArgs({
     args: [...args],
@@ -70,7 +78,7 @@ function givenText({ kind, flag }: Option<unknown>, { value }: Flag): string {
   return value;
 }
 
-function unknownFlag(raw: string, entries: readonly (readonly [string, Option<unknown>])[]): ClawError {
+function unknownFlag(raw: string, entries: readonly NamedOption[]): ClawError {
   const known = [...entries.map(([, { flag }]) => `--${flag}`), "--help"];
   const meant = closest(raw, known);
   const hint = meant === undefined ? "." : `; did you mean ${meant}?`;

@@ -1,6 +1,6 @@
 /** Help texts, made from the records that also check the options. */
 
-import type { Option, OptionTable } from "./option.ts";
+import { entriesOf, type Option, type OptionTable } from "./option.ts";
 
 export interface HelpTopic<S> {
   /** The command as it is typed: `claw run`. */
@@ -10,9 +10,9 @@ export interface HelpTopic<S> {
 }
 
 export function helpText<S>({ usage, summary, options }: HelpTopic<S>): string {
-  const rows = Object.values<Option<unknown>>(options as Readonly<Record<string, Option<unknown>>>).map(
-    (option) => [spelling(option), description(option)] as const,
-  );
+  const rows = entriesOf(options)
+    .filter(([, { flag }]) => flag !== undefined)
+    .map(([, option]) => [spelling(option), description(option)] as const);
   const lines = twoColumns([...rows, ["--help", "print this text"]]);
   return `Usage: ${usage} [options]\n\n${summary}\n\nOptions:\n${lines}\n`;
 }
@@ -33,11 +33,15 @@ function spelling({ flag, kind }: Option<unknown>): string {
       return `--${flag} N`;
     case "choice":
       return `--${flag} ${kind.choices.join("|")}`;
+    case "choices":
+    case "records":
+      // No flag can spell these.
+      return "";
   }
 }
 
-function description({ meaning, default: value, otherwise }: Option<unknown>): string {
-  if (typeof value === "boolean") return meaning;
+function description({ meaning, flagMeaning, default: value, otherwise }: Option<unknown>): string {
+  if (typeof value === "boolean") return flagMeaning ?? meaning;
   const usual = value === undefined ? otherwise : String(value);
   return usual === undefined ? meaning : `${meaning} (default: ${usual})`;
 }

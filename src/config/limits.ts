@@ -18,3 +18,28 @@ export const PORT_MAX = 65_535;
 
 /** Tokens that `run` draws unless told otherwise: a few paragraphs. */
 export const RUN_TOKENS_DEFAULT = 256;
+
+/** A configuration file, and one text in it. */
+export const CONFIG_BYTES_MAX: number = 1024 * 1024;
+export const TEXT_LENGTH_MAX = 4096;
+
+/** Faults of a configuration that are named; nobody mends more at once. */
+export const FAULTS_MAX = 20;
+
+/** API keys: more than anyone hands out by hand. */
+export const KEYS_MAX = 1024;
+
+/** Priorities of requests lie between this and its negative. */
+export const PRIORITY_MAX = 1000;
+
+/** Seconds that a request may take in all: the longest answers of slow machines end before. */
+export const REQUEST_TIMEOUT_DEFAULT = 3600;
+export const REQUEST_TIMEOUT_MAX = 86_400;
+
+/** Seconds that running requests get when the server is told to stop. */
+export const SHUTDOWN_GRACE_DEFAULT = 10;
+export const SHUTDOWN_GRACE_MAX = 3600;
+
+/** Answers that may wait for a place to run. */
+export const QUEUE_DEFAULT = 1024;
+export const QUEUE_MAX = 1024;

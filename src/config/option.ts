@@ -1,52 +1,115 @@
-/** An option as data: one record makes its flag, its check and its line of help. */
+/** An option as data: one record makes its flag, its place in the configuration file, its checks and its documentation. */
 
 import { ClawError, type ErrorCode } from "../base/mod.ts";
 
 export type OptionKind =
-  /** Present or absent. */
+  /** True or false; its flag turns it to what it is not by default. */
   | { readonly type: "switch" }
-  | { readonly type: "text"; readonly placeholder: string }
+  | {
+      readonly type: "text";
+      readonly placeholder: string;
+      readonly pattern: RegExp | undefined;
+      /** What `pattern` wants, in words. */
+      readonly expected: string;
+    }
   | { readonly type: "number"; readonly whole: boolean; readonly min: number; readonly max: number }
-  | { readonly type: "choice"; readonly choices: readonly string[] };
+  | { readonly type: "choice"; readonly choices: readonly string[] }
+  /** Several of `choices`. */
+  | { readonly type: "choices"; readonly choices: readonly string[] }
+  /** A list of objects, each described by a table of its own; exactly one of `oneOf` is given in each. */
+  | {
+      readonly type: "records";
+      readonly fields: readonly NamedOption[];
+      readonly required: readonly string[];
+      readonly oneOf: readonly string[];
+      readonly max: number;
+    };
 
 export interface Option<T> {
-  /** Without its dashes. */
-  readonly flag: string;
-  /** A phrase for the help, units included. */
+  /** Without its dashes; undefined: no flag. */
+  readonly flag: string | undefined;
+  /** In the configuration file, as `section.name`; undefined: not there. */
+  readonly name: string | undefined;
+  /** A phrase on what its value decides. */
   readonly meaning: string;
+  /** What the flag does, where that is not its meaning. */
+  readonly flagMeaning: string | undefined;
+  /** What a number counts. */
+  readonly unit: string | undefined;
+  /** Whether a running server takes a change. */
+  readonly live: boolean;
   readonly kind: OptionKind;
   readonly default: T;
   /** What a default of undefined comes to, for the help. */
   readonly otherwise: string | undefined;
-  /** What a wrong value is. */
+  /** What a wrong value on the command line is. */
   readonly code: ErrorCode;
 }
+
+/** An option with the name of its setting in code. */
+export type NamedOption = readonly [setting: string, option: Option<unknown>];
 
 /** The options of a command by the names of its settings. */
 export type OptionTable<S> = { readonly [Name in keyof S]: Option<S[Name]> };
 
-interface Description<D> {
-  readonly flag: string;
+/** What every kind of option is described by, beside what is the kind's own. */
+interface Common {
+  readonly flag?: string;
+  readonly name?: string;
   readonly meaning: string;
-  readonly default: D;
+  readonly flagMeaning?: string;
+  readonly unit?: string;
+  readonly live?: boolean;
   readonly otherwise?: string;
   readonly code?: ErrorCode;
 }
 
-function option<T>(description: Description<T>, kind: OptionKind): Option<T> {
-  const { flag, meaning, otherwise, code = "E_USAGE" } = description;
-  return { flag, meaning, kind, default: description.default, otherwise, code };
+interface Description<D> extends Common {
+  readonly default: D;
 }
 
+function option<T>(description: Description<T>, kind: OptionKind): Option<T> {
+  const { flag, name, meaning, flagMeaning, unit, live = false, otherwise, code = "E_USAGE" } = description;
+  return {
+    flag,
+    name,
+    meaning,
+    flagMeaning,
+    unit,
+    live,
+    kind,
+    default: description.default,
+    otherwise,
+    code,
+  };
+}
+
+/** The options of a table, in its order. */
+export function entriesOf<S>(table: OptionTable<S>): readonly NamedOption[] {
+  return Object.entries(table as Readonly<Record<string, Option<unknown>>>);
+}
+
+/** A switch of the command line alone, off by default. */
 export function switchOption(flag: string, meaning: string): Option<boolean> {
   return option<boolean>({ flag, meaning, default: false }, { type: "switch" });
 }
 
+/** A switch of the configuration file; its flag turns it to what it is not by default. */
+export function booleanOption(description: Description<boolean>): Option<boolean> {
+  return option<boolean>(description, { type: "switch" });
+}
+
+interface TextKind {
+  readonly placeholder: string;
+  readonly pattern?: RegExp;
+  readonly expected?: string;
+}
+
 export function textOption<D extends string | undefined>(
-  description: Description<D> & { readonly placeholder: string },
+  description: Description<D> & TextKind,
 ): Option<string | D> {
-  const { placeholder } = description;
-  return option<string | D>(description, { type: "text", placeholder });
+  const { placeholder, pattern, expected = "a text" } = description;
+  return option<string | D>(description, { type: "text", placeholder, pattern, expected });
 }
 
 export function numberOption<D extends number | undefined>(
@@ -63,28 +126,81 @@ export function choiceOption<const C extends string, D extends C | undefined>(
   return option<C | D>(description, { type: "choice", choices });
 }
 
-/** The value that `text` spells. Errors: the option's code, naming the flag and what was expected. */
-export function readValue({ flag, kind, code }: Option<unknown>, text: string): unknown {
-  switch (kind.type) {
-    case "switch":
-      return true;
-    case "text":
-      return text;
-    case "number": {
-      const value = text.trim() === "" ? Number.NaN : Number(text);
-      if (value >= kind.min && value <= kind.max && (!kind.whole || Number.isInteger(value))) return value;
-      break;
-    }
-    case "choice":
-      if (kind.choices.includes(text)) return text;
-  }
-  throw new ClawError(code, `--${flag} is ${JSON.stringify(text)}; ${expectation(kind)} was expected.`);
+export function choicesOption<const C extends string>(
+  description: Description<readonly C[]> & { readonly choices: readonly C[] },
+): Option<readonly C[]> {
+  const { choices } = description;
+  return option<readonly C[]>(description, { type: "choices", choices });
 }
 
-function expectation(kind: OptionKind): string {
-  if (kind.type === "choice") return `one of ${kind.choices.join(", ")}`;
-  if (kind.type !== "number") return "text";
-  const noun = kind.whole ? "a whole number" : "a number";
-  if (kind.max === Number.MAX_SAFE_INTEGER) return `${noun} from ${kind.min} on`;
-  return `${noun} from ${kind.min} to ${kind.max}`;
+export function recordsOption<R>(
+  description: Common & {
+    readonly fields: OptionTable<R>;
+    readonly required: readonly string[];
+    readonly oneOf: readonly string[];
+    readonly max: number;
+  },
+): Option<readonly R[]> {
+  const { required, oneOf, max } = description;
+  const fields = entriesOf(description.fields);
+  return option<readonly R[]>(
+    { ...description, default: [] },
+    { type: "records", fields, required, oneOf, max },
+  );
+}
+
+/** The value that `text` spells on the command line. Errors: the option's code, naming the flag and what was expected. */
+export function readValue(
+  { flag, kind, code, unit, default: usual }: Option<unknown>,
+  text: string,
+): unknown {
+  if (kind.type === "switch") return !usual;
+  const value = kind.type === "number" && text.trim() !== "" ? Number(text) : text;
+  if (isOfKind(kind, value)) return value;
+  throw new ClawError(code, `--${flag} is ${JSON.stringify(text)}; ${expectation(kind, unit)} was expected.`);
+}
+
+/** Whether a value is one of those that an option takes; the fields of records are looked at elsewhere. */
+export function isOfKind(kind: OptionKind, value: unknown): boolean {
+  switch (kind.type) {
+    case "switch":
+      return typeof value === "boolean";
+    case "text":
+      return typeof value === "string" && value !== "" && (kind.pattern?.test(value) ?? true);
+    case "number":
+      if (typeof value !== "number" || !(value >= kind.min && value <= kind.max)) return false;
+      return !kind.whole || Number.isInteger(value);
+    case "choice":
+      return typeof value === "string" && kind.choices.includes(value);
+    case "choices":
+      return (
+        Array.isArray(value) &&
+        value.length > 0 &&
+        new Set(value).size === value.length &&
+        value.every((each) => kind.choices.includes(each))
+      );
+    case "records":
+      return Array.isArray(value) && value.length <= kind.max;
+  }
+}
+
+/** What an option takes, in words. */
+export function expectation(kind: OptionKind, unit?: string): string {
+  switch (kind.type) {
+    case "switch":
+      return "true or false";
+    case "text":
+      return kind.expected;
+    case "number": {
+      const noun = `${kind.whole ? "a whole number" : "a number"}${unit === undefined ? "" : ` of ${unit}`}`;
+      if (kind.max === Number.MAX_SAFE_INTEGER) return `${noun} from ${kind.min} on`;
+      return `${noun} from ${kind.min} to ${kind.max}`;
+    }
+    case "choice":
+      return `one of ${kind.choices.join(", ")}`;
+    case "choices":
+      return `a list of some of ${kind.choices.join(", ")}`;
+    case "records":
+      return `a list of at most ${kind.max} objects`;
+  }
 }

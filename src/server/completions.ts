@@ -1,6 +1,6 @@
 /** A request from its body to its answer. */
 
-import { at } from "../base/mod.ts";
+import { at, ClawError } from "../base/mod.ts";
 import { defaultSampling, type SamplingParameters, type TextRequest } from "../engine/mod.ts";
 import { encodePieces, plainStops } from "../model/mod.ts";
 import {
@@ -16,6 +16,8 @@ import {
   readCompletionRequest,
   type TokenReport,
 } from "../protocol/openai/mod.ts";
+import type { RequestAccount } from "./account.ts";
+import type { Admission } from "./admission.ts";
 import { generateAnswers, type Piece } from "./answers.ts";
 import type { ServedModel, ServedModels } from "./models.ts";
 import { checkLengths, checkTexts } from "./prompts.ts";
@@ -28,6 +30,10 @@ export interface Surroundings {
   readonly randomSeed: () => number;
   /** Letters and digits that no other request has. */
   readonly randomId: () => string;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly clock: () => number;
+  /** A signal that is aborted after so many milliseconds. */
+  readonly timeout: (milliseconds: number) => AbortSignal;
 }
 
 /** Either the whole answer or a stream of chunks, each an object for JSON. */
@@ -42,7 +48,7 @@ interface Tokenized {
 }
 
 /** What tells one kind of request from another. */
-interface Kind<R extends AnswerParameters> {
+export interface Kind<R extends AnswerParameters> {
   readonly format: ResponseFormat;
   read(body: unknown): R;
   /** The prompts' tokens. `today` is the day as YYYY-MM-DD. Errors: E_CONTEXT, E_TEMPLATE. */
@@ -85,29 +91,42 @@ export const completion: Kind<CompletionRequest> = {
   stops: () => [],
 };
 
-export class Completions {
-  readonly #models: ServedModels;
-  readonly #surroundings: Surroundings;
+/** Who asks. */
+export interface Asker {
+  readonly account: RequestAccount;
+  /** Ends the answer when it is aborted. */
+  readonly signal: AbortSignal;
+  /** What the answer may take in all, in milliseconds. */
+  readonly timeoutMs: number;
+}
 
-  constructor(models: ServedModels, surroundings: Surroundings) {
-    this.#models = models;
-    this.#surroundings = surroundings;
+interface CompletionsOptions {
+  readonly models: ServedModels;
+  readonly surroundings: Surroundings;
+  readonly admission: Admission;
+}
+
+export class Completions {
+  readonly #options: CompletionsOptions;
+
+  constructor(options: CompletionsOptions) {
+    this.#options = options;
   }
 
-  /** Answers one request; `signal` ends it. Errors before the first token are thrown, later ones end the chunks. */
-  async handle<R extends AnswerParameters>(
-    kind: Kind<R>,
-    body: unknown,
-    signal: AbortSignal,
-  ): Promise<Response> {
-    const { now, randomSeed, randomId } = this.#surroundings;
+  /** Answers one request. Errors before the first token are thrown, later ones end the chunks. */
+  async handle<R extends AnswerParameters>(kind: Kind<R>, body: unknown, asker: Asker): Promise<Response> {
+    const { models, surroundings } = this.#options;
+    const { now, randomSeed, randomId } = surroundings;
     const request = kind.read(body);
-    const model = this.#models.find(request.model);
+    const model = models.find(request.model);
     const { prompts, date } = kind.tokenize(request, model, dayOf(now()));
     checkLengths(prompts, { context: model.context, maxTokens: request.maxTokens });
     const sampling = samplingOf(request, request.seed ?? randomSeed());
     const jobs = answerJobs(prompts, { request, sampling, model, stops: kind.stops(model) });
-    const pieces = await begun(generateAnswers(jobs, { ...model, signal }));
+    const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+    asker.account.model = model.id;
+    asker.account.promptTokens = promptTokens;
+    const pieces = await begun(this.#generate(jobs, model, asker));
     const head: ResponseHead = {
       id: `${kind.format.idPrefix}-${randomId()}`,
       created: Math.floor(now() / 1000),
@@ -116,10 +135,34 @@ export class Completions {
       seed: sampling.seed,
       date,
     };
-    const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
     const answer = { head, format: kind.format, pieces, answers: jobs.length, promptTokens };
     if (!request.stream) return { type: "whole", body: await collect(answer) };
     return { type: "stream", chunks: chunksOf(answer, request.includeUsage) };
+  }
+
+  /** The pieces of all answers, as they come. Errors: E_OVERLOADED, E_DEADLINE, E_CANCELLED, those of the engine. */
+  async *#generate(
+    jobs: readonly TextRequest[],
+    { generator, tokenizer }: ServedModel,
+    { account, signal, timeoutMs }: Asker,
+  ): AsyncGenerator<Piece, void, void> {
+    const { admission, surroundings } = this.#options;
+    const leave = admission.enter(jobs.length);
+    // A stream whose client left may never be read to its end.
+    signal.addEventListener("abort", leave, { once: true });
+    const late = surroundings.timeout(timeoutMs);
+    const source = { generator, tokenizer, signal: AbortSignal.any([signal, late]) };
+    try {
+      for await (const piece of generateAnswers(jobs, source)) {
+        account.piece(piece);
+        yield piece;
+      }
+    } catch (error) {
+      if (!late.aborted || signal.aborted) throw error;
+      throw new ClawError("E_DEADLINE", `The request was not done in ${timeoutMs / 1000} seconds.`);
+    } finally {
+      leave();
+    }
   }
 }
 

@@ -1,25 +1,26 @@
-/** Who may call: the API key, and defences for the browser of someone who can reach this server. */
+/** Who may call beside having a key: defences for the browser of someone who can reach this server. */
 
-import { createHash, timingSafeEqual } from "node:crypto";
 import { ClawError } from "../base/mod.ts";
-import { isLoopback } from "../config/mod.ts";
+import { isLoopback, type KeyScope } from "../config/mod.ts";
+import type { Caller } from "./keys.ts";
 
 interface Headers {
-  readonly authorization?: string | undefined;
   readonly host?: string | undefined;
   readonly origin?: string | undefined;
 }
 
 export type Guard = (headers: Headers) => void;
 
-/** Wants `Authorization: Bearer KEY`. Digests of one length are compared in constant time. Errors: E_AUTH. */
-export function keyGuard(key: string): Guard {
-  const expected = digest(key);
-  return ({ authorization }) => {
-    const given = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-    if (given === undefined) throw new ClawError("E_AUTH", "The request has no API key.");
-    if (!timingSafeEqual(digest(given), expected)) throw new ClawError("E_AUTH", "The API key is wrong.");
-  };
+/** Refuses a key that does not open what is called. Errors: E_FORBIDDEN. */
+export function checkScope({ scopes, tenant }: Caller, scope: KeyScope): void {
+  if (scopes.includes(scope)) return;
+  throw new ClawError("E_FORBIDDEN", `The API key of ${tenant} does not have the scope ${scope}.`);
+}
+
+/** Refuses other machines. `address`: the peer's. Errors: E_FORBIDDEN. */
+export function checkLocal(address: string | undefined): void {
+  if (address !== undefined && isLoopback(address.replace(/^::ffff:/, ""))) return;
+  throw new ClawError("E_FORBIDDEN", "Only this machine may call /admin.");
 }
 
 /** Refuses requests that a browser sends for a page of another origin. Errors: E_ORIGIN. */
@@ -40,7 +41,3 @@ export const hostGuard: Guard = ({ host = "" }) => {
     `The server was called as ${JSON.stringify(host)}, not by a loopback name.`,
   );
 };
-
-function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
-}

@@ -1,29 +1,40 @@
 /** The HTTP server: routes, and what surrounds every request. */
 
-import { Readable } from "node:stream";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { ClawError } from "../base/mod.ts";
-import { END_OF_EVENTS, encodeEvent, errorBody } from "../protocol/openai/mod.ts";
-import { Completions, chat, completion, type Response, type Surroundings } from "./completions.ts";
-import { publicError } from "./failures.ts";
-import { type Guard, hostGuard, keyGuard, originGuard } from "./guards.ts";
-import { BODY_BYTES_MAX, LOADING_RETRY_SECONDS, PATH_PARAMETER_MAX, REQUEST_TIMEOUT_MS } from "./limits.ts";
+import type { HttpOptions, KeyScope } from "../config/mod.ts";
+import type { AnswerParameters } from "../protocol/openai/mod.ts";
+import { RequestAccount } from "./account.ts";
+import { type Administration, describeConfiguration, putConfiguration } from "./admin.ts";
+import type { Admission } from "./admission.ts";
+import { Completions, chat, completion, type Kind, type Surroundings } from "./completions.ts";
+import { checkLocal, checkScope, hostGuard, originGuard } from "./guards.ts";
+import type { Caller, KeyRing } from "./keys.ts";
+import { BODY_BYTES_MAX, PATH_PARAMETER_MAX, REQUEST_ID_MAX, REQUEST_TIMEOUT_MS } from "./limits.ts";
+import type { Log } from "./log.ts";
 import type { ServedModels } from "./models.ts";
+import { sendError, sendResponse, type Visit } from "./replies.ts";
+
+/** Settings that are looked at anew for every request. */
+export type HttpSettings = Pick<
+  HttpOptions,
+  "adminRemote" | "metricsAuthentication" | "requestTimeoutSeconds"
+>;
 
 export interface ServerOptions {
   readonly models: ServedModels;
   readonly surroundings: Surroundings;
-  /** Undefined: whoever reaches the server may use it. */
-  readonly apiKey: string | undefined;
-  /** Told what failed without being the client's fault. */
-  readonly onFailure: (error: ClawError, requestId: string) => void;
-  /** Receives one line of JSON for each request and each answer. */
-  readonly log: { write(line: string): void } | undefined;
+  readonly keys: KeyRing;
+  readonly admission: Admission;
+  readonly settings: () => HttpSettings;
+  readonly log: Log;
+  /** Undefined: the server has no /admin. */
+  readonly administration: Administration | undefined;
 }
 
 /** A server that is not listening yet. */
 export function createHttpServer(options: ServerOptions): FastifyInstance {
-  const { models, surroundings, log } = options;
+  const { models, surroundings, admission, administration } = options;
   const app: FastifyInstance = fastify({
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -31,64 +42,119 @@ export function createHttpServer(options: ServerOptions): FastifyInstance {
     // Requests on open connections are still answered while the server closes; they fail with E_SHUTDOWN later on.
     return503OnClosing: false,
     forceCloseConnections: "idle",
-    genReqId: () => surroundings.randomId(),
-    logger: log === undefined ? false : { stream: log },
-    frameworkErrors: (error, request, reply) => sendError(reply, error, { request, options }),
+    genReqId: ({ headers }) => requestId(headers["x-request-id"]) ?? surroundings.randomId(),
+    frameworkErrors: (error, request, reply) => sendError(reply, error, visits.of(request)),
   });
-  guardRoutes(app, options);
-  const completions = new Completions(models, surroundings);
+  const visits = new Visits(options);
+  surroundRoutes(app, options, visits);
   app.get("/health", (_, reply) => {
-    const { ready, body } = models.health();
+    const { ready, body } = admission.draining ? draining : models.health();
     return reply.code(ready ? 200 : 503).send(body);
   });
   app.get("/v1/models", () => ({ object: "list", data: models.list() }));
   app.get<{ Params: { id: string } }>("/v1/models/:id", ({ params }) => models.describe(params.id));
-  app.post("/v1/chat/completions", async (request, reply) => {
-    const response = await completions.handle(chat, request.body, closing(reply));
-    return respond(reply, response, { request, options });
-  });
-  app.post("/v1/completions", async (request, reply) => {
-    const response = await completions.handle(completion, request.body, closing(reply));
-    return respond(reply, response, { request, options });
-  });
+  const completions = new Completions(options);
+  const answer = <R extends AnswerParameters>(path: string, kind: Kind<R>): void => {
+    app.post(path, async (request, reply) => {
+      const visit = visits.of(request);
+      const timeoutMs = options.settings().requestTimeoutSeconds * 1000;
+      const asker = { account: visit.account, signal: closing(reply), timeoutMs };
+      return sendResponse(reply, await completions.handle(kind, request.body, asker), visit);
+    });
+  };
+  answer("/v1/chat/completions", chat);
+  answer("/v1/completions", completion);
+  if (administration !== undefined) addAdminRoutes(app, administration);
   return app;
 }
 
+const draining = { ready: false, body: { status: "draining" } };
+
+function addAdminRoutes(app: FastifyInstance, administration: Administration): void {
+  app.get("/admin/config", () => describeConfiguration(administration));
+  app.put("/admin/config", ({ body }) => putConfiguration(body, administration));
+}
+
+/** A client's own id for its request, where it can do no harm in a log or a header. */
+function requestId(given: string | string[] | undefined): string | undefined {
+  if (typeof given !== "string" || given.length > REQUEST_ID_MAX) return undefined;
+  return /^[\w.:-]+$/.test(given) ? given : undefined;
+}
+
+/** What is known of the requests that are being answered. */
+class Visits {
+  readonly #visits = new WeakMap<FastifyRequest, Visit>();
+  readonly #options: Pick<ServerOptions, "surroundings" | "log">;
+
+  constructor(options: Pick<ServerOptions, "surroundings" | "log">) {
+    this.#options = options;
+  }
+
+  of(request: FastifyRequest): Visit {
+    const { surroundings, log } = this.#options;
+    const known = this.#visits.get(request);
+    if (known !== undefined) return known;
+    const visit = { id: request.id, account: new RequestAccount(surroundings.clock), log };
+    this.#visits.set(request, visit);
+    return visit;
+  }
+}
+
 /** Every request but a look at the health passes the guards; every response carries the request's id. */
-function guardRoutes(app: FastifyInstance, options: ServerOptions): void {
-  const { apiKey } = options;
-  const guards: readonly Guard[] = [originGuard, apiKey === undefined ? hostGuard : keyGuard(apiKey)];
+function surroundRoutes(app: FastifyInstance, options: ServerOptions, visits: Visits): void {
   // JSON is the only language spoken here; anything else is answered with E_JSON.
   app.removeContentTypeParser("text/plain");
   app.addHook("onRequest", async (request, reply) => {
+    const visit = visits.of(request);
     reply.header("x-request-id", request.id);
-    if (request.routeOptions.url === "/health") return;
-    for (const guard of guards) guard(request.headers);
+    const { url } = request.routeOptions;
+    if (url === "/health") return;
+    reply.raw.once("close", () => logVisit(visit, request, reply));
+    const scope = scopeOf(url);
+    visit.account.caller = checkCaller(request, scope, options);
+    if (scope === "inference") reply.raw.once("close", options.admission.visit());
   });
-  app.setErrorHandler((error, request, reply) => sendError(reply, error, { request, options }));
+  app.setErrorHandler((error, request, reply) => sendError(reply, error, visits.of(request)));
   app.setNotFoundHandler((request, reply) => {
     const missing = new ClawError("E_NOT_FOUND", `There is no ${request.method} ${request.url} here.`);
-    return sendError(reply, missing, { request, options });
+    return sendError(reply, missing, visits.of(request));
   });
 }
 
-interface Failing {
-  readonly request: FastifyRequest;
-  readonly options: ServerOptions;
+/** What a key needs for a route; undefined: for a path that there is not. */
+function scopeOf(url = ""): KeyScope {
+  if (url === "/metrics") return "metrics";
+  return url.startsWith("/admin/") ? "admin" : "inference";
 }
 
-/** The error for the client; what is not the client's fault is reported. */
-function reported(thrown: unknown, { request, options }: Failing): ClawError {
-  const error = publicError(thrown);
-  if (error.status >= 500 && error.code !== "E_LOADING") options.onFailure(error, request.id);
-  return error;
+/** Whoever calls, where that is allowed. Errors: E_AUTH, E_FORBIDDEN, E_ORIGIN. */
+function checkCaller(
+  { headers, socket }: FastifyRequest,
+  scope: KeyScope,
+  { keys, settings }: ServerOptions,
+): Caller | undefined {
+  originGuard(headers);
+  if (keys.isOpen) hostGuard(headers);
+  const { adminRemote, metricsAuthentication } = settings();
+  if (scope === "admin" && !adminRemote) checkLocal(socket.remoteAddress);
+  if (scope === "metrics" && !metricsAuthentication) return undefined;
+  const caller = keys.identify(headers.authorization);
+  checkScope(caller, scope);
+  return caller;
 }
 
-function sendError(reply: FastifyReply, thrown: unknown, failing: Failing): FastifyReply {
-  const error = reported(thrown, failing);
-  if (error.code === "E_LOADING") reply.header("retry-after", LOADING_RETRY_SECONDS);
-  if (error.code === "E_AUTH") reply.header("www-authenticate", "Bearer");
-  return reply.code(error.status).send(errorBody(error));
+/** One line for each request, when its connection is done with it. */
+function logVisit({ id, account, log }: Visit, request: FastifyRequest, reply: FastifyReply): void {
+  const left = !reply.raw.writableFinished;
+  const line = {
+    request: id,
+    method: request.method,
+    path: request.routeOptions.url ?? null,
+    status: reply.raw.statusCode,
+    ...account.summary(),
+    ...(left ? { left: true } : {}),
+  };
+  log.info(line, left ? "The client left." : "A request was answered.");
 }
 
 /** A signal that is aborted when the client leaves before the response is out. */
@@ -98,29 +164,4 @@ function closing({ raw }: FastifyReply): AbortSignal {
     if (!raw.writableFinished) controller.abort();
   });
   return controller.signal;
-}
-
-function respond(reply: FastifyReply, response: Response, failing: Failing): FastifyReply {
-  if (response.type === "whole") return reply.send(response.body);
-  reply.headers({
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache, no-transform",
-    // Asks proxies that buffer responses not to.
-    "x-accel-buffering": "no",
-  });
-  // A stream that is piped waits for slow readers, and is destroyed when they leave.
-  return reply.send(Readable.from(eventsOf(response.chunks, failing)));
-}
-
-/** The events of a stream; an error after its beginning is its last event. */
-async function* eventsOf(
-  chunks: AsyncIterable<object>,
-  failing: Failing,
-): AsyncGenerator<string, void, void> {
-  try {
-    for await (const chunk of chunks) yield encodeEvent(chunk);
-    yield END_OF_EVENTS;
-  } catch (thrown) {
-    yield encodeEvent(errorBody(reported(thrown, failing)));
-  }
 }

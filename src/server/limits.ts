@@ -11,3 +11,14 @@ export const LOADING_RETRY_SECONDS = 5;
 
 /** Of a request that arrives slowly, in milliseconds; answers may take as long as they take. */
 export const REQUEST_TIMEOUT_MS = 60_000;
+
+/** After which a client should ask again: a place in the queue is soon free, a restart takes longer. In seconds. */
+export const OVERLOAD_RETRY_SECONDS = 1;
+export const SHUTDOWN_RETRY_SECONDS = 10;
+
+/** Of an API key in a file that the configuration names: what nobody guesses, and what fits a header. */
+export const KEY_LENGTH_MIN = 16;
+export const KEY_BYTES_MAX = 4096;
+
+/** Of a request's id that a client chose. */
+export const REQUEST_ID_MAX = 128;

@@ -1,6 +1,11 @@
-export { type ApiKey, readOrMakeApiKey } from "./api-key.ts";
+export { describeChange } from "./admin.ts";
+export { Admission } from "./admission.ts";
+export { type ApiKey, ownersKey, readKeys, readOrMakeApiKey } from "./api-key.ts";
 export type { Surroundings } from "./completions.ts";
 export { fingerprintOf, modelDigest } from "./fingerprint.ts";
 export { createHttpServer } from "./http.ts";
-export { ServedModels } from "./models.ts";
+export { anyone, type HashedKey, KeyRing } from "./keys.ts";
+export { createLog, type Log, type LogSink } from "./log.ts";
+export { type ServedModel, ServedModels } from "./models.ts";
 export { textBytesMax } from "./prompts.ts";
+export { watchFile } from "./watch.ts";

@@ -24,7 +24,7 @@ test("flags take their values in both ways, anywhere, and operands are what is l
   expect(settings).toMatchObject({
     port: 81,
     format: "i4",
-    noAuth: true,
+    authentication: false,
     host: "127.0.0.1",
     model: undefined,
   });

@@ -11,9 +11,10 @@ import {
 } from "../../src/engine/mod.ts";
 import { openModel, type Tokenizer } from "../../src/model/mod.ts";
 import { generateAnswers, type Piece } from "../../src/server/answers.ts";
-import { Completions, completion } from "../../src/server/completions.ts";
+import { completion } from "../../src/server/completions.ts";
 import { ServedModels } from "../../src/server/mod.ts";
 import { createTokenReporter } from "../../src/server/reports.ts";
+import { bareCompletions, makeAsker } from "./bare.ts";
 import { makeHome, makeTinyModel, removeHome } from "./service.ts";
 
 let home: string;
@@ -126,10 +127,10 @@ test("a long answer with log-probabilities takes time in proportion to its lengt
     load: () => ({ running: 0, waiting: 0 }),
     failure: () => undefined,
   });
-  const completions = new Completions(models, { now: () => 0, randomSeed: () => 0, randomId: () => "id" });
+  const completions = bareCompletions(models);
   const body = { prompt: [1], max_tokens: count, logprobs: 0 };
   const started = performance.now();
-  const response = await completions.handle(completion, body, new AbortController().signal);
+  const response = await completions.handle(completion, body, makeAsker());
   expect((performance.now() - started) / 1000).toBeLessThan(8);
   expect(response).toMatchObject({ type: "whole", body: { usage: { completion_tokens: count } } });
 });

@@ -1,6 +1,7 @@
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createHttpServer, ServedModels } from "../../src/server/mod.ts";
+import { bareServer } from "./bare.ts";
 import {
   makeHome,
   makeTinyModel,
@@ -105,14 +106,6 @@ describe("who may call", () => {
     }
     await http.close();
   });
-});
-
-/** A server's surroundings without an engine. */
-const bareServer = (): Omit<Parameters<typeof createHttpServer>[0], "models"> => ({
-  surroundings: { now: () => 0, randomSeed: () => 0, randomId: () => "id" },
-  apiKey: undefined,
-  onFailure: () => {},
-  log: undefined,
 });
 
 describe("while the model loads", () => {
@@ -238,7 +231,7 @@ describe("stopping", () => {
       error: { code: "E_SHUTDOWN", type: "server_error" },
     });
     // A failure after the beginning is reported to the operator like any other.
-    expect(stopping.failures.map(({ code }) => code)).toEqual(["E_SHUTDOWN"]);
+    expect(stopping.log.map(({ code }) => code)).toEqual(["E_SHUTDOWN"]);
     await expect(fetch(`${stopping.server.url}/health`)).rejects.toThrow();
   });
 

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openModel } from "../../src/model/mod.ts";
-import { Completions, chat, completion } from "../../src/server/completions.ts";
+import { type Completions, chat, completion } from "../../src/server/completions.ts";
 import { ServedModels, textBytesMax } from "../../src/server/mod.ts";
+import { bareCompletions, makeAsker } from "./bare.ts";
 import {
   makeHome,
   makeTinyModel,
@@ -75,24 +76,24 @@ describe("prompts that cannot fit", () => {
       load: () => ({ running: 0, waiting: 0 }),
       failure: () => undefined,
     });
-    return new Completions(models, { now: () => 0, randomSeed: () => 0, randomId: () => "id" });
+    return bareCompletions(models);
   }
 
   test("are refused once, with the numbers, before any answer is begun", async () => {
     const completions = unreachable();
-    const signal = new AbortController().signal;
+    const asker = makeAsker();
     const full = { prompt: [new Array(5).fill(9), new Array(1024).fill(9)], n: 16 };
-    await expect(completions.handle(completion, full, signal)).rejects.toMatchObject({
+    await expect(completions.handle(completion, full, asker)).rejects.toMatchObject({
       code: "E_CONTEXT",
       message: expect.stringContaining("1024 prompt tokens and 16 more; the context holds 1024."),
     });
     const messages = [{ role: "user", content: "word ".repeat(1000) }];
-    await expect(completions.handle(chat, { messages, n: 16 }, signal)).rejects.toMatchObject({
+    await expect(completions.handle(chat, { messages, n: 16 }, asker)).rejects.toMatchObject({
       code: "E_CONTEXT",
       message: expect.stringMatching(/\d{4} prompt tokens and 1 more; the context holds 1024\.$/),
     });
     const short = { prompt: [1, 2], max_tokens: 1022 };
-    await expect(completions.handle(completion, short, signal)).rejects.toThrow("The engine was asked.");
+    await expect(completions.handle(completion, short, asker)).rejects.toThrow("The engine was asked.");
   });
 
   test("no text of a context's tokens is longer than the bound on texts", () => {
@@ -115,5 +116,5 @@ test.each([101, 255, 4000])("a model's name of %i characters is only not there",
   expect(await answer.json()).toMatchObject({ error: { code: "E_MODEL_NOT_FOUND", param: "model" } });
   const other = await fetch(`${url}/v1/nothing/${name}`, { headers });
   expect(await other.json()).toMatchObject({ error: { code: "E_NOT_FOUND" } });
-  expect(service.failures).toEqual([]);
+  expect(service.log).toEqual([]);
 });

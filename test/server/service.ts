@@ -5,14 +5,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { type RunningServer, startServer } from "../../src/app.ts";
-import type { ClawError } from "../../src/base/mod.ts";
-import type { ServeOptions } from "../../src/config/mod.ts";
+import { readConfigFile, type ServeOptions } from "../../src/config/mod.ts";
 import { synthesize } from "../../src/model/mod.ts";
+
+export interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly [name: string]: unknown;
+}
 
 export interface Service {
   readonly server: RunningServer;
   readonly client: OpenAI;
-  readonly failures: ClawError[];
+  /** The lines of the log. */
+  readonly log: LogLine[];
   /** Requests with the key and a content type; the body is sent as it is. */
   post(path: string, body: string): Promise<Response>;
   health(): Promise<{ status: string; running: number; waiting: number }>;
@@ -37,30 +43,31 @@ export function makeTinyModel(folder: string): string {
   return out;
 }
 
-export const serveDefaults: Omit<ServeOptions, "model"> = {
-  host: "127.0.0.1",
+export const serveDefaults: Partial<ServeOptions> = {
   port: 0,
-  noAuth: false,
-  verbose: false,
   format: "f16",
-  kvFormat: undefined,
   device: "reference",
-  threads: undefined,
-  tensorParallelismDegree: 1,
-  context: undefined,
   maxBatch: 4,
-  kvCacheBytes: undefined,
 };
 
-export async function startService(model: string, options: Partial<ServeOptions> = {}): Promise<Service> {
-  const failures: ClawError[] = [];
+/** A server with flags beside `serveDefaults`, and a configuration file if one is named. */
+export async function startService(
+  model: string,
+  options: Partial<ServeOptions> = {},
+  file?: string,
+): Promise<Service> {
+  const log: LogLine[] = [];
+  const layers = {
+    file: file === undefined ? {} : readConfigFile(file),
+    flag: { ...serveDefaults, ...options },
+  };
   const server = await startServer(
-    { ...serveDefaults, ...options, model },
+    model,
+    { file, layers },
     {
       version: "0.0.0",
       onProgress: () => {},
-      onFailure: (error) => failures.push(error),
-      log: undefined,
+      log: { write: (line) => log.push(JSON.parse(line) as LogLine) },
     },
   );
   await server.ready;
@@ -70,7 +77,7 @@ export async function startService(model: string, options: Partial<ServeOptions>
   return {
     server,
     client,
-    failures,
+    log,
     post: (path, body) => fetch(server.url + path, { method: "POST", headers, body }),
     health: async () =>
       (await (await fetch(`${server.url}/health`)).json()) as Awaited<ReturnType<Service["health"]>>,

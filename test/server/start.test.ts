@@ -60,13 +60,13 @@ test("a taken port, a folder that cannot be one, and an open door are refused wi
     message: expect.stringContaining(join(home, "a-file")),
   });
 
-  const open = await failure(startService(path, { host: "0.0.0.0", noAuth: true }));
+  const open = await failure(startService(path, { host: "0.0.0.0", authentication: false }));
   expect(open).toMatchObject({ code: "E_HOST", message: expect.stringContaining("0.0.0.0") });
 });
 
 test("without authentication no key is made, and every client is answered", async () => {
   process.env["XDG_STATE_HOME"] = join(home, "a-file");
-  const { server } = await startService(path, { noAuth: true });
+  const { server } = await startService(path, { authentication: false });
   expect(server.apiKey).toBeUndefined();
   expect((await fetch(`${server.url}/v1/models`)).status).toBe(200);
   await server.close(0);

@@ -4,12 +4,14 @@
  */
 export const layers: Readonly<Record<string, readonly string[]>> = {
   base: [],
+  crypto: ["base"],
   tensor: ["base"],
   protocol: ["base"],
   config: ["base"],
   kernels: ["base", "tensor"],
   model: ["base", "tensor", "kernels"],
   engine: ["base", "tensor", "kernels", "model"],
+  ledger: ["base", "crypto"],
   bench: ["base", "tensor", "kernels", "model", "engine"],
   server: ["base", "protocol", "config", "engine", "model"],
   app: ["base", "tensor", "protocol", "config", "kernels", "model", "engine", "server"],

@@ -5,6 +5,7 @@ import { bench } from "./bench.ts";
 import { benchDivergence } from "./bench-divergence.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
 import { chat } from "./chat.ts";
+import { configCheck, configSchemaCommand } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { modelInspect } from "./model-inspect.ts";
 import { modelSynth } from "./model-synth.ts";
@@ -15,6 +16,8 @@ import { tokenize } from "./tokenize.ts";
 
 export const commands: readonly Command[] = [
   serve,
+  configSchemaCommand,
+  configCheck,
   run,
   chat,
   tokenize,

@@ -1,36 +1,53 @@
 /** I/O: `claw serve`: prints how to reach the server, and stops it on a signal. */
 
+import { resolve } from "node:path";
 import { type RunningServer, startServer } from "../../app.ts";
-import { asClawError, type ClawError } from "../../base/mod.ts";
-import { isLoopback, type ServeOptions, serveOptions } from "../../config/mod.ts";
+import {
+  isLoopback,
+  readConfigFile,
+  type ServeOptions,
+  serveOptions,
+  switchOption,
+  textOption,
+} from "../../config/mod.ts";
 import type { EngineInfo } from "../../engine/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { chooseModel } from "../files.ts";
-import { note, noteError, print, progressLine, version } from "../terminal.ts";
+import { note, print, progressLine, version } from "../terminal.ts";
 
-export const serve: Command = defineCommand<ServeOptions>({
+interface ServeCommandOptions extends ServeOptions {
+  readonly config: string | undefined;
+  readonly verbose: boolean;
+}
+
+export const serve: Command = defineCommand<ServeCommandOptions>({
   name: "serve",
   summary: "Answers OpenAI requests over HTTP.",
-  options: serveOptions,
-  run: async (options) => {
-    const model = chooseModel(options.model);
-    const onFailure = (error: ClawError, requestId: string): void => {
-      note(`Request ${requestId} failed.`);
-      noteError(asClawError(error.cause ?? error));
+  options: {
+    config: textOption({
+      flag: "config",
+      placeholder: "FILE",
+      meaning: "a JSON file with the options below and more; flags go before it",
+      default: undefined,
+    }),
+    ...serveOptions,
+    verbose: switchOption("verbose", "as --log-level info, and progress also where there is no terminal"),
+  },
+  run: async ({ config, verbose }, _, given) => {
+    const { config: __, verbose: ___, ...flags } = given;
+    const file = config === undefined ? undefined : resolve(config);
+    const layers = {
+      file: file === undefined ? {} : readConfigFile(file),
+      flag: verbose ? { logLevel: "info" as const, ...flags } : flags,
     };
-    const progress = progressLine("Loading the model:", options.verbose);
-    const server = await startServer(
-      { ...options, model },
-      {
-        version: version(),
-        onProgress: progress,
-        onFailure,
-        log: options.verbose ? process.stderr : undefined,
-      },
-    );
+    const model = chooseModel(layers.flag.model ?? layers.file.model);
+    const progress = progressLine("Loading the model:", verbose);
+    const listeners = { version: version(), onProgress: progress, log: process.stderr };
+    const server = await startServer(model, { file, layers }, listeners);
     const stopped = stopOnSignal(server);
+    if (file !== undefined) process.on("SIGHUP", () => void server.reload());
     if (server.apiKey?.warning !== undefined) note(server.apiKey.warning);
-    if (!isLoopback(options.host))
+    if (!isLoopback(new URL(server.url).hostname.replace(/^\[(.*)\]$/, "$1")))
       note("Other machines can reach this server, and the connection is not encrypted.");
     try {
       const info = await server.ready;

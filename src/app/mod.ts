@@ -1,0 +1,2 @@
+export { drained, listen } from "./listening.ts";
+export { LiveSettings, type Sources } from "./live-settings.ts";

@@ -1,0 +1,2 @@
+export type { Disk } from "./disk.ts";
+export { FolderDisk } from "./folder-disk.ts";

@@ -1,0 +1,22 @@
+/** Bounds of the ledger, each with its reason. */
+
+/** Bytes of an entry: its length stands in 16 bits in an entry bundle (C2SP tlog-tiles). */
+export const ENTRY_BYTES_MAX = 65_535;
+
+/** Hashes in a full tile, entries in a full bundle: fixed by C2SP tlog-tiles. */
+export const TILE_WIDTH = 256;
+
+/** Entries that wait for their place at most; beyond it the ledger is too slow for its clients and says so. */
+export const PENDING_MAX = 65_536;
+
+/** Entries of one commit at most, so that a burst delays its first entry by one bounded write. */
+export const BATCH_ENTRIES_MAX = 4096;
+
+/** Bytes of one commit at most, for the same reason. */
+export const BATCH_BYTES_MAX: number = 8 * 1024 * 1024;
+
+/** A journal file is closed beyond this size; it can be removed as soon as all its entries are published. */
+export const JOURNAL_FILE_BYTES: number = 16 * 1024 * 1024;
+
+/** Levels of tiles at most: eight bits of the tree's height each, and sizes stay below 2^53. */
+export const TILE_LEVELS_MAX = 7;

@@ -1,0 +1,221 @@
+/**
+ * The log: gives entries their places, keeps them, and publishes tiles and signed checkpoints (C2SP tlog-tiles).
+ *
+ * `add` resolves when the entry is durable in the journal: its index is then final. Publishing follows apart: bundles
+ * and tiles first, the checkpoint over them last, so that whoever reads a checkpoint finds all below it. A crash at any
+ * point leaves a journal that continues the published tree.
+ */
+
+import { assert, ClawError } from "../base/mod.ts";
+import {
+  type Checkpoint,
+  concat,
+  formatCheckpoint,
+  leafHash,
+  type NoteSigner,
+  type NoteVerifier,
+  signNote,
+  utf8,
+} from "../crypto/mod.ts";
+import type { Disk } from "./disk/mod.ts";
+import { Journal } from "./journal.ts";
+import { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, ENTRY_BYTES_MAX, PENDING_MAX, TILE_WIDTH } from "./limits.ts";
+import { CHECKPOINT, type Recovered, recover } from "./recovery.ts";
+import { encodeBundle, newTiles, type TileName, tilePath } from "./tiles.ts";
+import type { TreeEdge } from "./tree-edge.ts";
+
+export interface LogOptions {
+  readonly disk: Disk;
+  /** The log's name, on the first line of its checkpoints. */
+  readonly origin: string;
+  readonly signers: readonly NoteSigner[];
+  /** The same keys, to check what is found on the disk. */
+  readonly verifiers: readonly NoteVerifier[];
+}
+
+/** Where an entry stands. */
+export interface Placed {
+  readonly index: number;
+  readonly leaf: Uint8Array;
+}
+
+interface Pending {
+  readonly entry: Uint8Array;
+  readonly resolve: (placed: Placed) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Log {
+  readonly #options: LogOptions;
+  readonly #journal: Journal;
+  readonly #edge: TreeEdge;
+  /** What is durable and not in a published full bundle yet: the entries from #bundled on. */
+  readonly #entries: Uint8Array[];
+  #bundled: number;
+  /** Tiles filled and not yet published. */
+  readonly #full = new Map<string, Uint8Array>();
+  #published: Checkpoint;
+  #note: string;
+  #pending: Pending[] = [];
+  #committing: Promise<void> | undefined;
+  #publishing: Promise<void> | undefined;
+  #failure: ClawError | undefined;
+
+  private constructor(options: LogOptions, recovered: Recovered, journal: Journal) {
+    this.#options = options;
+    this.#journal = journal;
+    this.#edge = recovered.edge;
+    this.#entries = recovered.entries;
+    this.#bundled = recovered.bundled;
+    this.#published = recovered.published;
+    this.#note = recovered.note;
+  }
+
+  /** Opens the log on a disk, or begins it there. Errors: E_LEDGER, E_NOTE for what was altered behind its back. */
+  static async open(options: LogOptions): Promise<Log> {
+    const recovered = await recover(options);
+    const { disk } = options;
+    const later: Uint8Array[] = [];
+    const journal = await Journal.open(disk, recovered.published.size, (entry) => later.push(entry));
+    const log = new Log(options, recovered, journal);
+    for (const entry of later) log.#place(entry);
+    await log.publish();
+    return log;
+  }
+
+  /** Entries that are durable. */
+  get size(): number {
+    return this.#edge.size;
+  }
+
+  /** The last published checkpoint. */
+  get checkpoint(): Checkpoint {
+    return this.#published;
+  }
+
+  /** The same, signed. */
+  get signedCheckpoint(): string {
+    return this.#note;
+  }
+
+  /** Adds an entry. Errors: E_PARAMETER when it is too long, E_OVERLOADED, E_LEDGER when the disk refuses. */
+  add(entry: Uint8Array): Promise<Placed> {
+    if (entry.length === 0 || entry.length > ENTRY_BYTES_MAX) {
+      const message = `An entry has ${entry.length} bytes; 1 to ${ENTRY_BYTES_MAX} are possible.`;
+      return Promise.reject(new ClawError("E_PARAMETER", message));
+    }
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#pending.length >= PENDING_MAX) {
+      return Promise.reject(
+        new ClawError("E_OVERLOADED", `${PENDING_MAX} ledger entries are waiting already.`),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ entry, resolve, reject });
+      this.#committing ??= this.#commitAll();
+    });
+  }
+
+  /** Publishes a checkpoint over every entry that is durable now. Errors: E_LEDGER when the disk refuses. */
+  async publish(): Promise<void> {
+    await this.#publishing?.catch(() => {}); // whoever asked for that one hears of its failure
+    this.#publishing ??= this.#publishNow().finally(() => {
+      this.#publishing = undefined;
+    });
+    await this.#publishing;
+  }
+
+  async #publishNow(): Promise<void> {
+    const size = this.#edge.size;
+    if (size === this.#published.size && this.#note !== "") return;
+    // All of it is put together before anything is awaited: entries that come meanwhile belong to the next checkpoint.
+    const checkpoint = { origin: this.#options.origin, size, root: this.#edge.root() };
+    const note = signNote(formatCheckpoint(checkpoint), this.#options.signers);
+    const files = newTiles(this.#published.size, size).map(
+      (name) => [tilePath(name), this.#content(name)] as const,
+    );
+    const { disk } = this.#options;
+    for (const [path, bytes] of files) await disk.replace(path, bytes);
+    await disk.replace(CHECKPOINT, utf8(note));
+    this.#published = checkpoint;
+    this.#note = note;
+    for (const [path] of files) this.#full.delete(path);
+    await this.#forget(Math.floor(size / TILE_WIDTH) * TILE_WIDTH);
+  }
+
+  /** A published tile or bundle. Errors: E_LEDGER when the disk lacks it. */
+  async tile(name: TileName): Promise<Uint8Array> {
+    const bytes = await this.#options.disk.read(tilePath(name));
+    if (bytes !== undefined) return bytes;
+    throw new ClawError("E_LEDGER", `The ledger lacks ${tilePath(name)}.`);
+  }
+
+  /** Commits until nothing waits: what arrives during one write goes into the next (group commit). */
+  async #commitAll(): Promise<void> {
+    try {
+      while (this.#pending.length > 0) await this.#commit(this.#takeBatch());
+    } finally {
+      this.#committing = undefined;
+    }
+  }
+
+  #takeBatch(): Pending[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { entry } of this.#pending) {
+      if (count > 0 && (count >= BATCH_ENTRIES_MAX || bytes + entry.length > BATCH_BYTES_MAX)) break;
+      bytes += entry.length;
+      count++;
+    }
+    const batch = this.#pending.slice(0, count);
+    this.#pending = this.#pending.slice(count);
+    return batch;
+  }
+
+  async #commit(batch: readonly Pending[]): Promise<void> {
+    try {
+      if (this.#failure !== undefined) throw this.#failure;
+      await this.#journal.append(
+        this.#edge.size,
+        batch.map(({ entry }) => entry),
+      );
+    } catch (error) {
+      // What the journal holds is unknown now; only opening it again can tell.
+      this.#failure ??=
+        error instanceof ClawError ? error : new ClawError("E_LEDGER", String(error), { cause: error });
+      for (const { reject } of batch) reject(this.#failure);
+      return;
+    }
+    for (const { entry, resolve } of batch) resolve(this.#place(entry));
+  }
+
+  #place(entry: Uint8Array): Placed {
+    const [index, leaf] = [this.#edge.size, leafHash(entry)];
+    this.#edge.append(leaf, (level, tile, hashes) => {
+      this.#full.set(tilePath({ level, index: tile, width: TILE_WIDTH }), concat(...hashes));
+    });
+    this.#entries.push(entry);
+    return { index, leaf };
+  }
+
+  /** The bytes of a tile that is new since the last checkpoint. */
+  #content(name: TileName): Uint8Array {
+    const { level, index, width } = name;
+    if (level === "entries") {
+      const first = index * TILE_WIDTH - this.#bundled;
+      return encodeBundle(this.#entries.slice(first, first + width));
+    }
+    const full = this.#full.get(tilePath(name));
+    if (full !== undefined) return full;
+    const hashes = this.#edge.unfinished(level);
+    assert(hashes.length === width, `The tile at level ${level} has ${hashes.length} hashes, not ${width}.`);
+    return concat(...hashes);
+  }
+
+  /** Lets go of the entries before `bundled`: they are published in full bundles. */
+  async #forget(bundled: number): Promise<void> {
+    this.#entries.splice(0, bundled - this.#bundled);
+    this.#bundled = bundled;
+    await this.#journal.release(bundled);
+  }
+}

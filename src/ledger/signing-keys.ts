@@ -1,0 +1,113 @@
+/** I/O: the keys a log or a witness signs with, made at first use and kept in a file of mode 0600. */
+
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { ClawError } from "../base/mod.ts";
+import {
+  cosignatureMessage,
+  formatVerifierKey,
+  NOTE_KEY,
+  type NoteKeyType,
+  type NoteSigner,
+  noteKeyId,
+  subtreeMessage,
+  timestamped,
+  utf8,
+} from "../crypto/mod.ts";
+
+const KEY_FILE_MODE = 0o600;
+const OTHERS = 0o077;
+
+type Algorithm = "ed25519" | "ml-dsa-44";
+
+const ALGORITHMS: Readonly<Record<NoteKeyType, Algorithm>> = {
+  [NOTE_KEY.ED25519]: "ed25519",
+  [NOTE_KEY.COSIGNATURE_ED25519]: "ed25519",
+  [NOTE_KEY.COSIGNATURE_ML_DSA_44]: "ml-dsa-44",
+};
+
+/** A signer and its public key in text form. */
+export interface SigningKey extends NoteSigner {
+  readonly vkey: string;
+}
+
+/** The private key in the file `path`, which is made if there is none. Errors: E_LEDGER when others may read it. */
+export function readOrMakeKey(path: string, type: NoteKeyType): KeyObject {
+  try {
+    return makeKeyFile(path, ALGORITHMS[type]);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) {
+      throw new ClawError("E_LEDGER", `Making the key file ${path} failed.`, { cause: error });
+    }
+    return readKeyFile(path, ALGORITHMS[type]);
+  }
+}
+
+function makeKeyFile(path: string, algorithm: Algorithm): KeyObject {
+  const file = openSync(path, "wx", KEY_FILE_MODE);
+  try {
+    const { privateKey } = generate(algorithm);
+    writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
+    fsyncSync(file);
+    return privateKey;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function generate(algorithm: Algorithm): { privateKey: KeyObject } {
+  return algorithm === "ed25519" ? generateKeyPairSync("ed25519") : generateKeyPairSync("ml-dsa-44");
+}
+
+function readKeyFile(path: string, algorithm: Algorithm): KeyObject {
+  const file = openSync(path, "r");
+  try {
+    if ((fstatSync(file).mode & OTHERS) !== 0) {
+      throw new ClawError("E_LEDGER", `The key file ${path} is open to other users; chmod 600 it.`);
+    }
+    const key = createPrivateKey(readFileSync(file));
+    if (key.asymmetricKeyType === algorithm) return key;
+    throw new ClawError("E_LEDGER", `The key file ${path} holds no ${algorithm} key.`);
+  } catch (error) {
+    if (error instanceof ClawError) throw error;
+    throw new ClawError("E_LEDGER", `The key file ${path} holds no private key.`, { cause: error });
+  } finally {
+    closeSync(file);
+  }
+}
+
+export interface SigningKeyOptions {
+  readonly name: string;
+  readonly type: NoteKeyType;
+  /** Seconds since 1970, for cosignatures. */
+  readonly now: () => number;
+}
+
+/** A signer of notes with this private key. */
+export function signingKey(privateKey: KeyObject, { name, type, now }: SigningKeyOptions): SigningKey {
+  const publicKey = rawPublicKey(privateKey);
+  const signBytes = (message: Uint8Array): Uint8Array => new Uint8Array(sign(null, message, privateKey));
+  const signText = (text: string): Uint8Array => {
+    if (type === NOTE_KEY.ED25519) return signBytes(utf8(text));
+    const time = now();
+    if (type === NOTE_KEY.COSIGNATURE_ED25519)
+      return timestamped(time, signBytes(cosignatureMessage(text, time)));
+    const message = subtreeMessage(text, { name, time });
+    if (message === undefined)
+      throw new ClawError("E_LEDGER", `A log's or signer's name is too long: ${name}.`);
+    return timestamped(time, signBytes(message));
+  };
+  return {
+    name,
+    keyId: noteKeyId(name, type, publicKey),
+    vkey: formatVerifierKey(name, type, publicKey),
+    sign: signText,
+  };
+}
+
+/** Bytes of the SubjectPublicKeyInfo header before the raw key, of either algorithm: the key is what follows. */
+function rawPublicKey(privateKey: KeyObject): Uint8Array {
+  const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" });
+  const length = privateKey.asymmetricKeyType === "ed25519" ? 32 : 1312;
+  return new Uint8Array(spki.subarray(spki.length - length));
+}

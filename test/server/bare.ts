@@ -1,0 +1,41 @@
+/** What a server's parts are surrounded by, without an engine, clock or chance. */
+
+import { RequestAccount } from "../../src/server/account.ts";
+import { type Asker, Completions, type Surroundings } from "../../src/server/completions.ts";
+import {
+  Admission,
+  anyone,
+  type createHttpServer,
+  createLog,
+  KeyRing,
+  type ServedModels,
+} from "../../src/server/mod.ts";
+
+const surroundings: Surroundings = {
+  now: () => 0,
+  randomSeed: () => 0,
+  randomId: () => "id",
+  clock: () => 0,
+  timeout: () => new AbortController().signal,
+};
+
+/** A server's options but for its models. */
+export function bareServer(): Omit<Parameters<typeof createHttpServer>[0], "models"> {
+  return {
+    surroundings,
+    keys: new KeyRing([], anyone),
+    admission: new Admission(() => ({ maxBatch: 16, maxQueueSize: 16 })),
+    settings: () => ({ adminRemote: false, metricsAuthentication: true, requestTimeoutSeconds: 1 }),
+    log: createLog({ logLevel: "error", logFormat: "json" }, { write: () => {} }),
+    administration: undefined,
+  };
+}
+
+export function bareCompletions(models: ServedModels): Completions {
+  return new Completions({ ...bareServer(), models });
+}
+
+export function makeAsker(): Asker {
+  const signal = new AbortController().signal;
+  return { account: new RequestAccount(() => 0), signal, timeoutMs: 1000 };
+}
