@@ -24,6 +24,7 @@ import {
   readOrMakeApiKey,
   type ServedModel,
   ServedModels,
+  ServerMetrics,
   type Surroundings,
   textBytesMax,
 } from "./server/mod.ts";
@@ -148,6 +149,7 @@ export async function startServer(
     admission,
     settings: () => settings.current,
     log,
+    metrics: new ServerMetrics(id, () => models.metrics()),
     administration,
   });
   const url = await listen(http, options);
@@ -194,6 +196,7 @@ function servedModel(id: string, model: LocalModel, version: string): ServedMode
     fingerprint: fingerprintOf(version, info, digest),
     generator: engine,
     load: () => engine.load,
+    metrics: () => engine.metrics.read(),
     failure: () => engine.failure,
   };
 }

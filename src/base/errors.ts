@@ -20,6 +20,7 @@ export type ErrorCode =
   | "E_HOST"
   | "E_NATIVE"
   | "E_PEER"
+  | "E_SERVER"
   | "E_NO_MODEL"
   | "E_GGUF"
   | "E_GGUF_VERSION"
@@ -82,6 +83,11 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 500,
     exit: 1,
     remedy: "Run `npm ci --prefix tools/peer`; the peer also needs git and a C++ compiler.",
+  },
+  E_SERVER: {
+    status: 500,
+    exit: 1,
+    remedy: "Start `claw serve` with the same options, or look at the log of the server that was named.",
   },
   // models
   E_NO_MODEL: { status: 404, exit: 2, remedy: "Give a GGUF file with --model FILE, or put one in models/." },

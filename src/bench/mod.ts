@@ -13,3 +13,11 @@ export {
 export { type Measured, recordSection } from "./record.ts";
 export { type BenchReport, benchNames } from "./report.ts";
 export { runBench } from "./run.ts";
+export {
+  type BacklogReport,
+  LOAD_DEFAULTS,
+  type LoadProgress,
+  measureBacklog,
+  measureServing,
+  type ServingReport,
+} from "./serving/mod.ts";

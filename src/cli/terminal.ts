@@ -44,6 +44,14 @@ export function progressLine(what: string, always = false): (fraction: number) =
   };
 }
 
+/** Shows a line that the next one overwrites, and takes the last one away; only to a person. */
+export function liveLine(): (text: string, last: boolean) => void {
+  return (text, last) => {
+    if (process.stderr.isTTY)
+      process.stderr.write(`\r\x1b[K${last ? "" : text.slice(0, process.stderr.columns)}`);
+  };
+}
+
 /** A reader that went away, as `head` does, is no error: there is nobody left to tell. */
 export function leaveWithReader(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {

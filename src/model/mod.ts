@@ -3,6 +3,7 @@ export { type Gguf, type Metadata, openByteSource, readGguf } from "./gguf/mod.t
 export { type Model, type OpenedFile, openModel, openModelFile } from "./open.ts";
 export { evenShards, loadProgram, type MatrixUse, modelMatrices } from "./program/mod.ts";
 export {
+  Generator,
   type PresetName,
   presetNames,
   type SynthType,

@@ -3,8 +3,16 @@
 import type { FinishReason } from "../engine/mod.ts";
 import type { Caller } from "./keys.ts";
 
+/** Whoever counts what requests come to. */
+export interface AccountListener {
+  prompted(tokens: number): void;
+  generated(tokens: number): void;
+  finished(reason: FinishReason | "abort" | "error", answers?: number): void;
+}
+
 export class RequestAccount {
   readonly #clock: () => number;
+  readonly #listener: AccountListener;
   /** On the clock, in milliseconds. */
   readonly #startedAt: number;
   #firstTokenAt: number | undefined;
@@ -12,26 +20,38 @@ export class RequestAccount {
   caller: Caller | undefined;
   model: string | undefined;
   promptTokens = 0;
+  /** Answers that it asks for, and how many of them ended by themselves. */
+  answers = 0;
+  #ended = 0;
   /** Tokens drawn for all its answers. */
   completionTokens = 0;
   /** The code of what it failed with. */
   error: string | undefined;
 
-  constructor(clock: () => number) {
+  constructor(clock: () => number, listener: AccountListener) {
     this.#clock = clock;
+    this.#listener = listener;
     this.#startedAt = clock();
   }
 
   /** Notes what was added to an answer. */
   piece({ drawn, finish }: { readonly drawn: number; readonly finish: FinishReason | null }): void {
-    if (drawn > 0) this.#firstTokenAt ??= this.#clock();
+    if (drawn > 0 && this.#firstTokenAt === undefined) {
+      this.#firstTokenAt = this.#clock();
+      this.#listener.prompted(this.promptTokens);
+    }
     this.completionTokens += drawn;
-    if (finish !== null) this.#finished[finish] = (this.#finished[finish] ?? 0) + 1;
+    this.#listener.generated(drawn);
+    if (finish === null) return;
+    this.#ended++;
+    this.#finished[finish] = (this.#finished[finish] ?? 0) + 1;
+    this.#listener.finished(finish);
   }
 
-  /** Answers that ended, by how. */
-  get finished(): Readonly<Record<string, number>> {
-    return this.#finished;
+  /** Nothing more comes. */
+  end(): void {
+    const open = this.answers - this.#ended;
+    if (open > 0) this.#listener.finished(this.error === undefined ? "abort" : "error", open);
   }
 
   /** What a line of the log says; times are in milliseconds. */

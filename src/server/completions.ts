@@ -1,7 +1,12 @@
 /** A request from its body to its answer. */
 
 import { at, ClawError } from "../base/mod.ts";
-import { defaultSampling, type SamplingParameters, type TextRequest } from "../engine/mod.ts";
+import {
+  defaultSampling,
+  type SamplingParameters,
+  type TextRequest,
+  type TokenGenerator,
+} from "../engine/mod.ts";
 import { encodePieces, plainStops } from "../model/mod.ts";
 import {
   type AnswerParameters,
@@ -19,6 +24,7 @@ import {
 import type { RequestAccount } from "./account.ts";
 import type { Admission } from "./admission.ts";
 import { generateAnswers, type Piece } from "./answers.ts";
+import type { Caller } from "./keys.ts";
 import type { ServedModel, ServedModels } from "./models.ts";
 import { checkLengths, checkTexts } from "./prompts.ts";
 
@@ -124,9 +130,11 @@ export class Completions {
     const sampling = samplingOf(request, request.seed ?? randomSeed());
     const jobs = answerJobs(prompts, { request, sampling, model, stops: kind.stops(model) });
     const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+    const priority = priorityOf(request, asker.account.caller);
     asker.account.model = model.id;
     asker.account.promptTokens = promptTokens;
-    const pieces = await begun(this.#generate(jobs, model, asker));
+    asker.account.answers = jobs.length;
+    const pieces = await begun(this.#generate(jobs, { ...model, priority }, asker));
     const head: ResponseHead = {
       id: `${kind.format.idPrefix}-${randomId()}`,
       created: Math.floor(now() / 1000),
@@ -143,7 +151,7 @@ export class Completions {
   /** The pieces of all answers, as they come. Errors: E_OVERLOADED, E_DEADLINE, E_CANCELLED, those of the engine. */
   async *#generate(
     jobs: readonly TextRequest[],
-    { generator, tokenizer }: ServedModel,
+    { generator, tokenizer, priority }: ServedModel & { readonly priority: number },
     { account, signal, timeoutMs }: Asker,
   ): AsyncGenerator<Piece, void, void> {
     const { admission, surroundings } = this.#options;
@@ -151,7 +159,17 @@ export class Completions {
     // A stream whose client left may never be read to its end.
     signal.addEventListener("abort", leave, { once: true });
     const late = surroundings.timeout(timeoutMs);
-    const source = { generator, tokenizer, signal: AbortSignal.any([signal, late]) };
+    const own: TokenGenerator = {
+      // In the engine larger numbers come first.
+      generate: (asked) =>
+        generator.generate({
+          ...asked,
+          tenant: account.caller?.tenant,
+          priority: 0 - priority,
+          deadlineMs: timeoutMs,
+        }),
+    };
+    const source = { generator: own, tokenizer, signal: AbortSignal.any([signal, late]) };
     try {
       for await (const piece of generateAnswers(jobs, source)) {
         account.piece(piece);
@@ -164,6 +182,16 @@ export class Completions {
       leave();
     }
   }
+}
+
+/** How urgent a request is; lower numbers come first. Errors: E_PARAMETER where the key may not ask for that. */
+function priorityOf({ priority }: AnswerParameters, caller: Caller | undefined): number {
+  const least = caller?.priorityMin ?? 0;
+  if (priority === undefined) return Math.max(0, least);
+  if (priority >= least) return priority;
+  throw new ClawError("E_PARAMETER", `The priority is ${priority}; this key may ask for ${least} at least.`, {
+    param: "priority",
+  });
 }
 
 /** In UTC, as YYYY-MM-DD. */

@@ -12,6 +12,7 @@ import { checkLocal, checkScope, hostGuard, originGuard } from "./guards.ts";
 import type { Caller, KeyRing } from "./keys.ts";
 import { BODY_BYTES_MAX, PATH_PARAMETER_MAX, REQUEST_ID_MAX, REQUEST_TIMEOUT_MS } from "./limits.ts";
 import type { Log } from "./log.ts";
+import type { ServerMetrics } from "./metrics/mod.ts";
 import type { ServedModels } from "./models.ts";
 import { sendError, sendResponse, type Visit } from "./replies.ts";
 
@@ -28,13 +29,14 @@ export interface ServerOptions {
   readonly admission: Admission;
   readonly settings: () => HttpSettings;
   readonly log: Log;
+  readonly metrics: ServerMetrics;
   /** Undefined: the server has no /admin. */
   readonly administration: Administration | undefined;
 }
 
 /** A server that is not listening yet. */
 export function createHttpServer(options: ServerOptions): FastifyInstance {
-  const { models, surroundings, admission, administration } = options;
+  const { models, surroundings, admission, administration, metrics } = options;
   const app: FastifyInstance = fastify({
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -51,6 +53,7 @@ export function createHttpServer(options: ServerOptions): FastifyInstance {
     const { ready, body } = admission.draining ? draining : models.health();
     return reply.code(ready ? 200 : 503).send(body);
   });
+  app.get("/metrics", async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()));
   app.get("/v1/models", () => ({ object: "list", data: models.list() }));
   app.get<{ Params: { id: string } }>("/v1/models/:id", ({ params }) => models.describe(params.id));
   const completions = new Completions(options);
@@ -84,17 +87,17 @@ function requestId(given: string | string[] | undefined): string | undefined {
 /** What is known of the requests that are being answered. */
 class Visits {
   readonly #visits = new WeakMap<FastifyRequest, Visit>();
-  readonly #options: Pick<ServerOptions, "surroundings" | "log">;
+  readonly #options: Pick<ServerOptions, "surroundings" | "log" | "metrics">;
 
-  constructor(options: Pick<ServerOptions, "surroundings" | "log">) {
+  constructor(options: Pick<ServerOptions, "surroundings" | "log" | "metrics">) {
     this.#options = options;
   }
 
   of(request: FastifyRequest): Visit {
-    const { surroundings, log } = this.#options;
+    const { surroundings, log, metrics } = this.#options;
     const known = this.#visits.get(request);
     if (known !== undefined) return known;
-    const visit = { id: request.id, account: new RequestAccount(surroundings.clock), log };
+    const visit = { id: request.id, account: new RequestAccount(surroundings.clock, metrics), log };
     this.#visits.set(request, visit);
     return visit;
   }
@@ -109,7 +112,11 @@ function surroundRoutes(app: FastifyInstance, options: ServerOptions, visits: Vi
     reply.header("x-request-id", request.id);
     const { url } = request.routeOptions;
     if (url === "/health") return;
-    reply.raw.once("close", () => logVisit(visit, request, reply));
+    reply.raw.once("close", () => {
+      visit.account.end();
+      options.metrics.responded(url, reply.raw.statusCode);
+      logVisit(visit, request, reply);
+    });
     const scope = scopeOf(url);
     visit.account.caller = checkCaller(request, scope, options);
     if (scope === "inference") reply.raw.once("close", options.admission.visit());

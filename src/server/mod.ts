@@ -6,6 +6,7 @@ export { fingerprintOf, modelDigest } from "./fingerprint.ts";
 export { createHttpServer } from "./http.ts";
 export { anyone, type HashedKey, KeyRing } from "./keys.ts";
 export { createLog, type Log, type LogSink } from "./log.ts";
+export { ServerMetrics } from "./metrics/mod.ts";
 export { type ServedModel, ServedModels } from "./models.ts";
 export { textBytesMax } from "./prompts.ts";
 export { watchFile } from "./watch.ts";

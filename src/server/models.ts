@@ -1,7 +1,7 @@
 /** The models a server answers for, loaded or on the way. */
 
 import { ClawError } from "../base/mod.ts";
-import type { EngineLoad, TokenGenerator } from "../engine/mod.ts";
+import type { EngineLoad, MetricsSnapshot, TokenGenerator } from "../engine/mod.ts";
 import type { ChatTemplate, Tokenizer } from "../model/mod.ts";
 
 /** A model that can answer. */
@@ -17,6 +17,7 @@ export interface ServedModel {
   readonly fingerprint: string;
   readonly generator: TokenGenerator;
   readonly load: () => EngineLoad;
+  readonly metrics: () => MetricsSnapshot;
   /** Why it cannot answer any more; undefined while it can. */
   readonly failure: () => ClawError | undefined;
 }
@@ -63,6 +64,11 @@ export class ServedModels {
   list(): readonly { readonly id: string }[] {
     const described = { id: this.#id, object: "model", created: this.#created, owned_by: "openclaw" };
     return [described];
+  }
+
+  /** What the engine counted, once there is one. */
+  metrics(): MetricsSnapshot | undefined {
+    return this.#served?.metrics();
   }
 
   /** What `GET /health` says. */

@@ -23,6 +23,7 @@ const names = [
   "perplexity",
   "bench divergence",
   "bench perplexity",
+  "bench serve",
   "bench",
   "doctor",
 ];

@@ -75,6 +75,41 @@ describe("signals", () => {
     },
   );
 
+  test("a server that stops takes nothing new and says so, and running answers end", async () => {
+    const { child, url, exit } = await serve("--no-auth", "--shutdown-grace-seconds", "60");
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "any", maxRetries: 0 });
+    const request = { model: "tiny", prompt: "Once", max_tokens: 300, ignore_eos: true, seed: 1 } as const;
+    const stream = await client.completions.create({ ...request, stream: true });
+    child.kill("SIGTERM");
+    await new Promise((resolve) => child.stderr?.once("data", resolve));
+    const health = await fetch(`${url}/health`);
+    expect({ status: health.status, body: await health.json() }).toEqual({
+      status: 503,
+      body: { status: "draining" },
+    });
+    const refused = await fetch(`${url}/v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(request),
+    });
+    expect(refused.status).toBe(503);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(await refused.json()).toMatchObject({ error: { code: "E_SHUTDOWN" } });
+    const chunks = await Array.fromAsync(stream);
+    expect(chunks.at(-1)?.choices[0]?.finish_reason).toBe("length");
+    expect(await exit).toBe(0);
+  });
+
+  test("answers that do not end within the grace end with E_SHUTDOWN", async () => {
+    const { child, url, exit } = await serve("--no-auth", "--shutdown-grace-seconds", "0");
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "any", maxRetries: 0 });
+    const request = { model: "tiny", prompt: "Once", max_tokens: 1000, ignore_eos: true, n: 16 } as const;
+    const stream = await client.completions.create({ ...request, stream: true });
+    child.kill("SIGTERM");
+    await expect(Array.fromAsync(stream)).rejects.toMatchObject({ code: "E_SHUTDOWN" });
+    expect(await exit).toBe(0);
+  });
+
   test("a second signal does not wait", async () => {
     const { child, url, exit } = await serve("--no-auth");
     const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "any", maxRetries: 0 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ClawError } from "../../src/base/mod.ts";
+import { PRIORITY_MAX } from "../../src/config/mod.ts";
 import { LOGIT_BIAS_MAX, STOP_TOKENS_MAX, TOP_LOGPROBS_MAX } from "../../src/engine/limits.ts";
 import * as limits from "../../src/protocol/openai/limits.ts";
 import { encodeEvent, readChatRequest, readCompletionRequest } from "../../src/protocol/openai/mod.ts";
@@ -210,6 +211,7 @@ describe("prompts", () => {
     expect(limits.STOP_TOKENS_MAX).toBe(STOP_TOKENS_MAX);
     expect(limits.LOGIT_BIAS_MAX).toBe(LOGIT_BIAS_MAX);
     expect(limits.TOP_LOGPROBS_MAX).toBe(TOP_LOGPROBS_MAX);
+    expect(limits.PRIORITY_MAX).toBe(PRIORITY_MAX);
   });
 
   test("text parts are joined, and max_completion_tokens is the newer name", () => {

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   defaultSampling,
+  EngineMetrics,
   type GenerationRequest,
   type TextRequest,
   type TokenEvent,
@@ -125,6 +126,7 @@ test("a long answer with log-probabilities takes time in proportion to its lengt
     fingerprint: "none",
     generator,
     load: () => ({ running: 0, waiting: 0 }),
+    metrics: () => new EngineMetrics().read(),
     failure: () => undefined,
   });
   const completions = bareCompletions(models);

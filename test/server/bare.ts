@@ -9,6 +9,7 @@ import {
   createLog,
   KeyRing,
   type ServedModels,
+  ServerMetrics,
 } from "../../src/server/mod.ts";
 
 const surroundings: Surroundings = {
@@ -27,6 +28,7 @@ export function bareServer(): Omit<Parameters<typeof createHttpServer>[0], "mode
     admission: new Admission(() => ({ maxBatch: 16, maxQueueSize: 16 })),
     settings: () => ({ adminRemote: false, metricsAuthentication: true, requestTimeoutSeconds: 1 }),
     log: createLog({ logLevel: "error", logFormat: "json" }, { write: () => {} }),
+    metrics: new ServerMetrics("bare", () => undefined),
     administration: undefined,
   };
 }
@@ -37,5 +39,9 @@ export function bareCompletions(models: ServedModels): Completions {
 
 export function makeAsker(): Asker {
   const signal = new AbortController().signal;
-  return { account: new RequestAccount(() => 0), signal, timeoutMs: 1000 };
+  return {
+    account: new RequestAccount(() => 0, new ServerMetrics("bare", () => undefined)),
+    signal,
+    timeoutMs: 1000,
+  };
 }

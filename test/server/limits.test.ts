@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EngineMetrics } from "../../src/engine/mod.ts";
 import { openModel } from "../../src/model/mod.ts";
 import { type Completions, chat, completion } from "../../src/server/completions.ts";
 import { ServedModels, textBytesMax } from "../../src/server/mod.ts";
@@ -74,6 +75,7 @@ describe("prompts that cannot fit", () => {
       fingerprint: "none",
       generator: { generate },
       load: () => ({ running: 0, waiting: 0 }),
+      metrics: () => new EngineMetrics().read(),
       failure: () => undefined,
     });
     return bareCompletions(models);

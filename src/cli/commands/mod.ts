@@ -4,6 +4,7 @@ import type { Command } from "../command.ts";
 import { bench } from "./bench.ts";
 import { benchDivergence } from "./bench-divergence.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
+import { benchServe } from "./bench-serve.ts";
 import { chat } from "./chat.ts";
 import { configCheck, configSchemaCommand } from "./config.ts";
 import { doctor } from "./doctor.ts";
@@ -27,6 +28,7 @@ export const commands: readonly Command[] = [
   // Before `bench`, which would take their second word for its operand.
   benchDivergence,
   benchPerplexity,
+  benchServe,
   bench,
   doctor,
 ];

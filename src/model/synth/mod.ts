@@ -1,3 +1,4 @@
+export { Generator } from "./generator.ts";
 export { type PresetName, presetNames, presets } from "./presets.ts";
 export {
   type SynthModel,

@@ -27,3 +27,6 @@ export const TOP_LOGPROBS_MAX = 20;
 
 /** `max_tokens` of a completion that does not say (OpenAI's). */
 export const COMPLETION_TOKENS_DEFAULT = 16;
+
+/** Priorities lie between this and its negative; a test compares it with the configuration's. */
+export const PRIORITY_MAX = 1000;

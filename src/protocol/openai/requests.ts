@@ -6,6 +6,7 @@ import {
   CHOICES_MAX,
   COMPLETION_TOKENS_DEFAULT,
   MESSAGES_MAX,
+  PRIORITY_MAX,
   TOP_LOGPROBS_MAX,
 } from "./limits.ts";
 import { readBias, readContent, readList, readPrompts, readStopStrings, readStopTokens } from "./lists.ts";
@@ -26,6 +27,8 @@ export interface AnswerParameters {
   readonly stopTokens: readonly number[];
   readonly ignoreEnd: boolean;
   readonly seed: number | undefined;
+  /** Lower numbers come first, as in vLLM. */
+  readonly priority: number | undefined;
   /** Alternatives to report beside each token's log-probability; undefined reports neither. */
   readonly logprobs: number | undefined;
   readonly temperature: number | undefined;
@@ -74,6 +77,7 @@ const answerShape = {
   stop_token_ids: listField,
   ignore_eos: switchField,
   seed: countField,
+  priority: z.int().min(-PRIORITY_MAX).max(PRIORITY_MAX).optional(),
   temperature: numberField,
   top_k: countField,
   top_p: numberField,
@@ -163,6 +167,7 @@ function answerParameters(fields: AnswerFields): Omit<AnswerParameters, "maxToke
     stopTokens: readStopTokens(fields.stop_token_ids),
     ignoreEnd: fields.ignore_eos ?? false,
     seed: fields.seed,
+    priority: fields.priority,
     temperature: fields.temperature,
     topK: fields.top_k,
     topP: fields.top_p,
