@@ -89,6 +89,22 @@ void Pending::settle(napi_env env) {
   napi_resolve_deferred(env, deferred_, value);
 }
 
+DeviceReference openDevice(napi_env env, Arguments* arguments) {
+  auto* reference = arguments->held<DeviceReference>();
+  if (!arguments->intact()) return nullptr;
+  if (!(*reference)->closed()) return *reference;
+  throwError(env, makeError("E_INTERNAL", "The device is closed."));
+  return nullptr;
+}
+
+napi_value rejected(napi_env env, const Error& error) {
+  napi_deferred deferred = nullptr;
+  napi_value promise = nullptr;
+  napi_create_promise(env, &deferred, &promise);
+  napi_reject_deferred(env, deferred, makeErrorValue(env, error));
+  return promise;
+}
+
 Error StepJob::conclude(napi_env env, napi_value*) {
   owner_->busy = false;
   napi_delete_reference(env, keepAlive_);

@@ -6,7 +6,7 @@
 #include "addon-values.h"
 #include "executor/device.h"
 #include "executor/executable.h"
-#include "executor/matrix-load.h"
+#include "executor/matrix-work.h"
 
 namespace claw::addon {
 
@@ -64,6 +64,14 @@ class Pending : public Job {
   napi_deferred deferred_ = nullptr;
 };
 
+using DeviceReference = std::shared_ptr<DeviceHandle>;  // what the external of a device holds
+
+// The device of a call, open; null after throwing.
+DeviceReference openDevice(napi_env env, Arguments* arguments);
+
+// A promise that is rejected already.
+napi_value rejected(napi_env env, const Error& error);
+
 // An executable as JavaScript holds it.
 struct ExecutableHandle {
   std::shared_ptr<DeviceHandle> device;
@@ -92,17 +100,18 @@ class StepJob final : public Pending {
   int32_t outputs_;
 };
 
+// Resolves to the id of the matrix.
 class LoadJob final : public Pending {
  public:
   // `source` keeps the bytes in memory alive; null for a file.
-  LoadJob(std::shared_ptr<DeviceHandle> handle, std::unique_ptr<MatrixLoad> load, napi_ref source)
+  LoadJob(std::shared_ptr<DeviceHandle> handle, std::unique_ptr<MatrixWork> load, napi_ref source)
       : Pending(std::move(handle)), load_(std::move(load)), source_(source) {}
   void run(const Team& team) override { load_->run(team); }
 
  private:
   Error conclude(napi_env env, napi_value* value) override;
 
-  std::unique_ptr<MatrixLoad> load_;
+  std::unique_ptr<MatrixWork> load_;
   napi_ref source_;
 };
 

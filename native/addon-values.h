@@ -29,6 +29,7 @@ class Arguments {
   std::string string();
   std::span<const int32_t> integers() { return typedArray<const int32_t>(napi_int32_array); }
   std::span<const float> floats() { return typedArray<const float>(napi_float32_array); }
+  std::span<const uint64_t> words() { return typedArray<const uint64_t>(napi_biguint64_array); }
   std::span<const uint8_t> bytes(napi_value value);
   // What an external made by `external` holds.
   template <typename T>

@@ -6,15 +6,15 @@
 #include <vector>
 
 #include "addon-jobs.h"
+#include "addon-packed.h"
 #include "addon-peaks.h"
 #include "addon-values.h"
 #include "cpu.h"
+#include "executor/matrix-load.h"
 #include "kernels/dequantize.h"
 
 namespace claw::addon {
 namespace {
-
-using DeviceReference = std::shared_ptr<DeviceHandle>;  // what the external of a device holds
 
 napi_value makeStrings(napi_env env, const std::vector<std::string>& texts) {
   napi_value list = nullptr;
@@ -49,6 +49,7 @@ napi_value info(napi_env env, napi_callback_info) {
   napi_create_object(env, &result);
   setProperty(env, result, "isas", makeStrings(env, isas));
   setProperty(env, result, "opcodes", makeOpcodes(env));
+  setProperty(env, result, "packedVersion", packedVersion(env));
   setProperty(env, result, "cpu", makeString(env, cpuModel()));
   setProperty(env, result, "features", makeStrings(env, cpuFeatures()));
   return result;
@@ -68,23 +69,6 @@ napi_value createDevice(napi_env env, napi_callback_info call) {
   return external(env, new DeviceReference(std::move(handle)));
 }
 
-// The device of a call, open; null after throwing.
-DeviceReference openDevice(napi_env env, Arguments* arguments) {
-  auto* reference = arguments->held<DeviceReference>();
-  if (!arguments->intact()) return nullptr;
-  if (!(*reference)->closed()) return *reference;
-  throwError(env, makeError("E_INTERNAL", "The device is closed."));
-  return nullptr;
-}
-
-napi_value rejected(napi_env env, const Error& error) {
-  napi_deferred deferred = nullptr;
-  napi_value promise = nullptr;
-  napi_create_promise(env, &deferred, &promise);
-  napi_reject_deferred(env, deferred, makeErrorValue(env, error));
-  return promise;
-}
-
 // The source of a matrix: a path and an offset, or bytes that must cover all rows.
 Error readSource(const MatrixShape& shape, std::span<const uint8_t> bytes, MatrixBytes* source) {
   const size_t rowBytes = sourceRowBytes(source->type, shape.columns);
@@ -97,8 +81,6 @@ Error readSource(const MatrixShape& shape, std::span<const uint8_t> bytes, Matri
   return {};
 }
 
-bool isFormat(int32_t format) { return format >= 0 && format <= static_cast<int32_t>(Format::i4); }
-
 // device, [format, rows, columns, segments, first segment, end segment, source type], path or bytes, offset
 napi_value loadMatrix(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
@@ -107,11 +89,10 @@ napi_value loadMatrix(napi_env env, napi_callback_info call) {
   const std::span<const int32_t> numbers = arguments.integers();
   const napi_value from = arguments.next();
   if (!arguments.intact()) return nullptr;
-  if (numbers.size() != 7 || !isFormat(numbers[0]) || !isSourceType(numbers[6])) {
+  MatrixShape shape{};
+  if (numbers.size() != 7 || !readShape(numbers.first(6), &shape) || !isSourceType(numbers[6])) {
     return throwError(env, makeError("E_INTERNAL", "The description of a matrix is wrong."));
   }
-  const MatrixShape shape = {static_cast<Format>(numbers[0]), numbers[1], numbers[2], numbers[3], numbers[4],
-                             numbers[5]};
   MatrixBytes source{};
   source.type = static_cast<SourceType>(numbers[6]);
   napi_valuetype kind = napi_undefined;
@@ -316,6 +297,10 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"info", info},
       {"createDevice", createDevice},
       {"loadMatrix", loadMatrix},
+      {"mapMatrix", mapMatrix},
+      {"packedBytes", packedBytes},
+      {"matrixBytes", matrixBytes},
+      {"checksum", checksumOf},
       {"loadVector", loadVector},
       {"allocateKv", allocateKv},
       {"prepare", prepare},

@@ -5,10 +5,16 @@ import { basename, dirname } from "node:path";
 import { cwd } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { drained, LiveSettings, listen, type Sources } from "./app/mod.ts";
-import { stateFolder, withStateFolder } from "./config/folders/mod.ts";
+import { packedFolder, stateFolder, withStateFolder } from "./config/folders/mod.ts";
 import { checkExposure, type EngineOptions } from "./config/mod.ts";
 import { EngineClient, type EngineInfo, type EngineSettings, STEP_ROWS_DEFAULT } from "./engine/mod.ts";
-import { type ChatTemplate, type Model, openModel, type Tokenizer } from "./model/mod.ts";
+import {
+  type ChatTemplate,
+  type Model,
+  openModel,
+  type PackedCacheSettings,
+  type Tokenizer,
+} from "./model/mod.ts";
 import {
   Admission,
   type ApiKey,
@@ -44,16 +50,36 @@ export interface LocalModel {
 
 export type ProgressListener = (fraction: number) => void;
 
+/** Told what the operator should know, in a sentence. */
+export type NoteListener = (text: string) => void;
+
+/** Where packed weights are kept between starts; undefined where they are not. */
+export function packedCacheOf(
+  options: Pick<EngineOptions, "packedCache" | "verifyCache" | "cacheBytes">,
+): PackedCacheSettings | undefined {
+  const { packedCache, verifyCache: verify, cacheBytes: bytesMax } = options;
+  return packedCache ? { folder: packedFolder(), verify, bytesMax } : undefined;
+}
+
 /** Opens and loads the model at `path`. Errors: all that a model file or a machine can be wrong about. */
 export async function loadModel(
   path: string,
   options: EngineOptions,
-  onProgress?: ProgressListener,
+  listeners: { readonly onProgress?: ProgressListener; readonly onNote?: NoteListener } = {},
 ): Promise<LocalModel> {
-  const model = openModel(path);
+  // The engine's thread reads weights while this one makes the tokenizer.
+  const starting = EngineClient.start(engineSettings(path, options), listeners);
+  let model: Model;
+  try {
+    model = openModel(path);
+  } catch (error) {
+    // What this thread found wrong is said; the engine may have found the same, or it has to end.
+    starting.then((engine) => engine.close()).catch(() => {});
+    throw error;
+  }
   const { tokenizer, template } = model;
   const digest = closing(model, modelDigest);
-  const engine = await EngineClient.start(engineSettings(path, options), { onProgress });
+  const engine = await starting;
   return { tokenizer, template, engine, info: engine.info, digest };
 }
 
@@ -79,6 +105,7 @@ function engineSettings(model: string, options: EngineOptions): EngineSettings {
     kvBytes: kvCacheBytes,
     kvFormat,
     degree: options.tensorParallelismDegree,
+    packedCache: packedCacheOf(options),
   };
 }
 
@@ -153,10 +180,12 @@ export async function startServer(
     administration,
   });
   const url = await listen(http, options);
-  const loading = loadModel(path, options, (fraction) => {
+  const advance = (fraction: number): void => {
     models.advance(fraction);
     onProgress(fraction);
-  });
+  };
+  const onNote = (text: string): void => log.warn(text);
+  const loading = loadModel(path, options, { onProgress: advance, onNote });
   const ready = loading.then((model) => {
     models.ready(servedModel(id, model, version));
     return model.info;

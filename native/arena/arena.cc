@@ -58,14 +58,30 @@ void* Region::take(size_t bytes) {
 }
 
 Region Arena::map(Purpose purpose, size_t bytes) const {
-  Region region;
   const size_t size = wholePages(bytes == 0 ? 1 : bytes);
-  if (size == 0) return region;
+  if (size == 0) return {};
   void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (base == MAP_FAILED) return region;
+  if (base == MAP_FAILED) return {};
 #ifdef MADV_HUGEPAGE
   if (size >= kHugeFrom) madvise(base, size, MADV_HUGEPAGE);
 #endif
+  return counted(purpose, base, size);
+}
+
+Region Arena::mapFile(Purpose purpose, const FilePlace& place, size_t bytes) const {
+  const size_t size = wholePages(bytes);
+  if (size == 0) return {};
+  void* base = mmap(nullptr, size, PROT_READ, MAP_SHARED, place.descriptor, place.offset);
+  if (base == MAP_FAILED) return {};
+#ifdef MADV_HUGEPAGE
+  if (size >= kHugeFrom) madvise(base, size, MADV_HUGEPAGE);
+#endif
+  madvise(base, size, MADV_WILLNEED);
+  return counted(purpose, base, size);
+}
+
+Region Arena::counted(Purpose purpose, void* base, size_t size) const {
+  Region region;
   region.base_ = static_cast<uint8_t*>(base);
   region.size_ = size;
   region.purpose_ = purpose;

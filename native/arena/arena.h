@@ -1,4 +1,4 @@
-// Memory from the system in anonymous mappings, counted by purpose. A refused mapping is an empty region, never an
+// Memory from the system, anonymous or a file mapped to be read, counted by purpose. A refused mapping is an empty region, never an
 // abort: whoever asked turns it into E_MEMORY.
 #pragma once
 
@@ -37,6 +37,8 @@ class Region {
   explicit operator bool() const { return base_ != nullptr; }
   uint8_t* base() const { return base_; }
   size_t size() const { return size_; }
+  // Bytes handed out.
+  size_t used() const { return used_; }
 
   // The next piece, zero at first, aligned to kAlignment; null when the region is used up.
   void* take(size_t bytes);
@@ -56,13 +58,22 @@ class Region {
   std::shared_ptr<Usage> usage_;
 };
 
+struct FilePlace {
+  int descriptor;
+  int64_t offset;
+};
+
 class Arena {
  public:
   // A region of at least `bytes`, rounded up to whole pages; empty when the system refuses it.
   Region map(Purpose purpose, size_t bytes) const;
+  // `bytes` of a file from `offset` on, a multiple of the page size; only to be read. Empty when the system refuses it.
+  Region mapFile(Purpose purpose, const FilePlace& place, size_t bytes) const;
   size_t bytes(Purpose purpose) const { return usage_->bytes[static_cast<size_t>(purpose)].load(); }
 
  private:
+  Region counted(Purpose purpose, void* base, size_t size) const;
+
   std::shared_ptr<Usage> usage_ = std::make_shared<Usage>();
 };
 

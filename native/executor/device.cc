@@ -31,6 +31,12 @@ Matrix matrixOf(const MatrixShape& shape) {
   return m;
 }
 
+void takeParts(const PackedBytes& bytes, Region* region, Matrix* matrix) {
+  matrix->weights = region->take<uint8_t>(bytes.weights);
+  matrix->multipliers = region->take<int8_t>(bytes.multipliers);
+  matrix->scales = region->take<float>(bytes.scales / sizeof(float));
+}
+
 }  // namespace
 
 std::vector<const Kernels*> availableKernels() {
@@ -60,32 +66,50 @@ std::shared_ptr<Device> Device::create(int threads, const std::string& isa) {
   return device->pool_ == nullptr ? nullptr : device;
 }
 
-Error Device::allocateMatrix(const MatrixShape& shape, Matrix* matrix, Region* region) const {
+Error layOut(const MatrixShape& shape, Matrix* matrix, PackedBytes* bytes) {
   if (!sensible(shape)) return makeError("E_MODEL_SHAPE", "The shape of a matrix is wrong.");
-  Matrix m = matrixOf(shape);
+  const Matrix m = matrixOf(shape);
   if (m.format != Format::f16 && !sumsFit(m.format, m.segmentLength)) {
     return makeError("E_MODEL_SHAPE", "A segment of %d values is too long for exact integer sums.", m.segmentLength);
   }
   const auto blocks = static_cast<size_t>(m.rowBlocks());
+  *bytes = PackedBytes{};
+  if (!multiply({blocks, m.blockBytes()}, &bytes->weights)) return makeError("E_MEMORY", "A matrix is too large.");
   const size_t scales = m.format == Format::f16 ? 0 : blocks * static_cast<size_t>(m.held()) * kRowBlock;
-  const size_t multipliers = m.format == Format::i4 ? scales * static_cast<size_t>(m.groups) : 0;
-  size_t weights = 0;
-  if (!multiply({blocks, m.blockBytes()}, &weights)) return makeError("E_MEMORY", "A matrix is too large.");
-  const size_t bytes = alignUp(weights) + alignUp(multipliers) + alignUp(scales * sizeof(float));
-  *region = arena_.map(Purpose::weights, bytes);
-  if (!*region) return makeError("E_MEMORY", "Allocating %zu MB for a matrix failed.", (bytes >> 20) + 1);
-  m.weights = region->take<uint8_t>(weights);
-  m.multipliers = region->take<int8_t>(multipliers);
-  m.scales = region->take<float>(scales);
+  if (m.format == Format::i4) bytes->multipliers = scales * static_cast<size_t>(m.groups);
+  bytes->scales = scales * sizeof(float);
   *matrix = m;
+  return {};
+}
+
+Error Device::allocateMatrix(const MatrixShape& shape, Matrix* matrix, Region* region) const {
+  PackedBytes bytes{};
+  if (Error error = layOut(shape, matrix, &bytes)) return error;
+  *region = arena_.map(Purpose::weights, bytes.total());
+  if (!*region) return makeError("E_MEMORY", "Allocating %zu MB for a matrix failed.", (bytes.total() >> 20) + 1);
+  takeParts(bytes, region, matrix);
+  return {};
+}
+
+Error Device::mapMatrix(const MatrixShape& shape, const FilePlace& place, Matrix* matrix, Region* region) const {
+  PackedBytes bytes{};
+  if (Error error = layOut(shape, matrix, &bytes)) return error;
+  *region = arena_.mapFile(Purpose::weights, place, bytes.total());
+  if (!*region) return makeError("E_MEMORY", "Mapping %zu MB of packed weights failed.", (bytes.total() >> 20) + 1);
+  takeParts(bytes, region, matrix);
   return {};
 }
 
 int32_t Device::keepMatrix(const Matrix& matrix, Region region) {
   owned_.push_back(std::make_unique<Matrix>(matrix));
-  regions_.push_back(std::move(region));
+  matrixRegions_.push_back(std::make_shared<const Region>(std::move(region)));
   matrices_.push_back(owned_.back().get());
   return static_cast<int32_t>(matrices_.size()) - 1;
+}
+
+std::shared_ptr<const Region> Device::matrixBytes(int32_t id) const {
+  const auto at = static_cast<size_t>(id);
+  return at < matrixRegions_.size() ? matrixRegions_[at] : nullptr;
 }
 
 Error Device::loadVector(std::span<const float> values, int32_t* id) {
@@ -96,7 +120,7 @@ Error Device::loadVector(std::span<const float> values, int32_t* id) {
   auto* copy = region.take<float>(values.size());
   std::copy(values.begin(), values.end(), copy);
   vectors_.push_back({copy, static_cast<int32_t>(values.size())});
-  regions_.push_back(std::move(region));
+  vectorRegions_.push_back(std::move(region));
   *id = static_cast<int32_t>(vectors_.size()) - 1;
   return {};
 }
@@ -105,7 +129,8 @@ void Device::release() {
   matrices_.clear();
   owned_.clear();
   vectors_.clear();
-  regions_.clear();
+  matrixRegions_.clear();
+  vectorRegions_.clear();
   kvRegion_ = Region();
   kv_ = KvCache{};
 }

@@ -25,6 +25,18 @@ struct MatrixShape {
   int32_t segmentEnd;
 };
 
+// What a packed matrix takes, in the order its parts lie in memory and in files.
+struct PackedBytes {
+  size_t weights;
+  size_t multipliers;
+  size_t scales;
+
+  size_t total() const { return alignUp(weights) + alignUp(multipliers) + alignUp(scales); }
+};
+
+// Checks a shape and sizes its packed parts: the one place that knows them. `matrix` is without memory.
+Error layOut(const MatrixShape& shape, Matrix* matrix, PackedBytes* bytes);
+
 // The instruction sets this build and this machine have, best last.
 std::vector<const Kernels*> availableKernels();
 
@@ -42,8 +54,12 @@ class Device {
 
   // Memory for a matrix of this shape, not packed yet.
   Error allocateMatrix(const MatrixShape& shape, Matrix* matrix, Region* region) const;
+  // A matrix of this shape that was packed before, in a file.
+  Error mapMatrix(const MatrixShape& shape, const FilePlace& place, Matrix* matrix, Region* region) const;
   // Keeps a packed matrix; its id.
   int32_t keepMatrix(const Matrix& matrix, Region region);
+  // The packed bytes of a matrix, which live as long as anyone holds them; null for no matrix of this device.
+  std::shared_ptr<const Region> matrixBytes(int32_t id) const;
   Error loadVector(std::span<const float> values, int32_t* id);
   // Gives all memory back; nothing runs on this device afterwards.
   void release();
@@ -57,7 +73,8 @@ class Device {
   std::vector<const Matrix*> matrices_;
   std::vector<std::unique_ptr<Matrix>> owned_;
   std::vector<Vector> vectors_;
-  std::vector<Region> regions_;  // of matrices and vectors
+  std::vector<std::shared_ptr<const Region>> matrixRegions_;
+  std::vector<Region> vectorRegions_;
   Region kvRegion_;
   KvCache kv_{};
 };

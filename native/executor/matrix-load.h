@@ -11,6 +11,7 @@
 #include "arena/arena.h"
 #include "executor/device.h"
 #include "executor/error.h"
+#include "executor/matrix-work.h"
 #include "executor/thread-pool.h"
 
 namespace claw {
@@ -23,16 +24,14 @@ struct MatrixBytes {
   int64_t offset = 0;
 };
 
-class MatrixLoad {
+class MatrixLoad final : public MatrixWork {
  public:
-  ~MatrixLoad();
+  ~MatrixLoad() override;
   // Checks, allocates and opens; on the submitting thread.
   static Error begin(std::shared_ptr<Device> device, const MatrixShape& shape, MatrixBytes source,
                      std::unique_ptr<MatrixLoad>* load);
-  // On every thread of the pool.
-  void run(const Team& team);
-  // Afterwards, on the submitting thread: hands the matrix to the device.
-  Error end(int32_t* id);
+  void run(const Team& team) override;
+  Error end(int32_t* id) override;
 
  private:
   // The rows of a block of 16, in `buffer` when they come from a file; null when reading fails.

@@ -20,6 +20,11 @@ constexpr int kAttentionChunk = 256; // positions in an attention chunk: arithme
 constexpr int kPageTokens = 32;      // positions in a KV page
 constexpr int kHeadDimMax = 512;     // largest head dimension supported
 
+// Packed matrices are kept on disk, and a later build must not misread them: the first number changes with the layout
+// below, the second with the arithmetic that decides which weights are in it (docs/reference/arithmetic.md, Weights).
+constexpr int kLayoutVersion = 2;
+constexpr int kArithmeticVersion = 2;
+
 enum class Format : int32_t { f16 = 0, i8 = 1, i4 = 2 };
 
 // Row status bits; the same as ROW_STATUS in src/kernels/contract.ts.

@@ -33,7 +33,7 @@ export async function loadForOne(
 ): Promise<LocalModel> {
   const engine: EngineOptions = { ...options, maxBatch: 1, kvCacheBytes: undefined };
   const progress = progressLine("Loading the model:");
-  const model = await loadModel(path, engine, progress);
+  const model = await loadModel(path, engine, { onProgress: progress, onNote: note });
   progress(1);
   if (model.info.warning !== undefined) note(model.info.warning);
   return model;

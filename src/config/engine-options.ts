@@ -1,7 +1,7 @@
 /** The options of every command that computes. */
 
 import { CONTEXT_MAX, DEGREE_MAX, MAX_BATCH_DEFAULT, MAX_BATCH_MAX, THREADS_MAX } from "./limits.ts";
-import { choiceOption, numberOption, type OptionTable, textOption } from "./option.ts";
+import { booleanOption, choiceOption, numberOption, type OptionTable, textOption } from "./option.ts";
 
 export interface ModelOptions {
   readonly model: string | undefined;
@@ -13,6 +13,9 @@ export interface DeviceOptions {
   readonly device: "auto" | "native" | "reference";
   readonly threads: number | undefined;
   readonly tensorParallelismDegree: number;
+  readonly packedCache: boolean;
+  readonly verifyCache: boolean;
+  readonly cacheBytes: number | undefined;
 }
 
 export interface EngineOptions extends DeviceOptions {
@@ -72,6 +75,28 @@ export const deviceOptions: OptionTable<DeviceOptions> = {
     meaning: "shards the model is split into within this process; the answers are the same",
     range: [1, DEGREE_MAX],
     default: 1,
+  }),
+  packedCache: booleanOption({
+    flag: "no-cache",
+    name: "packed_cache.enabled",
+    meaning: "whether packed weights are kept between starts and used",
+    flagMeaning: "neither use nor keep packed weights between starts",
+    default: true,
+  }),
+  verifyCache: booleanOption({
+    flag: "verify-cache",
+    name: "packed_cache.verify",
+    meaning: "read the whole model to be sure that kept packed weights are its own",
+    default: false,
+  }),
+  cacheBytes: numberOption({
+    flag: "cache-bytes",
+    name: "packed_cache.bytes_max",
+    unit: "bytes",
+    meaning: "size of the folder of packed weights, in bytes; those used longest ago give way",
+    range: [0, Number.MAX_SAFE_INTEGER],
+    default: undefined,
+    otherwise: "64 GiB, at most half of the free disk",
   }),
 };
 

@@ -16,6 +16,8 @@ export interface TokenGenerator {
 export interface StartOptions {
   /** Fraction of the weights loaded. */
   readonly onProgress?: ((fraction: number) => void) | undefined;
+  /** Told what the operator should know, in a sentence; also after the start. */
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 export class EngineClient implements TokenGenerator {
@@ -31,6 +33,9 @@ export class EngineClient implements TokenGenerator {
   /** Loads the model on a thread of its own; resolves when it can answer. */
   static async start(settings: EngineSettings, options: StartOptions = {}): Promise<EngineClient> {
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: settings });
+    worker.on("message", (message: FromEngine) => {
+      if (message.type === "note") options.onNote?.(message.text);
+    });
     const info = await ready(worker, options);
     return new EngineClient(worker, info);
   }

@@ -11,6 +11,8 @@ export type ToEngine =
 
 export type FromEngine =
   | { readonly type: "loading"; readonly fraction: number }
+  /** Something the operator should know; the work goes on. */
+  | { readonly type: "note"; readonly text: string }
   | { readonly type: "ready"; readonly info: EngineInfo }
   | { readonly type: "refused"; readonly error: ErrorData }
   | { readonly type: "load"; readonly load: EngineLoad }

@@ -8,7 +8,7 @@ import {
   type KvFormat,
   type WeightFormat,
 } from "../kernels/mod.ts";
-import { evenShards, loadProgram, type OpenedFile } from "../model/mod.ts";
+import { evenShards, loadProgram, type OpenedFile, type PackedStore } from "../model/mod.ts";
 import { CONTEXT_DEFAULT, KV_BYTES_DEFAULT } from "./limits.ts";
 
 export interface RuntimeOptions {
@@ -28,6 +28,8 @@ export interface RuntimeOptions {
   /** Tensor-parallel shards within this process; 1 unless told otherwise. The bits are the same. */
   readonly degree?: number | undefined;
   readonly onProgress?: ((fraction: number) => void) | undefined;
+  /** A cache of packed weights. */
+  readonly packed?: PackedStore | undefined;
 }
 
 export interface Runtime {
@@ -48,8 +50,8 @@ export async function createRuntime(
   const { description } = model;
   const context = contextOf(description.context, options.context);
   const shards = evenShards(description, options.degree ?? 1);
-  const { format, onProgress } = options;
-  const program = await loadProgram(device, model, { format, shards, context, onProgress });
+  const { format, onProgress, packed } = options;
+  const program = await loadProgram(device, model, { format, shards, context, onProgress, packed });
   const kvFormat = options.kvFormat ?? (format === "f16" ? "f32" : "f16");
   const pages = pageCount(pageBytes(model, kvFormat), context, options);
   device.allocateKv({

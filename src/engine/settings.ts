@@ -1,6 +1,7 @@
 /** How an engine is to be started; plain data, so that it crosses to the engine's thread. */
 
 import type { KvFormat, WeightFormat } from "../kernels/mod.ts";
+import type { PackedCacheSettings } from "../model/mod.ts";
 
 export interface EngineSettings {
   readonly model: string;
@@ -15,6 +16,8 @@ export interface EngineSettings {
   readonly kvFormat?: KvFormat | undefined;
   readonly kvBytes?: number | undefined;
   readonly degree?: number | undefined;
+  /** Where packed weights are kept between starts; undefined: nowhere. */
+  readonly packedCache?: PackedCacheSettings | undefined;
 }
 
 /** What a started engine is. */
@@ -27,6 +30,8 @@ export interface EngineInfo {
   readonly batch: number;
   readonly vocabulary: number;
   readonly weightBytes: number;
+  /** Where the packed weights came from. */
+  readonly weights: "cache" | "model";
   readonly kvBytes: number;
   readonly bufferBytes: number;
   /** Something the operator should know, such as a fallback to the reference. */

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { asClawError, assert } from "../base/mod.ts";
 import type { Device } from "../kernels/mod.ts";
-import { openModelFile } from "../model/mod.ts";
+import { openModelFile, openPackedCache } from "../model/mod.ts";
 import { openDevice } from "./device.ts";
 import { Engine } from "./engine.ts";
 import { EngineLoop } from "./loop.ts";
@@ -24,17 +24,22 @@ interface Started {
   readonly engine: Engine;
   readonly device: Device;
   readonly info: EngineInfo;
+  /** Keeps the packed weights for the next start. */
+  readonly keep: () => Promise<void>;
 }
 
 async function start(settings: EngineSettings): Promise<Started> {
   const model = openModelFile(settings.model);
   const { device, warning } = await openDevice(settings);
   const onProgress = (fraction: number): void => send({ type: "loading", fraction });
-  const runtime = await createRuntime(device, model, { ...settings, onProgress });
+  const { batch, rows, format, degree = 1, packedCache } = settings;
+  const onNote = (text: string): void => send({ type: "note", text });
+  const task = { format, degree, onNote, settings: packedCache };
+  const packed = await openPackedCache(device, model, task);
+  const runtime = await createRuntime(device, model, { ...settings, onProgress, packed });
   model.close();
   const { vocabulary } = model.description;
   const { context, pages, executable, kvFormat } = runtime;
-  const { batch, rows, format } = settings;
   const engine = new Engine({ executable, vocabulary, context, batch, rows, pages });
   const memory = device.memory();
   const info: EngineInfo = {
@@ -46,11 +51,12 @@ async function start(settings: EngineSettings): Promise<Started> {
     batch,
     vocabulary,
     weightBytes: memory.weights,
+    weights: packed?.complete === true ? "cache" : "model",
     kvBytes: memory.kv,
     bufferBytes: memory.buffers,
     warning,
   };
-  return { engine, device, info };
+  return { engine, device, info, keep: async () => packed?.save() };
 }
 
 /** Says how many requests there are whenever that has changed. */
@@ -64,7 +70,8 @@ function createLoadReport(engine: Engine): () => void {
   };
 }
 
-function serve({ engine, device }: Started): void {
+function serve({ engine, device, keep }: Started): void {
+  const kept = keep();
   const loop = new EngineLoop(engine, setImmediate);
   const reportLoad = createLoadReport(engine);
   engine.onStep(reportLoad);
@@ -98,6 +105,7 @@ function serve({ engine, device }: Started): void {
   };
   const close = async (): Promise<void> => {
     await loop.close();
+    await kept;
     device.close();
     port.close();
   };

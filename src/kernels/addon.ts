@@ -17,6 +17,8 @@ export interface NativeInfo {
   readonly isas: readonly string[];
   /** The addon's numbers of the operations. */
   readonly opcodes: Readonly<Record<string, number>>;
+  /** Of packed matrices: layout and arithmetic. */
+  readonly packedVersion: string;
   readonly cpu: string;
   readonly features: readonly string[];
 }
@@ -67,6 +69,16 @@ export interface Addon {
     shape: Int32Array,
     ...source: readonly [Uint8Array] | readonly [file: string, offset: number]
   ): Promise<number>;
+  /** Resolves to -1 where the bytes have another checksum. */
+  mapMatrix(
+    device: NativeHandle,
+    shape: Int32Array,
+    ...place: readonly [descriptor: number, offset: number, checksum: BigUint64Array]
+  ): Promise<number>;
+  packedBytes(shape: Int32Array): number;
+  matrixBytes(device: NativeHandle, id: number): ArrayBuffer;
+  /** Fills `result`, of one element. */
+  checksum(bytes: Uint8Array, result: BigUint64Array): void;
   loadVector(device: NativeHandle, values: Float32Array): number;
   allocateKv(device: NativeHandle, ...shape: readonly [number, number, number, number, number]): void;
   prepare(

@@ -186,6 +186,32 @@ export interface DeviceMemory {
   readonly buffers: number;
 }
 
+/** Where a packed matrix lies in a file, and what its bytes sum up to. */
+export interface PackedPlace {
+  /** Of the open file; it may be closed when the matrix is loaded. */
+  readonly descriptor: number;
+  /** A multiple of PACKED_ALIGNMENT. */
+  readonly offset: number;
+  /** As `checksum` gave it. */
+  readonly checksum: string;
+}
+
+/** The largest memory page of the systems we run on: files are mapped by whole pages. */
+export const PACKED_ALIGNMENT = 65_536;
+
+/** Packed matrices as bytes, for those who keep them in files. */
+export interface PackedMatrices {
+  /** What bytes mean; those of another version are never mapped. The instruction set is not in it. */
+  readonly version: string;
+  /** Bytes that a matrix takes. E_MODEL_SHAPE, E_MEMORY. */
+  size(spec: MatrixSpec): number;
+  /** The device's own memory of a loaded matrix, to be read only; it outlives the device. */
+  bytes(id: number): Uint8Array;
+  checksum(bytes: Uint8Array): string;
+  /** Resolves to the id of the matrix mapped there; undefined where the bytes sum up to something else. E_FILE, E_MEMORY. */
+  map(spec: MatrixSpec, place: PackedPlace): Promise<number | undefined>;
+}
+
 export interface Device {
   /** `reference`, `cpu-scalar`, `cpu-avx512`, … */
   readonly name: string;
@@ -198,5 +224,7 @@ export interface Device {
   allocateKv(shape: KvShape): void;
   prepare(program: Program, limits: StepLimits): Executable;
   memory(): DeviceMemory;
+  /** Undefined on devices that pack nothing worth keeping. */
+  readonly packed?: PackedMatrices;
   close(): void;
 }

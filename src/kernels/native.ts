@@ -21,6 +21,8 @@ import type {
   KvShape,
   MatrixSource,
   MatrixSpec,
+  PackedMatrices,
+  PackedPlace,
   Program,
   StepBlock,
   StepLimits,
@@ -58,9 +60,15 @@ export function measurePeaks(threads: number): NativePeaks {
 /** The numbers of `Format` in native/kernels/kernels.h. */
 const formatNumber = { f16: 0, i8: 1, i4: 2 } as const;
 
+/** [format, rows, columns, segments, first segment, end segment] of the slice held. */
+function shapeNumbers({ format, rowRange, columns, segments, segmentRange }: MatrixSpec): readonly number[] {
+  return [formatNumber[format], rowRange[1] - rowRange[0], columns, segments, ...segmentRange];
+}
+
 class NativeDevice implements Device {
   readonly name: string;
   readonly threads: number;
+  readonly packed: PackedMatrices;
   readonly #addon: Addon;
   readonly #handle: NativeHandle;
 
@@ -69,14 +77,12 @@ class NativeDevice implements Device {
     this.#handle = handle;
     this.name = name;
     this.threads = threads;
+    this.packed = new NativePacked(addon, handle);
   }
 
   async loadMatrix(spec: MatrixSpec, source: MatrixSource): Promise<number> {
-    const { rowRange, segmentRange } = spec;
-    const rows = rowRange[1] - rowRange[0];
-    const format = formatNumber[spec.format];
-    const type = sourceTypeId(source.type);
-    const shape = Int32Array.of(format, rows, spec.columns, spec.segments, ...segmentRange, type);
+    const { rowRange } = spec;
+    const shape = Int32Array.of(...shapeNumbers(spec), sourceTypeId(source.type));
     const rowBytes = sourceByteLength(source.type, spec.columns);
     const first = rowRange[0] * rowBytes;
     const { data } = source;
@@ -112,6 +118,43 @@ class NativeDevice implements Device {
 
   close(): void {
     this.#addon.close(this.#handle);
+  }
+}
+
+class NativePacked implements PackedMatrices {
+  readonly version: string;
+  readonly #addon: Addon;
+  readonly #handle: NativeHandle;
+
+  constructor(addon: Addon, handle: NativeHandle) {
+    this.#addon = addon;
+    this.#handle = handle;
+    this.version = addon.info().packedVersion;
+  }
+
+  size(spec: MatrixSpec): number {
+    return translated(() => this.#addon.packedBytes(Int32Array.from(shapeNumbers(spec))));
+  }
+
+  bytes(id: number): Uint8Array {
+    return new Uint8Array(translated(() => this.#addon.matrixBytes(this.#handle, id)));
+  }
+
+  checksum(bytes: Uint8Array): string {
+    const result = new BigUint64Array(1);
+    translated(() => this.#addon.checksum(bytes, result));
+    return at(result, 0).toString(16).padStart(16, "0");
+  }
+
+  async map(spec: MatrixSpec, { descriptor, offset, checksum }: PackedPlace): Promise<number | undefined> {
+    const shape = Int32Array.from(shapeNumbers(spec));
+    const expected = BigUint64Array.of(BigInt(`0x${checksum}`));
+    try {
+      const id = await this.#addon.mapMatrix(this.#handle, shape, descriptor, offset, expected);
+      return id < 0 ? undefined : id;
+    } catch (error) {
+      throw matrixError(error, spec);
+    }
   }
 }
 

@@ -1,7 +1,14 @@
 export type { ModelDescription } from "./architecture/mod.ts";
 export { type Gguf, type Metadata, openByteSource, readGguf } from "./gguf/mod.ts";
 export { type Model, type OpenedFile, openModel, openModelFile } from "./open.ts";
-export { evenShards, loadProgram, type MatrixUse, modelMatrices } from "./program/mod.ts";
+export {
+  clearPacked,
+  listPacked,
+  openPackedCache,
+  type PackedCacheSettings,
+  type PackedListing,
+} from "./packed/mod.ts";
+export { evenShards, loadProgram, type MatrixUse, modelMatrices, type PackedStore } from "./program/mod.ts";
 export {
   Generator,
   type PresetName,

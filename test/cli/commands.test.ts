@@ -25,6 +25,8 @@ const names = [
   "bench perplexity",
   "bench serve",
   "bench",
+  "cache list",
+  "cache clear",
   "doctor",
 ];
 

@@ -48,6 +48,7 @@ export const serveDefaults: Partial<ServeOptions> = {
   format: "f16",
   device: "reference",
   maxBatch: 4,
+  packedCache: false,
 };
 
 /** A server with flags beside `serveDefaults`, and a configuration file if one is named. */

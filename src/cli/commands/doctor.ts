@@ -1,6 +1,6 @@
 /** `claw doctor`: what this machine offers, what is missing, and how to get it. */
 
-import { cacheFolder, stateFolder } from "../../config/folders/mod.ts";
+import { cacheFolder, packedFolder, stateFolder } from "../../config/folders/mod.ts";
 import { switchOption, twoColumns } from "../../config/mod.ts";
 import { nativeInfo } from "../../kernels/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
@@ -42,7 +42,7 @@ interface Report {
   readonly machine: Machine;
   /** Null where the native core was not built or does not load. */
   readonly native: { readonly isas: readonly string[] } | null;
-  readonly folders: { readonly state: string; readonly cache: string };
+  readonly folders: { readonly state: string; readonly cache: string; readonly packed: string };
   readonly programs: readonly {
     readonly name: string;
     readonly path: string | null;
@@ -73,7 +73,7 @@ function examine(): Report {
     version: version(),
     machine,
     native: core === undefined ? null : { isas: core.isas },
-    folders: { state: stateFolder(), cache: cacheFolder() },
+    folders: { state: stateFolder(), cache: cacheFolder(), packed: packedFolder() },
     programs: found.map(({ name, path, purpose }) => ({ name, path, purpose })),
     advice,
   };
@@ -96,6 +96,7 @@ function describe({ version: own, machine, native, folders, programs: found, adv
     ["KVM", machine.kvm ? "usable" : "not usable"],
     ["State", folders.state],
     ["Caches", folders.cache],
+    ["Packed weights", folders.packed],
     ...found.map(({ name, path, purpose }): [string, string] => [name, path ?? `missing; it ${purpose}`]),
   ];
   const list = advice.map((line) => `  - ${line}\n`).join("");

@@ -5,6 +5,7 @@ import { bench } from "./bench.ts";
 import { benchDivergence } from "./bench-divergence.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
 import { benchServe } from "./bench-serve.ts";
+import { cacheClear, cacheList } from "./cache.ts";
 import { chat } from "./chat.ts";
 import { configCheck, configSchemaCommand } from "./config.ts";
 import { doctor } from "./doctor.ts";
@@ -30,5 +31,7 @@ export const commands: readonly Command[] = [
   benchPerplexity,
   benchServe,
   bench,
+  cacheList,
+  cacheClear,
   doctor,
 ];

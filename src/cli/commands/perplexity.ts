@@ -1,6 +1,7 @@
 /** I/O: `claw perplexity`: how well a model predicts a text; it can write the logits it scored to a file. */
 
 import { closeSync, openSync, writeSync } from "node:fs";
+import { packedCacheOf } from "../../app.ts";
 import { ClawError } from "../../base/mod.ts";
 import {
   CONTEXT_MAX,
@@ -19,7 +20,7 @@ import {
   type Perplexity,
   STEP_ROWS_DEFAULT,
 } from "../../engine/mod.ts";
-import { type Model, openModel } from "../../model/mod.ts";
+import { type Model, openModel, openPackedCache } from "../../model/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { chooseModel, readText } from "../files.ts";
 import { note, print, printJson, progressLine } from "../terminal.ts";
@@ -83,16 +84,17 @@ async function measure(
   const output = options.logits === undefined ? undefined : createOutput(options.logits);
   try {
     const sizes = { context: window, batch: 1, rows: STEP_ROWS_DEFAULT, outputs: OUTPUTS };
-    const runtime = await createRuntime(device, model, { format, kvFormat, degree, ...sizes });
+    const settings = packedCacheOf(options);
+    const packed = await openPackedCache(device, model, { format, degree, settings, onNote: note });
+    const runtime = await createRuntime(device, model, { format, kvFormat, degree, packed, ...sizes });
+    const keeping = packed?.save();
     const { bos, addBos } = model.tokenizer;
     const onProgress = progressLine("Scoring:");
     const onRow = (logits: Float32Array): void => output?.write(logits);
-    return await measurePerplexity(runtime, tokens, {
-      window,
-      bos: addBos ? bos : undefined,
-      onRow,
-      onProgress,
-    });
+    const scoring = { window, bos: addBos ? bos : undefined, onRow, onProgress };
+    const result = await measurePerplexity(runtime, tokens, scoring);
+    await keeping;
+    return result;
   } finally {
     output?.close();
     device.close();

@@ -42,8 +42,8 @@ export const run: Command = defineCommand<RunOptions>({
     }
     const timings = timingsOf({ started, loaded, first, tokens: answer.tokens.length }, performance.now());
     if (options.json) {
-      const { format, device } = info;
-      const head = { model: modelId(path), format, device, seed, prompt_tokens: [...prompt] };
+      const { format, device, weights } = info;
+      const head = { model: modelId(path), format, device, weights, seed, prompt_tokens: [...prompt] };
       await printJson({ ...head, ...answer, timings });
     } else {
       await print("\n");

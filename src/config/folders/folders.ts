@@ -16,6 +16,11 @@ export function cacheFolder(): string {
   return xdgFolder("XDG_CACHE_HOME", [".cache"]);
 }
 
+/** Packed weights of models, by far the largest of the caches. */
+export function packedFolder(): string {
+  return join(cacheFolder(), "packed");
+}
+
 /** The specification has relative paths in the variables ignored. */
 function xdgFolder(variable: string, usual: readonly string[]): string {
   const given = process.env[variable] ?? "";

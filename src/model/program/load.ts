@@ -19,6 +19,14 @@ import {
   wholeMatrix,
 } from "./weights.ts";
 
+/** Where packed matrices may come from instead of the model file, and where those go that were packed. */
+export interface PackedStore {
+  /** The id of the matrix on the device; undefined where it has to be packed. */
+  load(spec: MatrixSpec): Promise<number | undefined>;
+  /** A matrix was packed from the model file. */
+  add(spec: MatrixSpec, id: number): void;
+}
+
 export interface LoadOptions {
   readonly format: WeightFormat;
   readonly shards: readonly Shard[];
@@ -26,6 +34,7 @@ export interface LoadOptions {
   readonly context: number;
   /** Called after each matrix with the fraction of source bytes done. */
   readonly onProgress?: ((fraction: number) => void) | undefined;
+  readonly packed?: PackedStore | undefined;
 }
 
 /** A model file: its header and the tensors' bytes. */
@@ -128,9 +137,14 @@ class WeightLoader {
 
   async #matrix(spec: MatrixSpec): Promise<number> {
     const tensor = this.#checked(spec);
-    const data = { file: this.#file.source.name, offset: tensor.offset };
-    const id = await this.#device.loadMatrix(spec, { type: tensor.type, data });
+    const id = (await this.#options.packed?.load(spec)) ?? (await this.#pack(spec, tensor));
     this.#advance(tensor.byteLength / (spec.name.startsWith("blk.") ? this.#options.shards.length : 1));
+    return id;
+  }
+
+  async #pack(spec: MatrixSpec, { type, offset }: TensorInfo): Promise<number> {
+    const id = await this.#device.loadMatrix(spec, { type, data: { file: this.#file.source.name, offset } });
+    this.#options.packed?.add(spec, id);
     return id;
   }
 

@@ -1,0 +1,2 @@
+export { openPackedCache, type PackedCacheSettings } from "./cache.ts";
+export { clearPacked, listPacked, type PackedListing } from "./folder.ts";
