@@ -226,7 +226,7 @@ napi_value makeOffsets(napi_env env, const Executable& executable) {
   return makeNumbers(env, offsets);
 }
 
-// device, buffers ([quantized, domain, width, segments, maxShift] each), tape, logits buffer,
+// device, buffers ([quantized, domain, width, segments, format] each), tape, logits buffer,
 // [rows, outputs, page entries] -> { executable, memory, offsets }
 napi_value prepare(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
@@ -246,7 +246,7 @@ napi_value prepare(napi_env env, napi_callback_info call) {
   std::vector<BufferShape> shapes;
   for (size_t i = 0; i < numbers.size(); i += perBuffer) {
     shapes.push_back({numbers[i] != 0, static_cast<Domain>(numbers[i + 1]), numbers[i + 2], numbers[i + 3],
-                      numbers[i + 4]});
+                      static_cast<Format>(numbers[i + 4])});
   }
   source.buffers = shapes;
   std::shared_ptr<Executable> executable;

@@ -69,16 +69,15 @@ std::shared_ptr<Device> Device::create(int threads, const std::string& isa) {
 Error layOut(const MatrixShape& shape, Matrix* matrix, PackedBytes* bytes) {
   if (!sensible(shape)) return makeError("E_MODEL_SHAPE", "The shape of a matrix is wrong.");
   const Matrix m = matrixOf(shape);
-  if (m.format != Format::f16 && !sumsFit(m.format, m.segmentLength, 0)) {
+  if (m.format != Format::f16 && !sumsFit(m.format, m.segmentLength)) {
     return makeError("E_MODEL_SHAPE", "A segment of %d values is too long for exact integer sums.", m.segmentLength);
   }
   const auto blocks = static_cast<size_t>(m.rowBlocks());
   *bytes = PackedBytes{};
   if (!multiply({blocks, m.blockBytes()}, &bytes->weights)) return makeError("E_MEMORY", "A matrix is too large.");
-  if (m.format == Format::i4) {
-    bytes->multipliers = blocks * kRowBlock * static_cast<size_t>(m.held()) * static_cast<size_t>(m.groups);
-  }
-  bytes->scales = blocks * kRowBlock * sizeof(float);
+  const size_t scales = m.format == Format::f16 ? 0 : blocks * static_cast<size_t>(m.held()) * kRowBlock;
+  if (m.format == Format::i4) bytes->multipliers = scales * static_cast<size_t>(m.groups);
+  bytes->scales = scales * sizeof(float);
   *matrix = m;
   return {};
 }

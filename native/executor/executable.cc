@@ -13,7 +13,6 @@ namespace {
 constexpr int32_t kWidthMax = 1 << 26;
 constexpr int32_t kRowsMax = 1 << 20;
 constexpr int32_t kPageEntriesMax = 1 << 26;
-constexpr int32_t kShiftMax = 8;
 
 bool sensible(const BufferShape& shape, const Limits& limits) {
   if (shape.width < 1 || shape.width > kWidthMax) return false;
@@ -21,7 +20,8 @@ bool sensible(const BufferShape& shape, const Limits& limits) {
   if (static_cast<int64_t>(shape.width) * limits.of(shape.domain) > INT32_MAX) return false;
   if (!shape.quantized) return true;
   return shape.segments >= 1 && shape.segments <= kSegmentsMax && shape.width % shape.segments == 0 &&
-         shape.maxShift >= 0 && shape.maxShift <= kShiftMax;
+         (shape.format == Format::i8 || shape.format == Format::i4) &&
+         sumsFit(shape.format, shape.width / shape.segments);
 }
 
 bool sensible(const Limits& limits) {
@@ -35,8 +35,8 @@ QuantizedRows shapeOf(const BufferShape& shape) {
   rows.segments = shape.segments;
   rows.segmentLength = shape.width / shape.segments;
   rows.paddedSegment = (rows.segmentLength + kSegmentPad - 1) / kSegmentPad * kSegmentPad;
-  rows.groups = (rows.segmentLength + kGroup - 1) / kGroup;
-  rows.maxShift = shape.maxShift;
+  rows.format = shape.format;
+  rows.startsPerSegment = shape.format == Format::i8 ? 1 : (rows.segmentLength + kGroup - 1) / kGroup;
   return rows;
 }
 
@@ -44,9 +44,9 @@ size_t bufferBytes(const Buffer& buffer, size_t rows) {
   if (!buffer.shape.quantized) return alignUp(rows * static_cast<size_t>(buffer.shape.width) * sizeof(float));
   const QuantizedRows& q = buffer.quantized;
   const size_t segments = rows * static_cast<size_t>(q.segments);
-  const size_t groups = segments * static_cast<size_t>(q.groups);
+  const size_t starts = segments * static_cast<size_t>(q.startsPerSegment);
   return alignUp(segments * static_cast<size_t>(q.paddedSegment)) + alignUp(segments * sizeof(float)) +
-         2 * alignUp(groups * sizeof(int32_t));
+         alignUp(starts * sizeof(int32_t));
 }
 
 void place(Buffer* buffer, Region* region, size_t rows) {
@@ -58,8 +58,7 @@ void place(Buffer* buffer, Region* region, size_t rows) {
   const size_t segments = rows * static_cast<size_t>(q.segments);
   q.q = region->take<int8_t>(segments * static_cast<size_t>(q.paddedSegment));
   q.scales = region->take<float>(segments);
-  q.lefts = region->take<int32_t>(segments * static_cast<size_t>(q.groups));
-  q.sums = region->take<int32_t>(segments * static_cast<size_t>(q.groups));
+  q.starts = region->take<int32_t>(segments * static_cast<size_t>(q.startsPerSegment));
 }
 
 Error outOfMemory(size_t bytes) {
@@ -86,6 +85,7 @@ Error Executable::prepare(std::shared_ptr<Device> device, const ProgramSource& s
   const TapeContext context = {source.tape, made->buffers_, made->device_->matrices(), made->device_->vectors()};
   error = compileTape(context, &made->operations_);
   if (error) return error;
+  made->runs_ = runsOf(made->operations_);
   made->findNeeds();
   error = made->allocateScratch();
   if (!error) *executable = made;
@@ -133,6 +133,9 @@ void Executable::findNeeds() {
     if (op.op == Op::embed) tokenCount_ = std::min(tokenCount_, op.matrix->rows);
     if (op.op == Op::rope) positionCount_ = std::min(positionCount_, op.positions);
     if (op.op == Op::kvWrite || op.op == Op::attention) usesKv_ = true;
+    if (op.op == Op::quantize) {
+      scratchFloats_ = std::max(scratchFloats_, static_cast<size_t>(op.dst->quantized.segmentLength));
+    }
     if (op.op != Op::attention) continue;
     const int32_t queries = (op.queryHeads + op.heads - 1) / op.heads;  // of one KV head, at most
     const size_t floats = attentionScratch(static_cast<size_t>(queries), static_cast<size_t>(op.headDim));

@@ -9,6 +9,7 @@
 
 #include "arena/arena.h"
 #include "executor/error.h"
+#include "executor/phases.h"
 #include "executor/program.h"
 #include "executor/thread-pool.h"
 
@@ -70,6 +71,7 @@ class Executable {
   StepBlock step_{};
   std::vector<Buffer> buffers_;
   std::vector<Operation> operations_;
+  std::vector<Run> runs_;  // of operations_
   int32_t tokenCount_ = INT32_MAX;
   int32_t positionCount_ = INT32_MAX;
   bool usesKv_ = false;

@@ -1,4 +1,4 @@
-// Running a program: every thread walks the operations and takes its share of each.
+// Running a program: every thread walks the runs of operations and takes its share of each.
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
@@ -11,7 +11,6 @@ namespace claw {
 namespace {
 
 constexpr int32_t kCombineTile = 64;   // columns combined at a time
-constexpr int32_t kGateTile = 64;      // elements: whole cache lines, so that threads do not share one
 
 // One thread's view of a step.
 struct Walk {
@@ -83,14 +82,10 @@ void runAttention(const Operation& op, const Walk& walk) {
   }
 }
 
-void runSiluMul(const Operation& op, const Walk& walk) {
-  const int64_t count = static_cast<int64_t>(walk.count(op.domain)) * op.dst->shape.width;
-  const int32_t tiles = static_cast<int32_t>((count + kGateTile - 1) / kGateTile);
-  const int64_t first = static_cast<int64_t>(walk.team.first(tiles)) * kGateTile;
-  const int64_t end = std::min(count, static_cast<int64_t>(walk.team.end(tiles)) * kGateTile);
-  if (first >= end) return;
-  const auto length = static_cast<int32_t>(end - first);
-  walk.kernels.siluMul(op.a->values + first, op.b->values + first, op.dst->values + first, length);
+void quantizeSegment(const Operation& op, const Walk& walk, int32_t row, int32_t segment) {
+  const QuantizedRows& out = op.dst->quantized;
+  const float* x = rowOf(op.a, row) + static_cast<ptrdiff_t>(segment) * out.segmentLength;
+  walk.flag(op.domain, row, walk.kernels.quantizeSegment(x, out, row, segment, walk.scratch));
 }
 
 void storeKvRow(const Operation& op, const Walk& walk, int32_t row) {
@@ -114,7 +109,7 @@ struct Combination {
   void sum(Subtree node, float* out) const {
     for (const Subtree& tree : op.subtrees) {
       if (tree.first != node.first || tree.end != node.end) continue;
-      const float* root = partials + static_cast<ptrdiff_t>(node.first) * op.matrix->rows + first;
+      const float* root = partials + static_cast<ptrdiff_t>(node.first) * op.dst->shape.width + first;
       std::copy_n(root, count, out);
       return;
     }
@@ -127,13 +122,11 @@ struct Combination {
 };
 
 void combineRow(const Operation& op, int32_t row) {
-  const Matrix& m = *op.matrix;
+  const int32_t width = op.dst->shape.width;
   float* out = rowOf(op.dst, row);
-  for (int32_t first = 0; first < m.rows; first += kCombineTile) {
-    const int32_t count = std::min(kCombineTile, m.rows - first);
-    Combination{op, rowOf(op.a, row), first, count}.sum({0, m.segments}, out + first);
-    if (m.format == Format::f16) continue;
-    for (int32_t i = 0; i < count; i++) out[first + i] *= m.scales[first + i];
+  for (int32_t first = 0; first < width; first += kCombineTile) {
+    const int32_t count = std::min(kCombineTile, width - first);
+    Combination{op, rowOf(op.a, row), first, count}.sum({0, op.a->shape.width / width}, out + first);
   }
 }
 
@@ -146,7 +139,8 @@ void runRow(const Operation& op, const Walk& walk, int32_t row) {
       return walk.flag(op.domain, row,
                        walk.kernels.rmsNormRow(rowOf(op.a, row), op.vector, op.number, rowOf(op.dst, row), width));
     case Op::quantize:
-      return walk.flag(op.domain, row, walk.kernels.quantizeRow(rowOf(op.a, row), op.dst->quantized, row));
+      for (int32_t s = 0; s < op.dst->quantized.segments; s++) quantizeSegment(op, walk, row, s);
+      return;
     case Op::combine:
       return combineRow(op, row);
     case Op::rope: {
@@ -165,19 +159,28 @@ void runRow(const Operation& op, const Walk& walk, int32_t row) {
   }
 }
 
-void runOperation(const Operation& op, const Walk& walk) {
-  switch (op.op) {
-    case Op::linear:
-    case Op::linearPartial:
-      return runLinear(op, walk);
-    case Op::attention:
-      return runAttention(op, walk);
-    case Op::siluMul:
-      return runSiluMul(op, walk);
-    default: {
-      const int32_t count = walk.count(op.domain);
-      for (int32_t row = walk.team.first(count); row < walk.team.end(count); row++) runRow(op, walk, row);
-    }
+// One piece of a row: the values from `piece * pieceWidth` on.
+void runPiece(const Operation& op, const Walk& walk, int32_t row, int32_t piece) {
+  if (op.op == Op::quantize) return quantizeSegment(op, walk, row, piece);
+  const ptrdiff_t first = static_cast<ptrdiff_t>(piece) * op.pieceWidth;
+  const auto count = static_cast<int32_t>(std::min<ptrdiff_t>(op.pieceWidth, op.dst->shape.width - first));
+  walk.kernels.siluMul(rowOf(op.a, row) + first, rowOf(op.b, row) + first, rowOf(op.dst, row) + first, count);
+}
+
+// Each row goes through all operations of the run while it is in the cache.
+void runRows(Run run, const Walk& walk) {
+  const int32_t rows = walk.count(run.front().domain);
+  for (int32_t row = walk.team.first(rows); row < walk.team.end(rows); row++) {
+    for (const Operation& op : run) runRow(op, walk, row);
+  }
+}
+
+void runPieces(Run run, const Walk& walk) {
+  const Operation& op = run.front();
+  const int32_t perRow = (op.dst->shape.width + op.pieceWidth - 1) / op.pieceWidth;
+  const int32_t pieces = walk.count(op.domain) * perRow;
+  for (int32_t index = walk.team.first(pieces); index < walk.team.end(pieces); index++) {
+    for (const Operation& each : run) runPiece(each, walk, index / perRow, index % perRow);
   }
 }
 
@@ -186,9 +189,22 @@ void runOperation(const Operation& op, const Walk& walk) {
 void Executable::run(const Team& team, int32_t rows, int32_t outputs) const {
   float* scratch = scratch_.empty() ? nullptr : reinterpret_cast<float*>(scratch_[team.thread].base());
   const Walk walk = {team, device_->kernels(), device_->kv(), step_, rows, outputs, scratch};
-  for (const Operation& op : operations_) {
-    if (op.barrier) team.barrier.wait();
-    runOperation(op, walk);
+  for (const Run& run : runs_) {
+    if (run.front().barrier) team.barrier.wait();
+    switch (run.front().share) {
+      case Share::rows:
+        runRows(run, walk);
+        break;
+      case Share::pieces:
+        runPieces(run, walk);
+        break;
+      case Share::blocks:
+        runLinear(run.front(), walk);
+        break;
+      case Share::heads:
+        runAttention(run.front(), walk);
+        break;
+    }
   }
 }
 

@@ -33,7 +33,7 @@ struct BufferShape {
   Domain domain;
   int32_t width;
   int32_t segments;  // quantized only
-  int32_t maxShift;  // quantized only
+  Format format;     // quantized only: of the matrices that read it
 };
 
 struct Buffer {
@@ -55,10 +55,16 @@ struct Vector {
   int32_t length;
 };
 
+// What is dealt out to the threads: whole rows, pieces of rows (a piece is `pieceWidth` values), blocks of a matrix's
+// rows, or pairs of a row and a KV head.
+enum class Share : int32_t { rows, pieces, blocks, heads };
+
 // One operation, its operands checked and looked up. Fields an operation does not use are zero.
 struct Operation {
   Op op = Op::end;
   bool barrier = false;  // whether all threads must have ended the operations before
+  Share share = Share::rows;
+  int32_t pieceWidth = 0;
   Domain domain = Domain::tokens;
   const Buffer* dst = nullptr;
   const Buffer* a = nullptr;

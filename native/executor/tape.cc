@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstddef>
 
+#include "executor/phases.h"
 #include "kernels/tree.h"
 
 namespace claw {
@@ -112,7 +113,7 @@ bool TapeCompiler::linear(bool partial) {
   const Matrix& m = *op_.matrix;
   const BufferShape& in = op_.a->shape;
   if (in.quantized != (m.format != Format::f16) || !equalProduct(in.width, m.held(), m.segmentLength)) return false;
-  if (quantized && (in.segments != m.held() || !sumsFit(m.format, m.segmentLength, in.maxShift))) return false;
+  if (quantized && (in.segments != m.held() || in.format != m.format)) return false;
   op_.subtrees = maximalSubtrees(m.segments, m.segmentFirst, m.segmentEnd);
   if (partial) return equalProduct(op_.dst->shape.width, m.segments, m.rows);
   return m.held() == m.segments && op_.dst->shape.width == m.rows;
@@ -131,16 +132,16 @@ bool covered(const std::vector<Subtree>& present, int32_t first, int32_t end) {
 bool TapeCompiler::combine() {
   op_.dst = floats();
   op_.a = floats();
-  op_.matrix = matrix();
   const int32_t count = take();
   if (!intact_ || count < 1 || count > kSegmentsMax) return false;
   for (int32_t i = 0; i < count; i++) {
     const int32_t first = take();
     op_.subtrees.push_back({first, take()});
   }
-  return intact_ && sameDomain(op_.dst, op_.a) && op_.dst != op_.a && op_.dst->shape.width == op_.matrix->rows &&
-         equalProduct(op_.a->shape.width, op_.matrix->segments, op_.matrix->rows) &&
-         covered(op_.subtrees, 0, op_.matrix->segments);
+  if (!intact_ || !sameDomain(op_.dst, op_.a) || op_.dst == op_.a) return false;
+  const int32_t segments = op_.a->shape.width / op_.dst->shape.width;
+  return op_.a->shape.width % op_.dst->shape.width == 0 && segments >= 1 && segments <= kSegmentsMax &&
+         covered(op_.subtrees, 0, segments);
 }
 
 bool TapeCompiler::rope() {
@@ -264,14 +265,14 @@ std::vector<Subtree> maximalSubtrees(int32_t count, int32_t first, int32_t end) 
   return found;
 }
 
-bool sumsFit(Format format, int32_t segmentLength, int32_t maxShift) {
+bool sumsFit(Format format, int32_t segmentLength) {
   const int64_t weightMax = format == Format::i4 ? 8 * 127 : 127;
-  return (static_cast<int64_t>(segmentLength) * 127 * weightMax) << maxShift < (int64_t{1} << 31);
+  return static_cast<int64_t>(segmentLength) * 127 * weightMax < int64_t{1} << 31;
 }
 
 Error compileTape(const TapeContext& context, std::vector<Operation>* operations) {
   const Error error = TapeCompiler(context).compile(operations);
-  if (!error) placeBarriers(operations);
+  if (!error) shareOut(operations);
   return error;
 }
 

@@ -20,13 +20,10 @@ struct TapeContext {
 
 Error compileTape(const TapeContext& context, std::vector<Operation>* operations);
 
-// Decides before which operations the threads must meet.
-void placeBarriers(std::vector<Operation>* operations);
-
 // The maximal subtrees of the balanced tree over `count` leaves inside [first, end).
 std::vector<Subtree> maximalSubtrees(int32_t count, int32_t first, int32_t end);
 
-// Whether every integer sum over a segment stays in int32 with this many doublings.
-bool sumsFit(Format format, int32_t segmentLength, int32_t maxShift);
+// Whether every integer sum over a segment stays in int32.
+bool sumsFit(Format format, int32_t segmentLength);
 
 }  // namespace claw

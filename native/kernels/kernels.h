@@ -11,18 +11,19 @@
 
 namespace claw {
 
-constexpr int kGroup = 32;           // values that share a resolution within a segment
+constexpr int kGroup = 32;           // i4 weights that share a multiplier within a segment
 constexpr int kRowBlock = 16;        // matrix rows interleaved in the packed layout
 constexpr int kSegmentPad = 8;       // packed integer segments are padded with zeros to a multiple of this
 constexpr int kSegmentsMax = 64;     // leaves of the balanced tree at most
+constexpr int kRotationMax = 1024;   // values a rotation mixes at most
 constexpr int kAttentionChunk = 256; // positions in an attention chunk: arithmetic, not tuning
 constexpr int kPageTokens = 32;      // positions in a KV page
 constexpr int kHeadDimMax = 512;     // largest head dimension supported
 
 // Packed matrices are kept on disk, and a later build must not misread them: the first number changes with the layout
 // below, the second with the arithmetic that decides which weights are in it (docs/reference/arithmetic.md, Weights).
-constexpr int kLayoutVersion = 1;
-constexpr int kArithmeticVersion = 1;
+constexpr int kLayoutVersion = 2;
+constexpr int kArithmeticVersion = 2;
 
 enum class Format : int32_t { f16 = 0, i8 = 1, i4 = 2 };
 
@@ -36,7 +37,7 @@ constexpr int32_t kKvRange = 2;
 //   i4:  [row block][segments held * paddedSegment / 8][16 rows][4] bytes; byte i holds the 4-bit value q + 8 of
 //        column 8c + i in its low half and of column 8c + 4 + i in its high half (padding: 8)
 //        multipliers: [row block][segments held * groups][16 rows] int8
-// scales: one f32 per row of the padded row count.
+// scales: [row block][segments held][16 rows] f32, of i8 and i4.
 struct Matrix {
   Format format;
   int32_t rows;          // rows held
@@ -59,18 +60,18 @@ struct Matrix {
   }
 };
 
-// Quantized activation rows. Arrays are [row][…]; segments are padded like the integer weights, padding is 0.
+// Quantized activation rows, rotated segment by segment before. Arrays are [row][…]; segments are padded like the
+// integer weights, padding is 0.
 struct QuantizedRows {
-  int8_t* q;        // [row][segments * paddedSegment]
-  float* scales;    // [row][segments]: segment scale times 2^-maxShift
-  int32_t* lefts;   // [row][segments * groups]: left shift of the group's integer sum
-  int32_t* sums;    // [row][segments * groups]: sum of the group's q, for unsigned or offset weights
-  int32_t width;    // values per row, unpadded
+  Format format;     // of the matrices that read them: i8 or i4
+  int8_t* q;         // [row][segments * paddedSegment]
+  float* scales;     // [row][segments]
+  int32_t* starts;   // [row][segments * startsPerSegment]: what integer sums start at, so that the weights' offsets leave
+  int32_t width;     // values per row, unpadded
   int32_t segments;
   int32_t segmentLength;
   int32_t paddedSegment;
-  int32_t groups;
-  int32_t maxShift;
+  int32_t startsPerSegment;  // i8: 1, -128 * (sum of the segment's q); i4: one per group, -8 * (sum of the group's q)
 };
 
 struct Subtree {
@@ -79,8 +80,8 @@ struct Subtree {
 };
 
 // y = X * W for output row blocks [blockFirst, blockEnd) and all input rows.
-// Whole (partial = false): out[row * outStride + n] = tree over all segments, times the row scale (not for f16).
-// Partial: for each subtree, out[row * outStride + subtree.first * matrix.rows + n] = its root, unscaled.
+// Whole (partial = false): out[row * outStride + n] = tree over all segments.
+// Partial: for each subtree, out[row * outStride + subtree.first * matrix.rows + n] = its root.
 struct LinearTask {
   const Matrix* matrix;
   const QuantizedRows* quantized;  // i8, i4
@@ -165,8 +166,9 @@ struct PackTask {
 struct Kernels {
   const char* name;  // of the instruction set: scalar, or its folder in native/arch
   void (*linear)(const LinearTask& task);
-  // One row; the status bits found (0 or kNotFinite).
-  int32_t (*quantizeRow)(const float* x, const QuantizedRows& out, int32_t row);
+  // Rotates and quantizes one segment, whose values begin at `x`; the status bits found (0 or kNotFinite). `scratch` is
+  // room for segmentLength floats, private to the thread and aligned to a cache line.
+  int32_t (*quantizeSegment)(const float* x, const QuantizedRows& out, int32_t row, int32_t segment, float* scratch);
   int32_t (*rmsNormRow)(const float* x, const float* gain, float epsilon, float* out, int32_t width);
   void (*embedRow)(const Matrix& matrix, int32_t token, float* out);
   void (*ropeRow)(float* row, const float* table, int32_t heads, int32_t headDim, bool halves);

@@ -6,7 +6,7 @@ const Kernels& scalarKernels() {
   static constexpr Kernels table = {
       .name = "scalar",
       .linear = scalar::linear,
-      .quantizeRow = scalar::quantizeRow,
+      .quantizeSegment = scalar::quantizeSegment,
       .rmsNormRow = scalar::rmsNormRow,
       .embedRow = scalar::embedRow,
       .ropeRow = scalar::ropeRow,

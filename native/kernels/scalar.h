@@ -6,7 +6,7 @@
 namespace claw::scalar {
 
 void linear(const LinearTask& task);
-int32_t quantizeRow(const float* x, const QuantizedRows& out, int32_t row);
+int32_t quantizeSegment(const float* x, const QuantizedRows& out, int32_t row, int32_t segment, float* scratch);
 int32_t rmsNormRow(const float* x, const float* gain, float epsilon, float* out, int32_t width);
 void embedRow(const Matrix& matrix, int32_t token, float* out);
 void ropeRow(float* row, const float* table, int32_t heads, int32_t headDim, bool halves);

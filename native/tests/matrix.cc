@@ -3,6 +3,7 @@
 #include "tests/matrix.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "executor/tape.h"
@@ -33,6 +34,39 @@ double unpacked(const Matrix& m, int32_t row, int32_t column) {
   return q * m.multipliers[group * kRowBlock + r];
 }
 
+// The scale of a row's segment held.
+float scaleOf(const Matrix& m, int32_t row, int32_t segment) {
+  const size_t place = static_cast<size_t>(row / kRowBlock) * m.held() + segment;
+  return m.scales[place * kRowBlock + row % kRowBlock];
+}
+
+// One sign of the rotation, as the arithmetic defines it.
+bool negates(uint32_t position) {
+  uint32_t u = position * 2654435761u;
+  u ^= u >> 15;
+  u *= 2246822519u;
+  u ^= u >> 13;
+  return u & 1;
+}
+
+// A segment of weights rotated by the definition of the Hadamard matrix, whose entry (i, j) has the sign of the parity of
+// i & j, in double.
+std::vector<double> rotated(const float* values, int32_t length) {
+  std::vector<double> out;
+  for (int32_t first = 0, size; first < length; first += size) {
+    size = std::min(1024, static_cast<int32_t>(std::bit_floor(static_cast<uint32_t>(length - first))));
+    for (int32_t i = 0; i < size; i++) {
+      double sum = 0;
+      for (int32_t j = 0; j < size; j++) {
+        const bool minus = (std::popcount(static_cast<uint32_t>(i & j)) % 2 == 1) != negates(static_cast<uint32_t>(first + j));
+        sum += minus ? -values[first + j] : values[first + j];
+      }
+      out.push_back(std::ldexp(sum, -(std::countr_zero(static_cast<uint32_t>(size)) / 2)));
+    }
+  }
+  return out;
+}
+
 MatrixShape randomShape(test::Random* random, Format format) {
   const int32_t segments = random->between(1, 8);
   const int32_t first = random->between(0, segments - 1);
@@ -42,10 +76,12 @@ MatrixShape randomShape(test::Random* random, Format format) {
 
 int32_t improvedGroups = 0;  // i4 groups for which another multiplier than the plain one was found
 
-// Squared error of a group with its plain multiplier: the extreme divided by -8, in whole steps of the row's scale.
-double plainErrorI4(const float* values, int32_t count, float scale) {
+// Squared error of a group with its plain multiplier: the extreme divided by -8, in whole steps of the segment's scale.
+double plainErrorI4(const double* values, int32_t count, float scale) {
   float extreme = 0;
-  for (int32_t k = 0; k < count; k++) extreme = std::abs(values[k]) > std::abs(extreme) ? values[k] : extreme;
+  for (int32_t k = 0; k < count; k++) {
+    if (std::abs(static_cast<float>(values[k])) > std::abs(extreme)) extreme = static_cast<float>(values[k]);
+  }
   // In f32 as the arithmetic says: near a tie, doubles would name its neighbour.
   const float multiplier = scale == 0 ? 0 : std::nearbyint((extreme / -8.0f) * (1.0f / scale));
   const double step = static_cast<double>(multiplier) * scale;
@@ -57,50 +93,56 @@ double plainErrorI4(const float* values, int32_t count, float scale) {
   return sum;
 }
 
-// The multiplier chosen for an i4 group serves it no worse than the plain one; how many it serves better.
-int32_t checkGroupsI4(const Matrix& m, int32_t row, const float* source) {
+// The multiplier chosen for an i4 group serves it no worse than the plain one; how many it serves better. `wanted` are the
+// rotated values of a segment.
+int32_t checkGroupsI4(const Matrix& m, int32_t row, int32_t segment, const std::vector<double>& wanted) {
   int32_t better = 0;
-  for (int32_t segment = 0; segment < m.held(); segment++) {
-    for (int32_t first = 0; first < m.segmentLength; first += kGroup) {
-      const int32_t count = std::min(kGroup, m.segmentLength - first);
-      const int32_t at = segment * m.segmentLength + first;
-      const float* values = source + m.segmentFirst * m.segmentLength + at;
-      double error = 0;
-      for (int32_t k = 0; k < count; k++) {
-        const double distance = values[k] - static_cast<double>(unpacked(m, row, at + k)) * m.scales[row];
-        error += distance * distance;
-      }
-      const double plain = plainErrorI4(values, count, m.scales[row]);
-      CHECK(error <= plain * (1 + 1e-4) + 1e-12);
-      better += error < plain * (1 - 1e-3);
+  const float scale = scaleOf(m, row, segment);
+  for (int32_t first = 0; first < m.segmentLength; first += kGroup) {
+    const int32_t count = std::min(kGroup, m.segmentLength - first);
+    double error = 0;
+    for (int32_t k = first; k < first + count; k++) {
+      const double distance = wanted[static_cast<size_t>(k)] - unpacked(m, row, segment * m.segmentLength + k) * scale;
+      error += distance * distance;
     }
+    const double plain = plainErrorI4(wanted.data() + first, count, scale);
+    CHECK(error <= plain * (1 + 1e-3) + 1e-10);
+    better += error < plain * (1 - 1e-3);
   }
   return better;
 }
 
-// What a weight denotes lies as near to its source as the format allows.
+// What a segment of a row denotes lies as near to its source, rotated for the integers, as the format allows.
+void checkSegment(const Matrix& m, int32_t row, int32_t segment, const float* source) {
+  const bool f16 = m.format == Format::f16;
+  const std::vector<double> wanted =
+      f16 ? std::vector<double>(source, source + m.segmentLength) : rotated(source, m.segmentLength);
+  if (m.format == Format::i4) improvedGroups += checkGroupsI4(m, row, segment, wanted);
+  double largest = 0;
+  for (const double value : wanted) largest = std::max(largest, std::abs(value));
+  // i4 may cut a group's edge at 7 steps of 7/8 where 8 were needed, for the sake of the other values.
+  const double allowed = f16 ? 0x1p-12 : m.format == Format::i8 ? largest / 250 : largest / 4;
+  for (int32_t k = 0; k < m.segmentLength; k++) {
+    const double denoted = unpacked(m, row, segment * m.segmentLength + k) * (f16 ? 1 : scaleOf(m, row, segment));
+    CHECK(std::abs(denoted - wanted[static_cast<size_t>(k)]) <= allowed);
+  }
+}
+
 void testPack(const Device& device, Format format, uint64_t seed) {
   test::Random random(seed);
   const MatrixShape shape = randomShape(&random, format);
   const auto values = test::randomFloats(&random, static_cast<size_t>(shape.rows) * shape.columns);
   const Packed packed = test::pack(device, shape, values);
   const Matrix& m = packed.matrix;
-  for (int32_t row = 0; row < m.rows; row++) {
-    const float* source = values.data() + static_cast<size_t>(row) * m.columns;
-    if (format == Format::i4) improvedGroups += checkGroupsI4(m, row, source);
-    float largest = 0;
-    for (int32_t k = 0; k < m.columns; k++) largest = std::max(largest, std::abs(source[k]));
-    for (int32_t k = 0; k < m.held() * m.segmentLength; k++) {
-      const double denoted = unpacked(m, row, k) * m.scales[row];
-      const double error = std::abs(denoted - source[m.segmentFirst * m.segmentLength + k]);
-      // i4 may cut a group's edge at 7 steps of 7/8 where 8 were needed, for the sake of the other values.
-      const double allowed = format == Format::f16 ? 0x1p-12 : format == Format::i8 ? largest / 250 : largest / 4;
-      CHECK(error <= allowed);
+  for (int32_t row = 0; row < m.rowBlocks() * kRowBlock; row++) {
+    for (int32_t s = 0; s < m.held(); s++) {
+      if (row < m.rows) {
+        checkSegment(m, row, s, values.data() + row * m.columns + (m.segmentFirst + s) * m.segmentLength);
+        continue;
+      }
+      CHECK(format == Format::f16 || scaleOf(m, row, s) == 0.0f);
+      for (int32_t k = 0; k < m.segmentLength; k++) CHECK(unpacked(m, row, s * m.segmentLength + k) == 0.0);
     }
-  }
-  for (int32_t row = m.rows; row < m.rowBlocks() * kRowBlock; row++) {
-    CHECK(m.scales[row] == 0.0f);
-    for (int32_t k = 0; k < m.held() * m.segmentLength; k++) CHECK(unpacked(m, row, k) == 0.0);
   }
 }
 
@@ -108,18 +150,17 @@ void testPack(const Device& device, Format format, uint64_t seed) {
 struct Quantized {
   std::vector<int8_t> q;
   std::vector<float> scales;
-  std::vector<int32_t> lefts;
-  std::vector<int32_t> sums;
+  std::vector<int32_t> starts;
   QuantizedRows rows;
 
-  Quantized(const Matrix& m, int32_t count, int32_t maxShift) {
+  Quantized(const Matrix& m, int32_t count) {
+    const int32_t perSegment = m.format == Format::i4 ? m.groups : 1;
     const auto segments = static_cast<size_t>(count) * m.held();
     q.resize(segments * m.paddedSegment, 99);
     scales.resize(segments);
-    lefts.resize(segments * m.groups);
-    sums.resize(segments * m.groups);
-    rows = {q.data(),   scales.data(),     lefts.data(),      sums.data(), m.held() * m.segmentLength,
-            m.held(),   m.segmentLength,   m.paddedSegment,   m.groups,    maxShift};
+    starts.resize(segments * perSegment);
+    rows = {m.format,  q.data(),        scales.data(),   starts.data(), m.held() * m.segmentLength,
+            m.held(), m.segmentLength, m.paddedSegment, perSegment};
   }
 };
 
@@ -128,10 +169,10 @@ double naiveLeaf(const Matrix& m, const QuantizedRows& x, int32_t row, int32_t n
   int64_t sum = 0;
   for (int32_t k = 0; k < m.segmentLength; k++) {
     const auto weight = static_cast<int64_t>(unpacked(m, n, segment * m.segmentLength + k));
-    sum += weight * x.q[place * x.paddedSegment + k] * (int64_t{1} << x.lefts[place * x.groups + k / kGroup]);
+    sum += weight * x.q[place * x.paddedSegment + k];
   }
   CHECK(std::abs(sum) < int64_t{1} << 31);
-  return static_cast<float>(static_cast<float>(sum) * x.scales[place]);
+  return (static_cast<float>(sum) * x.scales[place]) * scaleOf(m, n, segment);
 }
 
 void testPartials(const Device& device, Format format, uint64_t seed) {
@@ -142,9 +183,11 @@ void testPartials(const Device& device, Format format, uint64_t seed) {
   const Matrix& m = packed.matrix;
   const int32_t rows = random.between(1, 3);
   const auto x = test::randomFloats(&random, static_cast<size_t>(rows) * m.held() * m.segmentLength);
-  Quantized quantized(m, rows, 3);
-  for (int32_t row = 0; row < rows; row++) {
-    CHECK(scalarKernels().quantizeRow(x.data() + static_cast<size_t>(row) * quantized.rows.width, quantized.rows, row) == 0);
+  Quantized quantized(m, rows);
+  std::vector<float> scratch(static_cast<size_t>(m.segmentLength));
+  for (int32_t i = 0; i < rows * m.held(); i++) {
+    const float* segment = x.data() + static_cast<size_t>(i) * m.segmentLength;
+    CHECK(scalarKernels().quantizeSegment(segment, quantized.rows, i / m.held(), i % m.held(), scratch.data()) == 0);
   }
   // Every leaf on its own, as subtrees of one leaf.
   std::vector<Subtree> leaves;

@@ -39,12 +39,7 @@ struct Shape {
   int padded() const {
     return format == Format::f16 ? segmentLength : (segmentLength + kSegmentPad - 1) / kSegmentPad * kSegmentPad;
   }
-  int maxShift() const {
-    const double largest = static_cast<double>(segmentLength) * 127 * (format == Format::i8 ? 127 : 8 * 127);
-    int shift = 0;
-    while (shift < 8 && largest * std::ldexp(1.0, shift + 1) < 0x1p31) ++shift;
-    return shift;
-  }
+  int startsPerSegment() const { return format == Format::i4 ? groups() : 1; }
 };
 
 struct Packed {
@@ -62,7 +57,7 @@ struct Packed {
       : matrix(describe(s)),
         weights(matrix.blockBytes() * matrix.rowBlocks()),
         multipliers(s.format == Format::i4 ? static_cast<size_t>(matrix.rowBlocks()) * s.held() * s.groups() * 16 : 1),
-        scales(static_cast<size_t>(matrix.rowBlocks()) * 16) {
+        scales(s.format == Format::f16 ? 1 : static_cast<size_t>(matrix.rowBlocks()) * s.held() * 16) {
     matrix.weights = weights.data();
     matrix.multipliers = multipliers.data();
     matrix.scales = scales.data();
@@ -134,6 +129,7 @@ Shape randomShape(Format format) {
   Shape s{format, between(1, 100), oneIn(4) ? between(1, kSegmentsMax) : between(1, 8), 0, 0, 0};
   s.segmentLength = oneIn(2) ? 32 * between(1, 4) : between(1, 150);
   if (s.segments > 8) s.segmentLength = between(1, 40);
+  if (s.segments <= 2 && oneIn(2)) s.segmentLength = between(151, 2300);  // every size of a rotation's blocks
   s.first = oneIn(2) ? 0 : between(0, s.segments - 1);
   s.end = oneIn(2) ? s.segments : between(s.first + 1, s.segments);
   return s;
@@ -145,33 +141,32 @@ struct Activations {
   QuantizedRows rows;
   Guarded<int8_t> q;
   Guarded<float> scales;
-  Guarded<int32_t> lefts;
-  Guarded<int32_t> sums;
+  Guarded<int32_t> starts;
 
   Activations(const Shape& s, int count)
       : q(static_cast<size_t>(count) * s.held() * s.padded()),
         scales(static_cast<size_t>(count) * s.held()),
-        lefts(static_cast<size_t>(count) * s.held() * s.groups()),
-        sums(lefts.size()) {
+        starts(static_cast<size_t>(count) * s.held() * s.startsPerSegment()) {
     // Implementations may rely on padding that is already zero.
     std::fill(q.begin(), q.end(), int8_t{0});
-    rows = {q.data(),          scales.data(), lefts.data(), sums.data(), s.held() * s.segmentLength, s.held(),
-            s.segmentLength, s.padded(),    s.groups(),   s.maxShift()};
+    rows = {s.format, q.data(), scales.data(), starts.data(), s.held() * s.segmentLength, s.held(), s.segmentLength,
+            s.padded(), s.startsPerSegment()};
   }
 };
 
 void checkQuantized(const Shape& s, Guarded<float>& x, Activations& out, int count) {
   Activations other(s, count);
-  const size_t width = static_cast<size_t>(out.rows.width);
-  for (int row = 0; row < count; ++row) {
-    const int32_t status = actual->quantizeRow(x.data() + row * width, out.rows, row);
-    CHECK(status == expected.quantizeRow(x.data() + row * width, other.rows, row));
+  Guarded<float> scratch((static_cast<size_t>(s.segmentLength) + 15) / 16 * 16);  // so that it begins aligned
+  for (int i = 0; i < count * s.held(); ++i) {
+    const float* segment = x.data() + static_cast<size_t>(i) * s.segmentLength;
+    const int row = i / s.held();
+    const int32_t status = actual->quantizeSegment(segment, out.rows, row, i % s.held(), scratch.data());
+    CHECK(status == expected.quantizeSegment(segment, other.rows, row, i % s.held(), scratch.data()));
     events.notFinite += status == kNotFinite;
   }
   checkSame(out.q, other.q);
   checkSame(out.scales, other.scales);
-  checkSame(out.lefts, other.lefts);
-  checkSame(out.sums, other.sums);
+  checkSame(out.starts, other.starts);
 }
 
 // ---- Products ----

@@ -1,5 +1,5 @@
 // Tapes made of valid, nearly valid and random words: each is refused or runs inside its memory (the sanitizers and
-// the ends of the mappings watch). Barriers stand exactly where the threads' shares meet.
+// the ends of the mappings watch). Barriers stand exactly where the threads' shares meet, and runs end there.
 #include "executor/tape.h"
 
 #include <atomic>
@@ -31,12 +31,13 @@ class Step final : public Job {
 };
 
 constexpr BufferShape kBuffers[] = {
-    {false, Domain::tokens, 32, 0, 0},  // 0
-    {true, Domain::tokens, 32, 2, 4},   // 1
-    {false, Domain::tokens, 20, 0, 0},  // 2
-    {false, Domain::tokens, 40, 0, 0},  // 3: partial sums of 2 segments
-    {false, Domain::outputs, 20, 0, 0}, // 4
-    {false, Domain::tokens, 32, 0, 0},  // 5
+    {false, Domain::tokens, 32, 0, {}},  // 0
+    {true, Domain::tokens, 32, 2, Format::i8},  // 1
+    {false, Domain::tokens, 20, 0, {}},  // 2
+    {false, Domain::tokens, 40, 0, {}},  // 3: partial sums of 2 segments
+    {false, Domain::outputs, 20, 0, {}}, // 4
+    {false, Domain::tokens, 32, 0, {}},  // 5
+    {true, Domain::tokens, 32, 4, Format::i8},  // 6
 };
 constexpr Limits kLimits = {4, 2, 3};
 
@@ -75,7 +76,7 @@ Error prepare(const std::shared_ptr<Device>& device, const std::vector<int32_t>&
 
 const std::vector<std::vector<int32_t>> kParts = {
     {1, 0, 0},           {2, 0, 5, 0, 0x3727c5ac}, {3, 1, 0},           {4, 2, 1, 0},
-    {5, 3, 1, 0},        {6, 2, 3, 0, 1, 0, 2},    {6, 2, 3, 0, 2, 0, 1, 1, 2}, {7, 0, 0, 2, 16, 1},
+    {5, 3, 1, 0},        {6, 2, 3, 1, 0, 2},       {6, 2, 3, 2, 0, 1, 1, 2}, {7, 0, 0, 2, 16, 1},
     {8, 0, 5, 0, 0, 2},  {9, 5, 0, 0, 0, 2, 2, 0x3e800000}, {10, 5, 0, 0}, {11, 0, 0, 5},
     {12, 4, 2},
 };
@@ -152,14 +153,32 @@ void testBarriers(const std::shared_ptr<Device>& device) {
   CHECK((barriersOf(device, {7, 0, 0, 2, 16, 1, 8, 0, 5, 0, 0, 2, 9, 5, 0, 0, 0, 2, 2, 0, 0}) == Flags{false, false, true}));
   // Attention of one layer must end before its keys are overwritten.
   CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 8, 0, 0, 0, 0, 2, 0}) == Flags{false, true}));
+  // A gate is cut as its quantization is, so the two do not meet; one that is cut otherwise does.
+  CHECK((barriersOf(device, {10, 5, 0, 0, 3, 1, 5, 4, 2, 1, 0, 0}) == Flags{false, false, true}));
+  CHECK((barriersOf(device, {10, 5, 0, 0, 3, 1, 5, 3, 6, 5, 0}) == Flags{false, false, true}));
+  // Attention is shared out by heads, the quantization of its result by segments.
+  CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 3, 1, 5, 0}) == Flags{false, true}));
   // Gathering crosses from tokens to outputs.
   CHECK((barriersOf(device, {11, 2, 2, 2, 12, 4, 2, 11, 4, 4, 4, 0}) == Flags{false, true, false}));
+}
+
+// Which operations a row, or a piece of one, goes through at once.
+void testRuns(const std::shared_ptr<Device>& device) {
+  std::shared_ptr<Executable> executable;
+  // add, norm, quantize | product | silu, quantize | rotation | gather
+  const std::vector<int32_t> tape = {11, 0, 0, 5, 2, 5, 0, 0, 0, 3, 1,  5, 4, 2, 1, 0, 10, 5,
+                                     0,  0, 3, 6, 5, 7, 0, 0, 2, 16, 1, 12, 4, 2, 0};
+  CHECK(!prepare(device, tape, &executable));
+  std::vector<size_t> sizes;
+  for (const Run& run : runsOf(executable->operations())) sizes.push_back(run.size());
+  CHECK((sizes == std::vector<size_t>{3, 1, 2, 1, 1}));
 }
 
 }  // namespace
 
 int main() {
   const auto device = makeDevice();
+  testRuns(device);
   testWhatRuns(device);
   testMutations(device);
   testBarriers(device);

@@ -11,7 +11,6 @@ import {
   type Program,
 } from "../kernels/mod.ts";
 import { type MatrixUse, modelMatrices, type OpenedFile } from "../model/mod.ts";
-import { maxGroupShift } from "../tensor/mod.ts";
 import { timed } from "./clock.ts";
 import {
   CACHE_BYTES_UNKNOWN,
@@ -160,8 +159,7 @@ function productProgram(spec: MatrixSpec, matrices: readonly number[]): Program 
     { kind: "f32", name: "logits", domain: "outputs", width: 1 },
   ];
   if (integer) {
-    const maxShift = maxGroupShift(format, columns / segments);
-    const shape = { kind: "quantized", domain: "tokens", width: columns, segments, maxShift } as const;
+    const shape = { kind: "quantized", domain: "tokens", width: columns, segments, format } as const;
     buffers.push({ ...shape, name: "quantized" });
   }
   const source = integer ? QUANTIZED : INPUT;

@@ -9,13 +9,12 @@
 
 import type { SourceType } from "../tensor/mod.ts";
 
-/** How a matrix is held and multiplied. `f16`: half floats; `i8`, `i4`: integers with scales. */
+/** How a matrix is held and multiplied. `f16`: half floats; `i8`, `i4`: rotated, as integers with scales. */
 export type WeightFormat = "f16" | "i8" | "i4";
 
 /**
  * A weight matrix as the model defines it: `rows` outputs by `columns` inputs. The columns are cut into `segments`
- * of equal length; a device may hold only some rows or some segments (a tensor-parallel slice), but scales are
- * always those of the whole row.
+ * of equal length; a device may hold only some rows or some segments (a tensor-parallel slice).
  */
 export interface MatrixSpec {
   readonly name: string;
@@ -54,8 +53,8 @@ export type BufferSpec =
       /** Values per row, cut into `segments` of equal length. */
       readonly width: number;
       readonly segments: number;
-      /** Largest number of doublings of a group's resolution, `maxGroupShift(format, segment length)`. */
-      readonly maxShift: number;
+      /** Of the matrices that read it. */
+      readonly format: "i8" | "i4";
     };
 
 /**
@@ -70,13 +69,13 @@ export const OP = {
   EMBED: 1,
   /** dst, src, vector, epsilon (f32 bits) */
   RMS_NORM: 2,
-  /** dst (quantized), src */
+  /** dst (quantized), src — rotates and quantizes each segment */
   QUANTIZE: 3,
   /** dst, src (f32 for `f16` matrices, quantized otherwise), matrix (all its segments) */
   LINEAR: 4,
   /** dst, src, matrix — roots of the maximal subtrees of the segments held; dst is [segments of the whole][rows]. */
   LINEAR_PARTIAL: 5,
-  /** dst, src (as LINEAR_PARTIAL wrote it), matrix, count, then `count` pairs (first, end): the subtrees present. */
+  /** dst, src (as LINEAR_PARTIAL wrote it), count, then `count` pairs (first, end): the subtrees present. */
   COMBINE: 6,
   /** buffer (in place), vector (table), heads, headDim, style (0: adjacent pairs, 1: halves) */
   ROPE: 7,
@@ -100,7 +99,7 @@ export const OPERANDS: Readonly<Record<keyof typeof OP, number>> = {
   QUANTIZE: 2,
   LINEAR: 3,
   LINEAR_PARTIAL: 3,
-  COMBINE: 4,
+  COMBINE: 3,
   ROPE: 5,
   KV_WRITE: 5,
   ATTENTION: 7,

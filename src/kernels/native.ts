@@ -228,11 +228,11 @@ class NativeProgram implements Executable {
   }
 }
 
-/** [quantized, domain, width, segments, maxShift], as `prepare` of the addon takes it. */
+/** [quantized, domain, width, segments, format], as `prepare` of the addon takes it. */
 function bufferNumbers(spec: BufferSpec): readonly number[] {
   const domain = spec.domain === "tokens" ? 0 : 1;
   return spec.kind === "quantized"
-    ? [1, domain, spec.width, spec.segments, spec.maxShift]
+    ? [1, domain, spec.width, spec.segments, formatNumber[spec.format]]
     : [0, domain, spec.width, 0, 0];
 }
 

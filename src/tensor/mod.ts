@@ -9,8 +9,10 @@ export {
 export { bf16ToF32, f16ToF32, f32ToBf16Bits, f32ToF16Bits } from "./half.ts";
 export {
   GROUP,
-  maxGroupShift,
   maximalSubtrees,
+  requireExactSums,
+  rotationBlocks,
+  rotationNegates,
   type Subtree,
   segmentCount,
   treeMiddle,

@@ -1,18 +1,19 @@
 /**
- * Segments, groups and the balanced tree: how an inner dimension is cut so that integer sums stay exact and any
- * split between shards adds in the same order. docs/reference/arithmetic.md, "Segments and groups".
+ * Segments, groups, blocks of rotation and the balanced tree: how an inner dimension is cut so that integer sums stay
+ * exact and any split between shards adds in the same order. docs/reference/arithmetic.md, "Segments and groups" and
+ * "Rotation".
  */
 
-import { assert, ClawError, powerOfTwo } from "../base/mod.ts";
+import { assert, ClawError } from "../base/mod.ts";
 
-/** Values that share a resolution within a segment. */
+/** `i4` weights that share a multiplier within a segment. */
 export const GROUP = 32;
 
 /** Segments a matrix is cut into at most. More would cost time and gain no precision. */
 const SEGMENTS_MAX = 8;
 
-/** Doublings of a group's resolution at most: beyond 2^8 a group is below the segment's own rounding error. */
-const SHIFT_MAX = 8;
+/** Values a rotation mixes at most. */
+const ROTATION_MAX = 1024;
 
 /** Largest magnitudes of integer weights: `i8` one signed byte, `i4` a 4-bit value times a signed byte. */
 const WEIGHT_MAX = { i8: 127, i4: 8 * 127 } as const;
@@ -33,18 +34,39 @@ export function segmentCount(width: number, unit = 1): number {
   return fallback;
 }
 
-/** E of the arithmetic: how many doublings keep a segment's sum inside int32. E_MODEL_SHAPE when not even none. */
-export function maxGroupShift(format: "i8" | "i4", segmentLength: number): number {
-  const largest = segmentLength * 127 * WEIGHT_MAX[format];
-  if (largest >= 2 ** 31) {
-    throw new ClawError(
-      "E_MODEL_SHAPE",
-      `A segment of ${segmentLength} values is too long for exact ${format} sums.`,
-    );
+/** Refuses a segment whose integer sums could leave int32. E_MODEL_SHAPE. */
+export function requireExactSums(format: "i8" | "i4", segmentLength: number): void {
+  if (segmentLength * 127 * WEIGHT_MAX[format] < 2 ** 31) return;
+  throw new ClawError(
+    "E_MODEL_SHAPE",
+    `A segment of ${segmentLength} values is too long for exact ${format} sums.`,
+  );
+}
+
+/** A block of 2^`power` values, from its segment's value `first` on. */
+export interface RotationBlock {
+  readonly first: number;
+  readonly power: number;
+}
+
+/** The blocks a segment is rotated in, from its start: each the largest power of two left, of at most 1024 values. */
+export function rotationBlocks(segmentLength: number): RotationBlock[] {
+  const blocks: RotationBlock[] = [];
+  for (let first = 0; first < segmentLength; ) {
+    const power = 31 - Math.clz32(Math.min(segmentLength - first, ROTATION_MAX));
+    blocks.push({ first, power });
+    first += 1 << power;
   }
-  let shift = 0;
-  while (shift < SHIFT_MAX && largest * powerOfTwo(shift + 1) < 2 ** 31) shift++;
-  return shift;
+  return blocks;
+}
+
+/** Whether a rotation negates the value at this position of a segment. */
+export function rotationNegates(position: number): boolean {
+  let u = Math.imul(position, 2654435761);
+  u ^= u >>> 15;
+  u = Math.imul(u, 2246822519);
+  u ^= u >>> 13;
+  return (u & 1) === 1;
 }
 
 /** The first leaf of the right half of the balanced tree over [first, end). */

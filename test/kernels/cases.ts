@@ -1,13 +1,8 @@
 /** Random kernel cases, one maker per operation. Shapes favour what is awkward: odd sizes, short groups, one row. */
 
 import { type BufferSpec, type MatrixSpec, OP, type WeightFormat } from "../../src/kernels/mod.ts";
-import {
-  blockLayout,
-  maxGroupShift,
-  quantizeSource,
-  type SourceType,
-  sourceByteLength,
-} from "../../src/tensor/mod.ts";
+import { unrotateWeights } from "../../src/kernels/reference/rotate.ts";
+import { blockLayout, quantizeSource, type SourceType, sourceByteLength } from "../../src/tensor/mod.ts";
 import type { CaseMatrix, CaseStep, KernelCase } from "./kernel-case.ts";
 import { type Random, randomValues, type Style } from "./random.ts";
 
@@ -26,11 +21,13 @@ export interface Shape {
   readonly segments: number;
 }
 
-/** Segments of any length, mostly not whole groups. */
+/** Segments of any length, mostly not whole groups; now and then one or two that take the longest blocks. */
 export function randomShape(random: Random, format: WeightFormat = random.pick(formats)): Shape {
-  const segments = random.between(1, 8);
-  const length = random.chance(3) ? 32 * random.between(1, 3) : random.between(1, 100);
-  return { format, rows: random.between(1, 40), columns: segments * length, segments };
+  const long = random.chance(8);
+  const segments = random.between(1, long ? 2 : 8);
+  const short = random.chance(3) ? 32 * random.between(1, 3) : random.between(1, 100);
+  const length = long ? random.between(101, 1200) : short;
+  return { format, rows: random.between(1, long ? 17 : 40), columns: segments * length, segments };
 }
 
 export function wholeSpec({ format, rows, columns, segments }: Shape): MatrixSpec {
@@ -53,11 +50,9 @@ export function randomMatrix(
 }
 
 /** The buffer an integer product reads. */
-export function quantizedBuffer(shape: Shape, random: Random): BufferSpec {
-  const { format, columns, segments } = shape;
-  const largest = maxGroupShift(format === "i4" ? "i4" : "i8", columns / segments);
-  const maxShift = random.chance(3) ? random.between(0, largest) : largest;
-  return { kind: "quantized", name: "q", domain: "tokens", width: columns, segments, maxShift };
+export function quantizedBuffer({ format, columns, segments }: Shape): BufferSpec {
+  const read = format === "i4" ? "i4" : "i8";
+  return { kind: "quantized", name: "q", domain: "tokens", width: columns, segments, format: read };
 }
 
 const noStep = { outputs: 0, inputs: [], reads: [] } as const;
@@ -82,22 +77,27 @@ export function linearCase(random: Random, shape: Shape, options: LinearOptions 
     name: `linear ${shape.format} ${shape.rows} x ${shape.columns} in ${shape.segments}`,
     matrices: [randomMatrix(random, shape)],
     vectors: [],
-    buffers: [f32Buffer(shape.columns), quantizedBuffer(shape, random), f32Buffer(shape.rows)],
+    buffers: [f32Buffer(shape.columns), quantizedBuffer(shape), f32Buffer(shape.rows)],
     steps: [step],
   };
 }
 
-/** Quantization made visible: an identity matrix hands out every q with its shift and scale. */
+/** Quantization made visible: a matrix that is the identity once it is rotated hands out every q with its scale. */
 export function quantizeCase(
   random: Random,
   options: { readonly segments?: number; readonly length?: number; readonly style?: Style } = {},
 ): KernelCase {
-  const { segments = random.between(1, 8), length = random.between(1, 48) } = options;
+  const long = random.chance(10);
+  const { segments = long ? 1 : random.between(1, 8) } = options;
+  const { length = long ? random.between(49, 300) : random.between(1, 48) } = options;
   const columns = segments * length;
   const shape: Shape = { format: "i8", rows: columns, columns, segments };
   const identity = Float32Array.from({ length: columns * columns }, (_, k) =>
     k % (columns + 1) === 0 ? 1 : 0,
   );
+  for (let first = 0; first < identity.length; first += length) {
+    unrotateWeights(identity.subarray(first, first + length));
+  }
   const bytes = new Uint8Array(sourceByteLength("F16", identity.length));
   quantizeSource("F16", identity, bytes);
   const rows = random.between(1, 4);
@@ -106,7 +106,7 @@ export function quantizeCase(
     name: `quantize ${columns} in ${segments}`,
     matrices: [{ spec: wholeSpec(shape), type: "F16", bytes }],
     vectors: [],
-    buffers: [f32Buffer(columns), quantizedBuffer(shape, random), f32Buffer(columns)],
+    buffers: [f32Buffer(columns), quantizedBuffer(shape), f32Buffer(columns)],
     steps: [
       { ...noStep, tape: [OP.QUANTIZE, 1, 0, OP.LINEAR, 2, 1, "m0"], rows, inputs: [[0, input]], reads: [2] },
     ],

@@ -4,7 +4,6 @@
  */
 
 import { type BufferSpec, KV_PAGE_TOKENS, OP } from "../../src/kernels/mod.ts";
-import { maxGroupShift } from "../../src/tensor/mod.ts";
 import { bitsOf, f32Buffer, formats, randomMatrix } from "./cases.ts";
 import type { CaseMatrix, CaseStep, KernelCase } from "./kernel-case.ts";
 import { type Random, randomValues } from "./random.ts";
@@ -28,7 +27,7 @@ export function layerCase(random: Random): KernelCase {
     domain: "tokens",
     width: columns,
     segments,
-    maxShift: maxGroupShift(format === "i4" ? "i4" : "i8", columns / segments),
+    format: format === "i4" ? "i4" : "i8",
   });
   const f16 = format === "f16";
   // 0 x, 1 normed, 2 normed quantized, 3 q, 4 k, 5 v, 6 attended, 7 attended quantized, 8 branch, 9 gate, 10 up,

@@ -29,7 +29,7 @@ const open = (): Device => openNativeDevice({ threads: 2 });
 
 const buffers: readonly BufferSpec[] = [
   f32Buffer(32),
-  { kind: "quantized", name: "q", domain: "tokens", width: 32, segments: 2, maxShift: 4 },
+  { kind: "quantized", name: "q", domain: "tokens", width: 32, segments: 2, format: "i8" },
   f32Buffer(8),
   f32Buffer(8, "outputs"),
 ];
@@ -67,7 +67,8 @@ describe.skipIf(!nativeAvailable())(`native device${without}`, () => {
       [OP.ROPE, 0, 0, 2, 16, 2, OP.END],
       [OP.KV_WRITE, 0, 0, -1, 0, 1, OP.END],
       [OP.ATTENTION, 0, 0, 0, 0, 1, 1, 0, OP.END],
-      [OP.COMBINE, 2, 0, 0, 1, 0, 1, OP.END],
+      [OP.COMBINE, 2, 0, 1, 0, 1, OP.END],
+      [OP.COMBINE, 2, 0, 2, 0, 3, 3, 4, OP.END],
       [OP.GATHER, 2, 3, OP.END],
       good.slice(0, -1),
     ];

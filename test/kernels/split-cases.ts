@@ -40,7 +40,7 @@ export function splitCase(
     tape.push(OP.LINEAR_PARTIAL, 0, format === "f16" ? at : at + 1, `m${index}`);
     present.push(...maximalSubtrees(segments, first, end));
   }
-  tape.push(OP.COMBINE, 1, 0, "m0", present.length, ...present.flat());
+  tape.push(OP.COMBINE, 1, 0, present.length, ...present.flat());
   const matrices = shards.map((segmentRange) => ({ ...matrix, spec: { ...matrix.spec, segmentRange } }));
   const steps = [{ ...step, tape, inputs, reads: [1] }];
   return { whole, split: { name: `${whole.name}, cut at ${edges}`, matrices, vectors: [], buffers, steps } };

@@ -119,8 +119,8 @@ describe.skipIf(!ready)(`stories260K${why}`, () => {
 
   test.each([
     ["i8", "pure", 0.01],
-    ["i4", "pure", 0.02],
-    ["i4", "usual", 0.02],
+    ["i4", "pure", 0.04],
+    ["i4", "usual", 0.07],
   ])(
     "perplexity: %s within what a %s mixture of llama.cpp's own making has, plus %d",
     async (format, mixture, tolerance) => {
@@ -178,7 +178,7 @@ describe.skipIf(!ready)(`synthetic models${why}`, () => {
     expect(difference).toBeLessThan(type === "f16" ? 2e-2 : 0.5);
   });
 
-  test("on the outlier model i8 diverges from f16 at most 1.5 times as much as Q8_0 does from F16", async () => {
+  test("on the outlier model i8 diverges from f16 less than Q8_0 does from F16", async () => {
     const tokens = Array.from({ length: 128 }, (_, i) => (i * i * 31 + i * 17 + 300) % 32_000);
     const [half, eight] = [join(folder, "outliers-f16.gguf"), join(folder, "outliers-q8.gguf")];
     synthesize({ preset: "llama-135m", type: "f16", outliers: true, seed: 5, out: half });
@@ -194,7 +194,7 @@ describe.skipIf(!ready)(`synthetic models${why}`, () => {
     const ratio = ourDivergence / theirDivergence;
     console.info(`outliers: KL i8|f16 ${ourDivergence}, Q8_0|F16 ${theirDivergence}, ratio ${ratio}`);
     expect(theirDivergence).toBeGreaterThan(1e-6);
-    expect(ratio).toBeLessThan(1.5);
+    expect(ratio).toBeLessThan(0.8);
   });
 });
 

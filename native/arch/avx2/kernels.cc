@@ -2,7 +2,6 @@
 #include "kernels/kernels.h"
 
 #include "arch/avx2/table.h"
-#include "kernels/scalar.h"
 
 namespace claw {
 
@@ -25,9 +24,9 @@ const Kernels& avx2Kernels() {
   static constexpr Kernels table{
       .name = "avx2",
       .linear = avx2::linear,
-      .quantizeRow = avx2::quantizeRow,
+      .quantizeSegment = avx2::quantizeSegment,
       .rmsNormRow = avx2::rmsNormRow,
-      .embedRow = scalar::embedRow,  // a few bytes out of each cache line: it waits for memory either way
+      .embedRow = avx2::embedRow,
       .ropeRow = avx2::ropeRow,
       .siluMul = avx2::siluMul,
       .add = avx2::add,

@@ -13,56 +13,41 @@ struct SignedBytes {
 };
 
 template <int Vectors, int Tokens>
-class I8Tile {
+class I8Tile : public IntegerTile<Vectors, Tokens> {
+  using Base = IntegerTile<Vectors, Tokens>;
+
  public:
-  I8Tile(const Job& job, int block, int token)
-      : job_(job), x_{*job.task.quantized, token}, blockBytes_(job.task.matrix->blockBytes()) {
-    weights_ = job.task.matrix->weights + static_cast<size_t>(block) * blockBytes_;
-  }
+  using Base::Base;
 
   void leaf(int segment, Sums<Vectors, Tokens>& leaves) const {
-    const int padded = x_.rows.paddedSegment;
-    const uint8_t* weights = weights_ + static_cast<size_t>(segment) * padded * kRowBlock;
-    const int8_t* q = x_.q(segment);
-    const int32_t* lefts = x_.rows.lefts + x_.group(segment);
-    const size_t ahead = job_.prefetchFor(segment);
+    const uint8_t* weights = Base::weights(segment);
+    const int8_t* q = Base::q(segment);
+    const size_t ahead = Base::job_.prefetchFor(segment);
     __m256i sums[Vectors][Tokens];
     clear(sums);
-    for (int k = 0; k < padded; k += kGroup, ++lefts) {
-      __m256i factors[Tokens];
-#pragma GCC unroll 8
-      for (int j = 0; j < Tokens; ++j) {
-        factors[j] = _mm256_set1_epi16(static_cast<int16_t>(1 << lefts[j * x_.groupStride()]));
-      }
-      const int steps = smaller(padded - k, kGroup) / 4;
-      for (int step = 0; step < steps; ++step, weights += 64, q += 4) addStep(weights, q, ahead, factors, sums);
+    for (const int8_t* end = q + Base::rows_.paddedSegment; q < end; q += 4, weights += 64) {
+      addStep(weights, q, ahead, sums);
     }
-    x_.toLeaves(segment, sums, leaves);
+    Base::toLeaves(segment, sums, leaves);
   }
 
  private:
   inline __attribute__((always_inline)) void addStep(const uint8_t* weights, const int8_t* q, size_t ahead,
-                                                     const __m256i (&factors)[Tokens],
                                                      __m256i (&sums)[Vectors][Tokens]) const {
     const auto loadWeights = [&](int i) __attribute__((always_inline)) {
-      const uint8_t* from = weights + i / kHalves * blockBytes_ + i % kHalves * 32;
+      const uint8_t* from = weights + i / kHalves * Base::blockBytes_ + i % kHalves * 32;
       if (i % kHalves == 0) _mm_prefetch(from + ahead, _MM_HINT_T1);
       const __m256i stored = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
       const __m256i values = _mm256_xor_si256(stored, _mm256_set1_epi8(-128));
       return SignedBytes{values, _mm256_abs_epi8(values)};
     };
-    const auto loadFour = [&](int j) __attribute__((always_inline)) { return broadcast4(q + j * x_.qStride()); };
+    const auto loadFour = [&](int j) __attribute__((always_inline)) { return broadcast4(q + j * Base::qStride()); };
     eachPair<Vectors, Tokens>(
         loadWeights, loadFour, [&](int i, int j, const SignedBytes& w, __m256i four) __attribute__((always_inline)) {
           const __m256i pairs = _mm256_maddubs_epi16(w.magnitudes, _mm256_sign_epi8(four, w.values));
-          sums[i][j] = _mm256_add_epi32(sums[i][j], _mm256_madd_epi16(pairs, factors[j]));
+          sums[i][j] = _mm256_add_epi32(sums[i][j], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
         });
   }
-
-  const Job& job_;
-  Activations<Tokens> x_;
-  size_t blockBytes_;
-  const uint8_t* weights_;
 };
 
 struct I8 {

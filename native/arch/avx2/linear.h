@@ -91,16 +91,13 @@ inline void addInto(Sums<Vectors, Tokens>& left, const Sums<Vectors, Tokens>& ri
 
 template <int Vectors, int Tokens>
 void storeTile(const LinearTask& task, int block, int token, ptrdiff_t offset, const Sums<Vectors, Tokens>& sums) {
-  const bool scaled = !task.partial && task.matrix->format != Format::f16;
   for (int i = 0; i < Vectors; ++i) {
     const int row = block * kRowBlock + i * kLanes;
     const int rest = task.matrix->rows - row;
-    const __m256 scale = scaled ? _mm256_loadu_ps(task.matrix->scales + row) : _mm256_setzero_ps();
     for (int j = 0; j < Tokens; ++j) {
-      const __m256 value = scaled ? _mm256_mul_ps(sums[i][j], scale) : sums[i][j];
       float* to = task.out + (token + j) * task.outStride + offset + row;
-      if (rest >= kLanes) store(to, value, Whole{});
-      else if (rest > 0) store(to, value, Part{rest});
+      if (rest >= kLanes) store(to, sums[i][j], Whole{});
+      else if (rest > 0) store(to, sums[i][j], Part{rest});
     }
   }
 }

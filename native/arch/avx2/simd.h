@@ -13,11 +13,8 @@ namespace claw::avx2 {
 namespace {
 
 constexpr int kLanes = 8;
-constexpr int32_t kMagnitude = 0x7fffffff;      // all bits of an f32 but the sign
-constexpr int32_t kNotFiniteBits = 0x7f800000;  // magnitudes from here on are infinite or NaN
-constexpr float kTiny = 0x1p-100f;              // magnitudes below scale to zero
 
-inline int smaller(int a, int b) { return a < b ? a : b; }
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
 
 // The lanes of a vector that starts `rest` elements before the end of its row; none where that is not positive.
 inline __m256i lanesLeft(int rest) {
@@ -66,10 +63,6 @@ inline __m128i notFiniteHalves(__m128i halves) {
   return _mm_cmpgt_epi16(_mm_and_si128(halves, _mm_set1_epi16(0x7fff)), _mm_set1_epi16(0x7bff));
 }
 
-inline __m256i magnitudesOf(__m256 values) {
-  return _mm256_and_si256(_mm256_castps_si256(values), _mm256_set1_epi32(kMagnitude));
-}
-
 inline int32_t largestLane(__m256i lanes) {
   const __m128i four = _mm_max_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
   const __m128i two = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b01001110));
@@ -88,19 +81,6 @@ inline float sumLanes(__m256 low, __m256 high) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-inline float fromBits(int32_t bits) {
-  float value;
-  static_assert(sizeof value == sizeof bits);
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-inline int32_t bitsOf(float value) {
-  int32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  return bits;
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ const Kernels& avx512Kernels() {
   static constexpr Kernels table{
       .name = "avx512",
       .linear = avx512::linear,
-      .quantizeRow = avx512::quantizeRow,
+      .quantizeSegment = avx512::quantizeSegment,
       .rmsNormRow = avx512::rmsNormRow,
       .embedRow = avx512::embedRow,
       .ropeRow = avx512::ropeRow,

@@ -59,12 +59,12 @@ class F16Tile {
 };
 
 struct F16 {
+  static constexpr int kManyTokens = 6;
+
   template <int Blocks, int Tokens>
   using Tile = F16Tile<Blocks, Tokens>;
 
   static constexpr int blocksFor(int tokens) { return tokens <= 6 ? 4 : 2; }
-
-  static void prepare(Job&, int, int) {}
 };
 
 }  // namespace

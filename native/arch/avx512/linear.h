@@ -1,10 +1,10 @@
 // The frame of the three matrix products: tiles of row blocks by tokens, leaves per segment, the balanced tree.
 //
 // A format is a class with
-//   blocksFor(tokens)                        row blocks that a tile of so many tokens computes together
+//   blocksFor(tokens)                        row blocks that a tile of so many tokens computes together: 1, 2 or 4
+//   kManyTokens                              tokens of a tile where one tile does not hold all
 //   template <int Blocks, int Tokens> Tile   constructed from (job, block, token); leaf(segment, leaves) computes the
 //                                            leaves of one held segment: lanes are the 16 rows of a block
-//   prepare(job, tokenFirst, tokenEnd)       anything worth computing once for all row blocks
 #pragma once
 
 #include <array>
@@ -18,9 +18,8 @@ namespace {
 // Tokens that pass over all row blocks together: their activations stay in the second-level cache.
 constexpr int kTokenChunk = 96;
 
-// The widest tile: so many tokens need each weight only once. Beyond it a tile has kManyTokens at most.
+// The widest tile: so many tokens need each weight only once.
 constexpr int kTileTokens = 8;
-constexpr int kManyTokens = 6;
 
 // Bytes of each weight stream requested ahead of use, into the second-level cache, where every weight is used once.
 constexpr size_t kPrefetchBytes = 8192;
@@ -32,12 +31,10 @@ static_assert(kSegmentsMax <= 1 << (kTreeDepth - 1));
 // What the tiles of one call share.
 struct Job {
   const LinearTask& task;
-  int tokenFirst = 0;                          // of the chunk
-  int tile = 0;                                // of the chunk's `tiles`, which pass over the same weights in turn
+  int tile = 0;                           // of the chunk's `tiles`, which pass over the same weights in turn
   int tiles = 1;
-  size_t prefetchBytes = kPrefetchBytes;       // from a weight to the one to request while it is used
-  uint8_t merges[kSegmentsMax] = {};           // additions of the tree that follow each leaf
-  int32_t starts[kTokenChunk][kSegmentsMax];  // i8: what a segment's integer sum starts at
+  size_t prefetchBytes = kPrefetchBytes;  // from a weight to the one to request while it is used
+  uint8_t merges[kSegmentsMax] = {};      // additions of the tree that follow each leaf
 
   explicit Job(const LinearTask& linear) : task(linear) {
     for (int i = 0; i < task.subtreeCount; ++i) countMerges(task.subtrees[i].first, task.subtrees[i].end);
@@ -68,14 +65,11 @@ inline void addInto(Sums<Blocks, Tokens>& left, const Sums<Blocks, Tokens>& righ
 
 template <int Blocks, int Tokens>
 void storeTile(const LinearTask& task, int block, int token, ptrdiff_t offset, const Sums<Blocks, Tokens>& sums) {
-  const bool scaled = !task.partial && task.matrix->format != Format::f16;
   for (int i = 0; i < Blocks; ++i) {
     const int row = (block + i) * kRowBlock;
     const __mmask16 lanes = lanesLeft(task.matrix->rows - row);
-    const __m512 scale = scaled ? _mm512_loadu_ps(task.matrix->scales + row) : _mm512_setzero_ps();
     for (int j = 0; j < Tokens; ++j) {
-      const __m512 value = scaled ? _mm512_mul_ps(sums[i][j], scale) : sums[i][j];
-      _mm512_mask_storeu_ps(task.out + (token + j) * task.outStride + offset + row, lanes, value);
+      _mm512_mask_storeu_ps(task.out + (token + j) * task.outStride + offset + row, lanes, sums[i][j]);
     }
   }
 }
@@ -99,29 +93,35 @@ void runTile(const Job& job, int block, int token) {
 
 using TileFunction = void (*)(const Job& job, int block, int token);
 
-// Entry t - 1 computes t tokens of several row blocks (wide) or of one.
-template <class Kind, bool Wide, int... Index>
+// Entry t - 1 computes t tokens of as many row blocks as suit them, but at most `Blocks`.
+template <class Kind, int Blocks, int... Index>
 constexpr std::array<TileFunction, sizeof...(Index)> tilesOf(std::integer_sequence<int, Index...>) {
-  return {runTile<Kind, Wide ? Kind::blocksFor(Index + 1) : 1, Index + 1>...};
+  return {runTile<Kind, smaller(Blocks, Kind::blocksFor(Index + 1)), Index + 1>...};
+}
+
+template <class Kind>
+const TileFunction* tilesFor(int blocks) {
+  constexpr std::make_integer_sequence<int, kTileTokens> widths{};
+  static constexpr auto one = tilesOf<Kind, 1>(widths);
+  static constexpr auto two = tilesOf<Kind, 2>(widths);
+  static constexpr auto four = tilesOf<Kind, 4>(widths);
+  return blocks == 1 ? one.data() : blocks == 2 ? two.data() : four.data();
 }
 
 template <class Kind>
 void runChunk(Job& job, int tokenFirst, int tokenEnd) {
-  constexpr std::make_integer_sequence<int, kTileTokens> widths{};
-  static constexpr auto wide = tilesOf<Kind, true>(widths);
-  static constexpr auto narrow = tilesOf<Kind, false>(widths);
   const int count = tokenEnd - tokenFirst;
-  job.tiles = count <= kTileTokens ? 1 : (count + kManyTokens - 1) / kManyTokens;
-  const int blocks = Kind::blocksFor((count + job.tiles - 1) / job.tiles);
-  for (int block = job.task.blockFirst; block < job.task.blockEnd;) {
-    const bool fits = block + blocks <= job.task.blockEnd;
-    if (job.tiles > 1) job.prefetchBytes = (fits ? blocks : 1) * job.task.matrix->blockBytes();
+  job.tiles = count <= kTileTokens ? 1 : (count + Kind::kManyTokens - 1) / Kind::kManyTokens;
+  int blocks = Kind::blocksFor((count + job.tiles - 1) / job.tiles);
+  for (int block = job.task.blockFirst; block < job.task.blockEnd; block += blocks) {
+    while (block + blocks > job.task.blockEnd) blocks /= 2;
+    if (job.tiles > 1) job.prefetchBytes = blocks * job.task.matrix->blockBytes();
+    const TileFunction* tiles = tilesFor<Kind>(blocks);
     for (job.tile = 0; job.tile < job.tiles; ++job.tile) {
       const int first = count * job.tile / job.tiles;
       const int tokens = count * (job.tile + 1) / job.tiles - first;
-      (fits ? wide : narrow)[tokens - 1](job, block, tokenFirst + first);
+      tiles[tokens - 1](job, block, tokenFirst + first);
     }
-    block += fits ? blocks : 1;
   }
 }
 
@@ -129,10 +129,7 @@ template <class Kind>
 void runLinear(const LinearTask& task) {
   Job job(task);
   for (int first = 0; first < task.rows; first += kTokenChunk) {
-    const int end = smaller(first + kTokenChunk, task.rows);
-    job.tokenFirst = first;
-    Kind::prepare(job, first, end);
-    runChunk<Kind>(job, first, end);
+    runChunk<Kind>(job, first, smaller(first + kTokenChunk, task.rows));
   }
 }
 

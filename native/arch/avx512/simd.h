@@ -18,11 +18,8 @@ namespace claw::avx512 {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr int32_t kMagnitude = 0x7fffffff;     // all bits of an f32 but the sign
-constexpr int32_t kNotFiniteBits = 0x7f800000;  // magnitudes from here on are infinite or NaN
-constexpr float kTiny = 0x1p-100f;             // magnitudes below scale to zero
 
-inline int smaller(int a, int b) { return a < b ? a : b; }
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
 
 // The lanes of a vector that starts `rest` elements before the end of its row.
 inline __mmask16 lanesLeft(int rest) {
@@ -48,29 +45,12 @@ inline __mmask16 notFiniteHalves(__m256i halves) {
   return _mm256_cmpge_epi16_mask(magnitudes, _mm256_set1_epi16(0x7c00));
 }
 
-inline __m512i magnitudesOf(__m512 values) {
-  return _mm512_and_si512(_mm512_castps_si512(values), _mm512_set1_epi32(kMagnitude));
-}
-
 // The closing tree of the 16-lane sum: i + (i + 8), i + (i + 4), i + (i + 2), i + (i + 1).
 inline float sumLanes(__m512 lanes) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-inline float fromBits(int32_t bits) {
-  float value;
-  static_assert(sizeof value == sizeof bits);
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-inline int32_t bitsOf(float value) {
-  int32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  return bits;
 }
 
 }  // namespace

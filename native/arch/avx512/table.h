@@ -9,7 +9,7 @@ void linear(const LinearTask& task);
 void linearF16(const LinearTask& task);
 void linearI8(const LinearTask& task);
 void linearI4(const LinearTask& task);
-int32_t quantizeRow(const float* x, const QuantizedRows& out, int32_t row);
+int32_t quantizeSegment(const float* x, const QuantizedRows& out, int32_t row, int32_t segment, float* scratch);
 int32_t rmsNormRow(const float* x, const float* gain, float epsilon, float* out, int32_t width);
 void embedRow(const Matrix& matrix, int32_t token, float* out);
 void ropeRow(float* row, const float* table, int32_t heads, int32_t headDim, bool halves);

@@ -1,8 +1,8 @@
 // The integer products, over an instruction or a few that multiply columns and add them:
 //   Dot: kTokens, kBlocks (see linear.h), starting at zero; add(first, second, q) of the 4 columns `first` of four rows
 //        times the low half of q and the columns `second` times the high half; total() of each row.
-// Weights stored as q + 128 become signed by their top bit; those stored as q + 8 stay unsigned, and 8 times the sum of
-// the activations is taken off each group.
+// Weights stored as q + 128 become signed by their top bit; those stored as q + 8 stay unsigned, and each group starts
+// at -8 times the sum of its activations.
 #pragma once
 
 #include "arch/neon/linear.h"
@@ -18,6 +18,7 @@ class IntegerTile {
   IntegerTile(const LinearTask& task, int block, int token)
       : matrix_(*task.matrix), rows_(*task.quantized), token_(token), blockBytes_(matrix_.blockBytes()) {
     weights_ = matrix_.weights + static_cast<size_t>(block) * blockBytes_;
+    scales_ = matrix_.scales + block * blockScales();
     blockMultipliers_ = static_cast<ptrdiff_t>(matrix_.held()) * matrix_.groups * kRowBlock;
     multipliers_ = kFormat == Format::i4 ? matrix_.multipliers + block * blockMultipliers_ : nullptr;
   }
@@ -25,15 +26,22 @@ class IntegerTile {
   void leaf(int segment, Sums<Blocks, Tokens>& leaves) const {
     const int padded = rows_.paddedSegment;
     const uint8_t* weights = weights_ + static_cast<ptrdiff_t>(segment) * (padded / kStep) * kStepBytes;
-    const int8_t* q = rows_.q + (static_cast<ptrdiff_t>(token_) * rows_.segments + segment) * padded;
+    const int8_t* q = rows_.q + place(segment, 0) * padded;
     int32x4_t sums[kVectors][Tokens];
-    clear(sums);
-    for (int group = 0; group < matrix_.groups; ++group) {
+    if constexpr (kFormat == Format::i8) {
       Dot dots[kVectors][Tokens];
       clear(dots);
-      const int steps = smaller(padded - group * kGroup, kGroup) / kStep;
-      for (int step = 0; step < steps; ++step, weights += kStepBytes, q += kStep) addStep(weights, q, dots);
-      addGroup(segment, group, dots, sums);
+      for (const int8_t* end = q + padded; q < end; weights += kStepBytes, q += kStep) addStep(weights, q, dots);
+      totals(dots, sums);
+    } else {
+      clear(sums);
+      for (int group = 0; group < matrix_.groups; ++group) {
+        Dot dots[kVectors][Tokens];
+        clear(dots);
+        const int steps = smaller(padded - group * kGroup, kGroup) / kStep;
+        for (int step = 0; step < steps; ++step, weights += kStepBytes, q += kStep) addStep(weights, q, dots);
+        addGroup(segment, group, dots, sums);
+      }
     }
     toLeaves(segment, sums, leaves);
   }
@@ -67,24 +75,25 @@ class IntegerTile {
     }
   }
 
-  // sums += the group's dot products, times the rows' multipliers in i4, shifted left.
+  CLAW_INLINE void totals(const Dot (&dots)[kVectors][Tokens], int32x4_t (&sums)[kVectors][Tokens]) const {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 8
+      for (int j = 0; j < Tokens; ++j) sums[v][j] = dots[v][j].total();
+    }
+  }
+
+  // sums += the group's dot products times the rows' multipliers.
   CLAW_INLINE void addGroup(int segment, int group, const Dot (&dots)[kVectors][Tokens],
                             int32x4_t (&sums)[kVectors][Tokens]) const {
     int32x4_t multipliers[kVectors];
-    if constexpr (kFormat == Format::i4) loadMultipliers(segment * matrix_.groups + group, multipliers);
+    loadMultipliers(segment * matrix_.groups + group, multipliers);
 #pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
-      const ptrdiff_t at = (static_cast<ptrdiff_t>(token_ + j) * rows_.segments + segment) * rows_.groups + group;
-      const int32x4_t left = vdupq_n_s32(rows_.lefts[at]);
-      const int32x4_t excess = vdupq_n_s32(8 * rows_.sums[at]);
+      const int32x4_t start = vdupq_n_s32(rows_.starts[place(segment, j) * rows_.startsPerSegment + group]);
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) {
-        const int32x4_t dot = dots[v][j].total();
-        if constexpr (kFormat == Format::i8) {
-          sums[v][j] = vaddq_s32(sums[v][j], vshlq_s32(dot, left));
-        } else {
-          sums[v][j] = vmlaq_s32(sums[v][j], vsubq_s32(dot, excess), vshlq_s32(multipliers[v], left));
-        }
+        sums[v][j] = vmlaq_s32(sums[v][j], vaddq_s32(dots[v][j].total(), start), multipliers[v]);
       }
     }
   }
@@ -104,13 +113,20 @@ class IntegerTile {
 
   CLAW_INLINE void toLeaves(int segment, const int32x4_t (&sums)[kVectors][Tokens],
                             Sums<Blocks, Tokens>& leaves) const {
-#pragma GCC unroll 8
-    for (int j = 0; j < Tokens; ++j) {
-      const float scale = rows_.scales[static_cast<ptrdiff_t>(token_ + j) * rows_.segments + segment];
+    const float* scales = scales_ + static_cast<ptrdiff_t>(segment) * kRowBlock;
 #pragma GCC unroll 16
-      for (int v = 0; v < kVectors; ++v) leaves[v][j] = vmulq_n_f32(vcvtq_f32_s32(sums[v][j]), scale);
+    for (int v = 0; v < kVectors; ++v) {
+      const float32x4_t ofRows = vld1q_f32(scales + v / kBlockVectors * blockScales() + v % kBlockVectors * kLanes);
+#pragma GCC unroll 8
+      for (int j = 0; j < Tokens; ++j) {
+        const float ofInput = rows_.scales[place(segment, j)];
+        leaves[v][j] = vmulq_f32(vmulq_n_f32(vcvtq_f32_s32(sums[v][j]), ofInput), ofRows);
+      }
     }
   }
+
+  ptrdiff_t place(int segment, int j) const { return static_cast<ptrdiff_t>(token_ + j) * rows_.segments + segment; }
+  ptrdiff_t blockScales() const { return static_cast<ptrdiff_t>(matrix_.held()) * kRowBlock; }
 
   const Matrix& matrix_;
   const QuantizedRows& rows_;
@@ -119,6 +135,7 @@ class IntegerTile {
   ptrdiff_t blockMultipliers_;
   const uint8_t* weights_;
   const int8_t* multipliers_;
+  const float* scales_;
 };
 
 template <class Dot, Format kFormat>

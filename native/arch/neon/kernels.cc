@@ -1,9 +1,7 @@
-// The NEON kernel table, for every 64-bit ARM processor. EMBED and ADD are the scalar ones: the compiler makes vectors
-// of an addition itself, and a row out of a packed matrix is a walk through memory.
+// The NEON kernel table, for every 64-bit ARM processor.
 #include "kernels/kernels.h"
 
 #include "arch/neon/table.h"
-#include "kernels/scalar.h"
 
 namespace claw {
 
@@ -20,12 +18,12 @@ const Kernels& neonKernels() {
   static constexpr Kernels table{
       .name = "neon",
       .linear = linear,
-      .quantizeRow = neon::quantizeRow,
+      .quantizeSegment = neon::quantizeSegment,
       .rmsNormRow = neon::rmsNormRow,
-      .embedRow = scalar::embedRow,
+      .embedRow = neon::embedRow,
       .ropeRow = neon::ropeRow,
       .siluMul = neon::siluMul,
-      .add = scalar::add,
+      .add = neon::add,
       .storeKv = neon::storeKv,
       .attend = neon::attend,
       .packBlock = neon::packBlock,

@@ -54,15 +54,10 @@ inline void addInto(float32x4_t (&left)[Vectors][Tokens], const float32x4_t (&ri
 
 template <int Vectors, int Tokens>
 void storeTile(const LinearTask& task, int row, float* out, const float32x4_t (&sums)[Vectors][Tokens]) {
-  const bool scaled = !task.partial && task.matrix->format != Format::f16;
   for (int v = 0; v < Vectors; ++v, row += kLanes) {
     const int rest = task.matrix->rows - row;
     if (rest <= 0) return;
-    const float32x4_t scale = scaled ? vld1q_f32(task.matrix->scales + row) : vdupq_n_f32(0);
-    for (int j = 0; j < Tokens; ++j) {
-      const float32x4_t value = scaled ? vmulq_f32(sums[v][j], scale) : sums[v][j];
-      store(out + j * task.outStride + row, rest, value);
-    }
+    for (int j = 0; j < Tokens; ++j) store(out + j * task.outStride + row, rest, sums[v][j]);
   }
 }
 

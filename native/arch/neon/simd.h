@@ -13,8 +13,6 @@ namespace claw::neon {
 namespace {
 
 constexpr int kLanes = 4;
-constexpr int32_t kNotFiniteBits = 0x7f800000;  // magnitudes from here on are infinite or NaN
-constexpr float kTiny = 0x1p-100f;              // magnitudes below scale to zero
 
 inline int smaller(int a, int b) { return a < b ? a : b; }
 
@@ -55,22 +53,6 @@ inline uint16x4_t notFiniteHalves(uint16x4_t halves) {
 
 inline bool anyOf(uint16x4_t lanes) { return vmaxv_u16(lanes) != 0; }
 
-inline int32x4_t magnitudesOf(float32x4_t values) { return vreinterpretq_s32_f32(vabsq_f32(values)); }
-
-// The bits of the largest magnitude of `count` values.
-inline int32_t largestMagnitude(const float* values, int count) {
-  int32x4_t largest = vdupq_n_s32(0);
-  for (int k = 0; k < count; k += kLanes) largest = vmaxq_s32(largest, magnitudesOf(load(values + k, count - k)));
-  return vmaxvq_s32(largest);
-}
-
-// rne(value * factor) of eight values, as bytes; zeros beyond `rest`. The products lie within int8.
-inline int8x8_t roundToBytes(const float* values, int rest, float factor) {
-  const int32x4_t low = vcvtnq_s32_f32(vmulq_n_f32(load(values, rest), factor));
-  const int32x4_t high = vcvtnq_s32_f32(vmulq_n_f32(load(values + kLanes, rest - kLanes), factor));
-  return vmovn_s16(vcombine_s16(vmovn_s32(low), vmovn_s32(high)));
-}
-
 // The closing tree of the 16-lane sum: i + (i + 8), i + (i + 4), i + (i + 2), i + (i + 1).
 inline float sumLanes(const float32x4_t (&lanes)[4]) {
   const float32x4_t four = vaddq_f32(vaddq_f32(lanes[0], lanes[2]), vaddq_f32(lanes[1], lanes[3]));
@@ -87,19 +69,6 @@ CLAW_INLINE void clear(T (&tile)[Rows][Columns]) {
 #pragma GCC unroll 16
     for (int j = 0; j < Columns; ++j) tile[i][j] = T{};
   }
-}
-
-inline float fromBits(int32_t bits) {
-  float value;
-  static_assert(sizeof value == sizeof bits);
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-inline int32_t bitsOf(float value) {
-  int32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  return bits;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The entries of the NEON kernel table that are not the scalar ones.
+// The entries of the NEON kernel table, one source each or several small ones together.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -7,10 +7,12 @@ namespace claw::neon {
 
 void linearF16(const LinearTask& task);
 void linearInteger(const LinearTask& task);
-int32_t quantizeRow(const float* x, const QuantizedRows& out, int32_t row);
+int32_t quantizeSegment(const float* x, const QuantizedRows& out, int32_t row, int32_t segment, float* scratch);
+void embedRow(const Matrix& matrix, int32_t token, float* out);
 int32_t rmsNormRow(const float* x, const float* gain, float epsilon, float* out, int32_t width);
 void ropeRow(float* row, const float* table, int32_t heads, int32_t headDim, bool halves);
 void siluMul(const float* gate, const float* up, float* out, int32_t count);
+void add(const float* a, const float* b, float* out, int32_t count);
 int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v);
 void attend(const AttentionTask& task);
 int32_t packBlock(const PackTask& task);

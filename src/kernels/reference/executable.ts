@@ -71,7 +71,7 @@ export class ReferenceExecutable implements Executable {
     for (let cursor = 0; tape[cursor] !== OP.END; ) {
       const name = names[at(tape, cursor)] as keyof typeof OP;
       let end = cursor + 1 + OPERANDS[name];
-      if (name === "COMBINE") end += 2 * at(tape, cursor + 4);
+      if (name === "COMBINE") end += 2 * at(tape, cursor + 3);
       this.#run(name, tape.subarray(cursor + 1, end));
       cursor = end;
     }
@@ -163,9 +163,8 @@ const operations: Readonly<Record<Exclude<keyof typeof OP, "END">, Operation>> =
   },
   COMBINE: (on, operand, row) => {
     const present: Subtree[] = [];
-    for (let i = 0; i < operand(3); i++) present.push([operand(4 + 2 * i), operand(5 + 2 * i)]);
-    const out = on.row(operand(0), row);
-    combineRow(on.device.matrix(operand(2)), on.row(operand(1), row), { present, out });
+    for (let i = 0; i < operand(2); i++) present.push([operand(3 + 2 * i), operand(4 + 2 * i)]);
+    combineRow(on.row(operand(1), row), present, on.row(operand(0), row));
   },
   ROPE: (on, operand, row) => {
     const headDim = operand(3);

@@ -6,6 +6,7 @@ import type { MatrixSpec } from "../contract.ts";
 import { weightsError } from "../weights-error.ts";
 import { sumLanes } from "./elementwise.ts";
 import { magnitudeBits, roundHalfEven } from "./float.ts";
+import { rotateWeights } from "./rotate.ts";
 
 /** Magnitudes below this scale to zero; their reciprocal would overflow. */
 export const TINY: number = 2 ** -100;
@@ -13,76 +14,79 @@ export const TINY: number = 2 ** -100;
 /** A matrix slice as the reference holds it, row-major and unpacked. */
 export interface ReferenceMatrix {
   readonly spec: MatrixSpec;
+  /** Rows held here. */
+  readonly rows: number;
+  readonly segmentLength: number;
   /** Inputs held here: segments held times the segment length. */
   readonly width: number;
-  /** [rows held][width]: f32 values for `f16`, integers (q, or q * m) for `i8` and `i4`. */
+  /** [rows][width]: f32 values for `f16`, integers (q, or q * m) for `i8` and `i4`. */
   readonly values: Float32Array | Int16Array;
-  /** One per row held; ones for `f16`. */
+  /** [rows][segments held]; ones for `f16`. */
   readonly scales: Float32Array;
 }
 
-/** Writes one row's slice; returns the row's scale. */
-type RowSealer = (row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Array) => number;
+/** Writes what a row's segment becomes; returns its scale. The values may be changed. */
+type SegmentSealer = (values: Float32Array, out: Float32Array | Int16Array) => number;
 
-const sealers: Record<MatrixSpec["format"], RowSealer> = { f16: sealHalf, i8: sealI8, i4: sealI4 };
+const sealers: Record<MatrixSpec["format"], SegmentSealer> = { f16: sealHalf, i8: sealI8, i4: sealI4 };
 
-/** Quantizes the rows and segments of `spec` from whole source rows, as `rowAt` hands them out. */
+/** Quantizes the rows and segments of `spec` from whole source rows, as `rowAt` hands them out. E_WEIGHTS. */
 export function sealMatrix(spec: MatrixSpec, rowAt: (row: number) => Float32Array): ReferenceMatrix {
   const [firstRow, endRow] = spec.rowRange;
   const rows = endRow - firstRow;
-  const width = (spec.columns / spec.segments) * (spec.segmentRange[1] - spec.segmentRange[0]);
+  const segmentLength = spec.columns / spec.segments;
+  const held = spec.segmentRange[1] - spec.segmentRange[0];
+  const width = segmentLength * held;
   const values = spec.format === "f16" ? new Float32Array(rows * width) : new Int16Array(rows * width);
-  const scales = new Float32Array(rows);
+  const matrix = { spec, rows, segmentLength, width, values, scales: new Float32Array(rows * held) };
   for (let row = 0; row < rows; row++) {
     const source = rowAt(firstRow + row);
-    refuseNotFinite(source, spec, firstRow + row);
-    const out = values.subarray(row * width, (row + 1) * width);
-    scales[row] = sealers[spec.format](source, spec, out);
-    if (spec.format === "f16") refuseNotFinite(out as Float32Array, spec, firstRow + row);
+    if (!source.every(Number.isFinite) || !sealRow(source, matrix, row))
+      throw weightsError(spec, firstRow + row);
   }
-  return { spec, width, values, scales };
+  return matrix;
 }
 
-function refuseNotFinite(values: Float32Array, spec: MatrixSpec, row: number): void {
-  for (let k = 0; k < values.length; k++) {
-    if (Number.isFinite(values[k])) continue;
-    throw weightsError(spec, row);
+/** Seals the segments held of one row; false when a value became infinite or NaN. */
+function sealRow(source: Float32Array, matrix: ReferenceMatrix, row: number): boolean {
+  const { spec, segmentLength, width } = matrix;
+  const [first, end] = spec.segmentRange;
+  for (let segment = first; segment < end; segment++) {
+    const values = source.slice(segment * segmentLength, (segment + 1) * segmentLength);
+    if (spec.format !== "f16") rotateWeights(values);
+    const target = row * width + (segment - first) * segmentLength;
+    const out = matrix.values.subarray(target, target + segmentLength);
+    matrix.scales[row * (end - first) + segment - first] = sealers[spec.format](values, out);
+    if (!(spec.format === "f16" ? out : values).every(Number.isFinite)) return false;
   }
+  return true;
 }
 
-/** The columns [first, end) that a slice holds. */
-function sliceColumns(spec: MatrixSpec): readonly [number, number] {
-  const length = spec.columns / spec.segments;
-  return [spec.segmentRange[0] * length, spec.segmentRange[1] * length];
-}
-
-function sealHalf(row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Array): number {
-  const [first, end] = sliceColumns(spec);
-  for (let k = first; k < end; k++) out[k - first] = Math.f16round(row[k] as number);
+function sealHalf(values: Float32Array, out: Float32Array | Int16Array): number {
+  for (let k = 0; k < values.length; k++) out[k] = Math.f16round(values[k] as number);
   return 1;
 }
 
-/** The element of largest magnitude in [first, end), the first of equals. */
-function extreme(row: Float32Array, first: number, end: number): number {
+/** The element of largest magnitude, the first of equals. */
+function extreme(values: Float32Array): number {
   let found = 0;
   let largest = 0;
-  for (let k = first; k < end; k++) {
-    const magnitude = magnitudeBits(row[k] as number);
+  for (let k = 0; k < values.length; k++) {
+    const magnitude = magnitudeBits(values[k] as number);
     if (magnitude <= largest) continue;
     largest = magnitude;
-    found = row[k] as number;
+    found = values[k] as number;
   }
   return found;
 }
 
-function sealI8(row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Array): number {
-  const largest = Math.abs(extreme(row, 0, row.length));
+function sealI8(values: Float32Array, out: Float32Array | Int16Array): number {
+  const largest = Math.abs(extreme(values));
   if (largest < TINY) return 0;
   const scale = Math.fround(largest / 127);
   const reciprocal = Math.fround(1 / scale);
-  const [first, end] = sliceColumns(spec);
-  for (let k = first; k < end; k++) {
-    out[k - first] = roundHalfEven(Math.fround((row[k] as number) * reciprocal));
+  for (let k = 0; k < values.length; k++) {
+    out[k] = roundHalfEven(Math.fround((values[k] as number) * reciprocal));
   }
   return scale;
 }
@@ -90,35 +94,19 @@ function sealI8(row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Ar
 /** Factors of a group's plain step that are tried: a few values cut off at the edge can serve the others better. */
 const I4_FACTORS: readonly number[] = [1, 15 / 16, 7 / 8, 17 / 16, 9 / 8];
 
-function sealI4(row: Float32Array, spec: MatrixSpec, out: Float32Array | Int16Array): number {
-  const length = spec.columns / spec.segments;
-  const groups = groupsOf(row, spec);
-  const steps = groups.map((group) => Math.fround(extreme(group, 0, group.length) / -8));
+function sealI4(values: Float32Array, out: Float32Array | Int16Array): number {
+  const groups = Array.from({ length: Math.ceil(values.length / GROUP) }, (_, g) =>
+    values.subarray(g * GROUP, (g + 1) * GROUP),
+  );
+  const steps = groups.map((group) => Math.fround(extreme(group) / -8));
   const largest = steps.reduce((most, step) => Math.max(most, Math.abs(step)), 0);
   if (largest < TINY) return 0;
   const scale = Math.fround(largest / 127);
   const reciprocal = Math.fround(1 / scale);
-  const groupsPerSegment = Math.ceil(length / GROUP);
-  for (let segment = spec.segmentRange[0]; segment < spec.segmentRange[1]; segment++) {
-    for (let g = 0; g < groupsPerSegment; g++) {
-      const index = segment * groupsPerSegment + g;
-      const sealed = sealGroup(at(groups, index), { step: at(steps, index), scale, reciprocal });
-      out.set(sealed, (segment - spec.segmentRange[0]) * length + g * GROUP);
-    }
+  for (const [g, group] of groups.entries()) {
+    out.set(sealGroup(group, { step: at(steps, g), scale, reciprocal }), g * GROUP);
   }
   return scale;
-}
-
-/** The groups of all segments of a row, in order. */
-function groupsOf(row: Float32Array, spec: MatrixSpec): Float32Array[] {
-  const length = spec.columns / spec.segments;
-  const groups: Float32Array[] = [];
-  for (let end = length; end <= row.length; end += length) {
-    for (let first = end - length; first < end; first += GROUP) {
-      groups.push(row.subarray(first, Math.min(first + GROUP, end)));
-    }
-  }
-  return groups;
 }
 
 interface GroupScale {

@@ -5,7 +5,7 @@
 
 import { at } from "../../base/mod.ts";
 import { type BufferSpec, OP, type Program, type RowDomain, type WeightFormat } from "../../kernels/mod.ts";
-import { maxGroupShift, maximalSubtrees } from "../../tensor/mod.ts";
+import { maximalSubtrees, requireExactSums } from "../../tensor/mod.ts";
 import {
   attentionSegments,
   ffnSegments,
@@ -125,7 +125,7 @@ function emitReduced(
       builder.emit(OP.LINEAR_PARTIAL, partials, builder.quantize(buffer, held[1] - held[0]), matrix);
     }
     const roots = inputs.flatMap(({ held }) => maximalSubtrees(segments, ...held));
-    builder.emit(OP.COMBINE, out, partials, at(inputs, 0).matrix, roots.length, ...roots.flat());
+    builder.emit(OP.COMBINE, out, partials, roots.length, ...roots.flat());
   }
   builder.emit(OP.ADD, residual, residual, out);
 }
@@ -167,8 +167,8 @@ class ProgramBuilder {
     const { format } = this.options;
     if (format === "f16") return source;
     const { name, domain, width } = at(this.#buffers, source);
-    const maxShift = maxGroupShift(format, width / segments);
-    const spec = { kind: "quantized", name: `${name} quantized`, domain, width, segments, maxShift } as const;
+    requireExactSums(format, width / segments);
+    const spec = { kind: "quantized", name: `${name} quantized`, domain, width, segments, format } as const;
     const out = this.#buffer(spec);
     this.emit(OP.QUANTIZE, out, source);
     return out;

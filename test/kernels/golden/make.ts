@@ -34,7 +34,7 @@ const makers: Readonly<Record<string, (random: Random) => KernelCase>> = {
   "linear-split": (random) =>
     splitCase(random, () => [2, 3], { format: random.pick(formats), rows: 17, columns: 100, segments: 5 })
       .split,
-  quantize: (random) => quantizeCase(random, { segments: 1, length: 90, style: "outliers" }),
+  quantize: (random) => quantizeCase(random, { segments: 1, length: 44, style: "outliers" }),
   embed: (random) => embedCase(random, { format: random.pick(formats), rows: 18, columns: 150, segments: 3 }),
   norm: normCase,
   rope: ropeCase,

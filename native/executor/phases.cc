@@ -1,0 +1,110 @@
+#include "executor/phases.h"
+
+#include <cstddef>
+
+namespace claw {
+namespace {
+
+constexpr int32_t kGateWidth = 256;  // values of a piece that nothing else determines: whole cache lines
+
+// ---- Shares ----
+
+void shareInPieces(Operation* op, int32_t width) {
+  op->share = Share::pieces;
+  op->pieceWidth = width;
+}
+
+// A gate is cut as the quantization of its result is, so that a thread quantizes what it has just written.
+void shareGate(std::span<Operation> operations, size_t at) {
+  Operation& gate = operations[at];
+  shareInPieces(&gate, kGateWidth);
+  for (const Operation& later : operations.subspan(at + 1)) {
+    if (later.op == Op::quantize && later.a == gate.dst) return shareInPieces(&gate, later.dst->quantized.segmentLength);
+    if (later.dst == gate.dst) return;
+  }
+}
+
+// Quantization goes by rows where its input was written row by row, or else by segments.
+void shareQuantization(std::span<Operation> operations, size_t at) {
+  Operation& op = operations[at];
+  for (size_t i = at; i-- > 0;) {
+    if (operations[i].dst != op.a) continue;
+    if (operations[i].share == Share::rows && operations[i].domain == op.domain) return;
+    break;
+  }
+  shareInPieces(&op, op.dst->quantized.segmentLength);
+}
+
+void chooseShare(std::span<Operation> operations, size_t at) {
+  Operation& op = operations[at];
+  switch (op.op) {
+    case Op::linear:
+    case Op::linearPartial:
+      op.share = Share::blocks;
+      return;
+    case Op::attention:
+      op.share = Share::heads;
+      return;
+    case Op::siluMul:
+      return shareGate(operations, at);
+    case Op::quantize:
+      return shareQuantization(operations, at);
+    default:
+      op.share = Share::rows;
+  }
+}
+
+// Whether a thread's share of both is the same rows, or pieces, of every buffer they touch. GATHER is so for the rows
+// it writes; the rows it reads are of the other domain, which never counts as the same share.
+bool sameShare(const Operation& a, const Operation& b) {
+  if (a.share != b.share || a.domain != b.domain) return false;
+  if (a.share == Share::rows) return true;
+  return a.share == Share::pieces && a.pieceWidth == b.pieceWidth && a.dst->shape.width == b.dst->shape.width;
+}
+
+// ---- Barriers ----
+
+bool usesKv(const Operation& op) { return op.op == Op::kvWrite || op.op == Op::attention; }
+
+// Whether `later` reads or overwrites what `earlier` writes, or overwrites what it reads.
+bool conflict(const Operation& earlier, const Operation& later) {
+  if (usesKv(earlier) && usesKv(later) && (earlier.op == Op::kvWrite || later.op == Op::kvWrite)) return true;
+  const Buffer* written = earlier.dst;
+  if (written != nullptr && (written == later.dst || written == later.a || written == later.b)) return true;
+  return later.dst != nullptr && (later.dst == earlier.a || later.dst == earlier.b);
+}
+
+// Two operations need no meeting of the threads in between when each thread touches only its own share in both, or
+// when neither reads or writes what the other writes.
+bool mayFollowFreely(const Operation& earlier, const Operation& later) {
+  return sameShare(earlier, later) || !conflict(earlier, later);
+}
+
+void placeBarriers(std::span<Operation> operations) {
+  size_t phaseFirst = 0;
+  for (size_t i = 0; i < operations.size(); i++) {
+    Operation& op = operations[i];
+    for (size_t k = phaseFirst; k < i && !op.barrier; k++) op.barrier = !mayFollowFreely(operations[k], op);
+    if (op.barrier) phaseFirst = i;
+  }
+}
+
+}  // namespace
+
+void shareOut(std::vector<Operation>* operations) {
+  for (size_t i = 0; i < operations->size(); i++) chooseShare(*operations, i);
+  placeBarriers(*operations);
+}
+
+std::vector<Run> runsOf(std::span<const Operation> operations) {
+  std::vector<Run> runs;
+  size_t first = 0;
+  for (size_t i = 1; i <= operations.size(); i++) {
+    if (i < operations.size() && !operations[i].barrier && sameShare(operations[first], operations[i])) continue;
+    runs.push_back(operations.subspan(first, i - first));
+    first = i;
+  }
+  return runs;
+}
+
+}  // namespace claw
