@@ -146,7 +146,7 @@ Error Device::allocateKv(const KvCache& shape) {
   kv_ = KvCache{nullptr, pages, layers, heads, headDim, format};
   size_t bytes = 0;
   const bool fits = multiply({static_cast<size_t>(pages), static_cast<size_t>(layers), static_cast<size_t>(heads),
-                              kv_.headElements(), kv_.elementBytes()},
+                              kv_.headBytes()},
                              &bytes);
   if (fits) kvRegion_ = arena_.map(Purpose::kv, bytes);
   if (!kvRegion_) {

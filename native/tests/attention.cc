@@ -6,7 +6,7 @@
 
 #include "executor/device.h"
 #include "kernels/half.h"
-#include "tests/check.h"
+#include "tests/attend.h"
 
 namespace {
 
@@ -71,10 +71,9 @@ void testAgainstSoftmax(int32_t headDim, int32_t positions, KvFormat format) {
   std::vector<float> q(width);
   for (float& value : q) value = 4 * random.unit();
   std::vector<float> out(width);
-  std::vector<float> scratch(attentionScratch(queries, static_cast<size_t>(headDim)));
   for (const int32_t position : {0, positions / 2, positions - 1}) {
-    scalarKernels().attend({&kv, 1, 1, queries, position, sequence.pages.data(), q.data(), out.data(), 0.25f,
-                            scratch.data()});
+    test::attendAll(scalarKernels(), {&kv, 1, 1, queries, 1, position, sequence.pages.data(), q.data(), out.data(), 0,
+                                      0.25f, nullptr});
     for (size_t query = 0; query < queries; query++) {
       const size_t offset = query * static_cast<size_t>(headDim);
       const auto expected = softmaxAttention(sequence, q.data() + offset, headDim, position);

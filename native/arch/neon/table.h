@@ -12,7 +12,9 @@ int32_t rmsNormRow(const float* x, const float* gain, float epsilon, float* out,
 void ropeRow(float* row, const float* table, int32_t heads, int32_t headDim, bool halves);
 void siluMul(const float* gate, const float* up, float* out, int32_t count);
 int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v);
-void attend(const AttentionTask& task);
+void attendChunk(const AttentionTask& task, int32_t chunk, const AttentionSums& sums);
+void foldChunk(const AttentionTask& task, const AttentionSums& chunk, const AttentionSums& folded, QueryRange range);
+void finishAttention(const AttentionTask& task, const AttentionSums& folded, QueryRange range);
 int32_t packBlock(const PackTask& task);
 
 }  // namespace claw::neon
