@@ -174,7 +174,10 @@ function countEvents(kernelCase: KernelCase, outcome: Outcome): void {
   if (kernelCase.kv.format === "f32") events.fullPrecisionCaches++;
   if (positions.some((position) => position >= ATTENTION_CHUNK)) events.chunkedAttention++;
   const { heads } = kernelCase.kv;
-  if (positions.length * heads < threadsMost && positions.some((position) => position >= 2 * ATTENTION_CHUNK)) {
+  if (
+    positions.length * heads < threadsMost &&
+    positions.some((position) => position >= 2 * ATTENTION_CHUNK)
+  ) {
     events.splitAttention++;
   }
   for (const [row, position] of positions.entries()) {
