@@ -138,7 +138,8 @@ void Device::release() {
 
 Error Device::allocateKv(const KvCache& shape) {
   const auto [_, pages, layers, heads, headDim, format] = shape;
-  if (pages < 1 || layers < 1 || heads < 1 || headDim < 1 || headDim > kHeadDimMax) {
+  if (pages < 1 || layers < 1 || heads < 1 || headDim < 1 || headDim > kHeadDimMax ||
+      format < KvFormat::f16 || format > KvFormat::i8) {
     return makeError("E_INTERNAL", "A KV cache of %d pages, %d layers, %d heads of %d cannot be.", pages, layers, heads,
                      headDim);
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/half.h"
 #include "kernels/numeric.h"
@@ -29,6 +30,16 @@ struct View {
 
 float toFloat(uint16_t half) { return finiteHalfToFloat(half); }
 float toFloat(float value) { return value; }
+float toFloat(int8_t value) { return value; }
+
+// The scale of the key at position `j` of the chunk: 1 but for bytes. That of the value lies kPageTokens behind it.
+template <class T>
+float scaleAt(const View& view, int32_t j, int32_t offset) {
+  if constexpr (std::is_same_v<T, int8_t>) {
+    return view.task.kv->scales(view.page(j), view.task.layer, view.task.head)[j % kPageTokens + offset];
+  }
+  return 1.0f;
+}
 
 const float* rowOf(const AttentionTask& task, int32_t query) {
   const int32_t row = query / task.queries;
@@ -48,7 +59,7 @@ float scoreChunk(const View& view, const float* q, float* scores) {
       for (int32_t i = 0; i < kTile; i++) sums[i] = std::fma(q[d], toFloat(keys[i]), sums[i]);
     }
     for (int32_t i = 0; i < std::min(kTile, view.count - tile); i++) {
-      const float score = sums[i] * task.scale;
+      const float score = (sums[i] * scaleAt<T>(view, tile + i, 0)) * task.scale;
       scores[tile + i] = score;
       largest = score > largest ? score : largest;
     }
@@ -67,7 +78,8 @@ float weighChunk(const View& view, const float* scores, float largest, float* ou
     const T* values = task.kv->values<T>(view.page(j), task.layer, task.head) + (j % kPageTokens) * headDim;
     const float weight = exactExp(scores[j] - largest);
     lanes[j & 15] += weight;  // a chunk begins at a multiple of 16 positions
-    for (int32_t d = 0; d < headDim; d++) out[d] = std::fma(weight, toFloat(values[d]), out[d]);
+    const float scaled = weight * scaleAt<T>(view, j, kPageTokens);
+    for (int32_t d = 0; d < headDim; d++) out[d] = std::fma(scaled, toFloat(values[d]), out[d]);
   }
   return sumLanes(lanes);
 }
@@ -108,11 +120,42 @@ int32_t store(const KvCache& kv, const KvPlace& place, const float* k, const flo
   return status;
 }
 
+// The scale of a vector, whose bytes go to every `step`-th place of `to`.
+float quantize(const KvCache& kv, const float* values, int8_t* to, int32_t step, int32_t* status) {
+  const uint32_t bits = largestMagnitude(values, kv.headDim);
+  const float largest = std::bit_cast<float>(bits);
+  if (bits >= kNotFiniteBits) *status = kKvRange;
+  if (bits >= kNotFiniteBits || largest < kTiny) {
+    for (int32_t d = 0; d < kv.headDim; d++) to[d * step] = 0;
+    return 0.0f;
+  }
+  const float scale = largest / 127.0f;
+  const float reciprocal = 1.0f / scale;
+  for (int32_t d = 0; d < kv.headDim; d++) to[d * step] = static_cast<int8_t>(roundEven(values[d] * reciprocal));
+  return scale;
+}
+
+int32_t storeBytes(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
+  int32_t status = 0;
+  int8_t* tile = kv.keys<int8_t>(place.page, place.layer, place.head) + (place.slot / kTile) * kTile * kv.headDim;
+  int8_t* values = kv.values<int8_t>(place.page, place.layer, place.head) + place.slot * kv.headDim;
+  float* scales = kv.scales(place.page, place.layer, place.head) + place.slot;
+  scales[0] = quantize(kv, k, tile + place.slot % kTile, kTile, &status);
+  scales[kPageTokens] = quantize(kv, v, values, 1, &status);
+  return status;
+}
+
 }  // namespace
 
 void attendChunk(const AttentionTask& task, int32_t chunk, const AttentionSums& sums) {
-  if (task.kv->format == KvFormat::f16) return attendAll<uint16_t>(task, chunk, sums);
-  attendAll<float>(task, chunk, sums);
+  switch (task.kv->format) {
+    case KvFormat::f16:
+      return attendAll<uint16_t>(task, chunk, sums);
+    case KvFormat::f32:
+      return attendAll<float>(task, chunk, sums);
+    case KvFormat::i8:
+      return attendAll<int8_t>(task, chunk, sums);
+  }
 }
 
 void foldChunk(const AttentionTask& task, const AttentionSums& chunk, const AttentionSums& folded, QueryRange range) {
@@ -140,7 +183,15 @@ void finishAttention(const AttentionTask& task, const AttentionSums& folded, Que
 }
 
 int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
-  return kv.format == KvFormat::f16 ? store<uint16_t>(kv, place, k, v) : store<float>(kv, place, k, v);
+  switch (kv.format) {
+    case KvFormat::f16:
+      return store<uint16_t>(kv, place, k, v);
+    case KvFormat::f32:
+      return store<float>(kv, place, k, v);
+    case KvFormat::i8:
+      return storeBytes(kv, place, k, v);
+  }
+  return 0;
 }
 
 }  // namespace claw::scalar

@@ -96,10 +96,11 @@ struct LinearTask {
   int32_t subtreeCount;
 };
 
-enum class KvFormat : int32_t { f16 = 0, f32 = 1 };
+enum class KvFormat : int32_t { f16 = 0, f32 = 1, i8 = 2 };
 
 // KV pages, each [layer][head]{ keys: [kPageTokens / 16][headDim][16 positions], values: [kPageTokens][headDim] }, of
-// uint16_t (half) or float elements as the format says.
+// uint16_t (half), float or int8_t elements as the format says; int8_t are followed by two scales for each position,
+// { of keys: [kPageTokens], of values: [kPageTokens] } floats.
 struct KvCache {
   uint8_t* data;
   int32_t pages;
@@ -108,11 +109,14 @@ struct KvCache {
   int32_t headDim;
   KvFormat format;
 
-  CLAW_INLINE size_t elementBytes() const { return format == KvFormat::f16 ? sizeof(uint16_t) : sizeof(float); }
-  // One head of one layer in a page: its keys and its values.
-  CLAW_INLINE size_t headBytes() const {
-    return static_cast<size_t>(2) * kPageTokens * static_cast<size_t>(headDim) * elementBytes();
+  CLAW_INLINE size_t elementBytes() const {
+    return format == KvFormat::f16 ? sizeof(uint16_t) : format == KvFormat::f32 ? sizeof(float) : sizeof(int8_t);
   }
+  CLAW_INLINE size_t vectorBytes() const {
+    return static_cast<size_t>(headDim) * elementBytes() + (format == KvFormat::i8 ? sizeof(float) : 0);
+  }
+  // One head of one layer in a page: its keys and its values.
+  CLAW_INLINE size_t headBytes() const { return static_cast<size_t>(2) * kPageTokens * vectorBytes(); }
   CLAW_INLINE uint8_t* place(int32_t page, int32_t layer, int32_t head) const {
     const size_t slot = (static_cast<size_t>(page) * layers + layer) * heads + head;
     return data + slot * headBytes();
@@ -124,6 +128,10 @@ struct KvCache {
   template <class T>
   CLAW_INLINE T* values(int32_t page, int32_t layer, int32_t head) const {
     return keys<T>(page, layer, head) + static_cast<size_t>(kPageTokens) * headDim;
+  }
+  // The scales of keys, i8 only; those of values follow.
+  CLAW_INLINE float* scales(int32_t page, int32_t layer, int32_t head) const {
+    return reinterpret_cast<float*>(keys<int8_t>(page, layer, head) + static_cast<size_t>(2) * kPageTokens * headDim);
   }
 };
 

@@ -156,7 +156,13 @@ class Chunk {
     if (at + kLaneCount <= shared_) return Lanes::store(to, scores);
     Lanes::store(to, Lanes::where(Lanes::first(seen(query) - at), scores, Lanes::set(-__builtin_inff())));
   }
-  CLAW_INLINE Floats scaled(int, Floats products) const { return products; }
+
+  // Sums or weights of the 16 positions of a tile, times the scales of their keys, or of their values `offset` behind.
+  CLAW_INLINE Floats scaled(int tile, Floats each, int offset = 0) const {
+    if constexpr (!kBytes) return each;
+    const auto* scales = reinterpret_cast<const float*>(keys_[tile / kTilesPerPage] + 2 * kPageTokens * headDim_);
+    return Lanes::mul(each, Lanes::load(scales + tile % kTilesPerPage * kLaneCount + offset));
+  }
 
   // Scores of one query head to weights exp(score - m); gives m and l.
   void weigh(int query) const {
@@ -168,7 +174,7 @@ class Chunk {
     Floats total = Lanes::set(0.0f);
     for (int j = 0; j < count; j += kLaneCount) {
       const Floats weight = exp<Lanes>(Lanes::sub(Lanes::load(each + j), Lanes::set(top)));
-      Lanes::store(each + j, weight);
+      Lanes::store(each + j, scaled(j / kLaneCount, weight, kPageTokens));
       total = Lanes::add(total, weight);  // unseen positions weigh +0, which changes no lane
     }
     sums_.largest[query] = top;
@@ -245,6 +251,7 @@ class Chunk {
     }
   }
 
+  static constexpr bool kBytes = sizeof(T) == 1;
   static constexpr int kPages = kAttentionChunk / kPageTokens;
 
   const AttentionTask& task_;
@@ -265,6 +272,8 @@ void attendChunk(const AttentionTask& task, int32_t chunk, const AttentionSums& 
       return Chunk<Lanes, uint16_t>(task, chunk, sums).attend();
     case KvFormat::f32:
       return Chunk<Lanes, float>(task, chunk, sums).attend();
+    case KvFormat::i8:
+      return Chunk<Lanes, int8_t>(task, chunk, sums).attend();
   }
 }
 

@@ -71,12 +71,14 @@ void testRope(int rounds) {
 // ---- Attention ----
 
 struct Cache {
-  Guarded<uint16_t> halves;  // two for an element of f32
   KvCache kv;
+  Guarded<uint16_t> halves;  // of any format
 
   Cache(int pages, int layers, int heads, int headDim, KvFormat format = KvFormat::f16)
-      : halves(static_cast<size_t>(pages) * layers * heads * 2 * kPageTokens * headDim * (format == KvFormat::f16 ? 1 : 2)),
-        kv{reinterpret_cast<uint8_t*>(halves.data()), pages, layers, heads, headDim, format} {}
+      : kv{nullptr, pages, layers, heads, headDim, format},
+        halves(static_cast<size_t>(pages) * layers * heads * kv.headBytes() / 2) {
+    kv.data = reinterpret_cast<uint8_t*>(halves.data());
+  }
 };
 
 void storePosition(Cache& cache, Cache& other, int page, int layer, int head, int slot) {
@@ -108,7 +110,7 @@ void testAttention(int rounds) {
     events.foldedChunks += position / kAttentionChunk;
     events.manyQueries += queries > 4;
     events.rowTiles += rows > 1;
-    const KvFormat format = oneIn(3) ? KvFormat::f32 : KvFormat::f16;
+    const auto format = static_cast<KvFormat>(between(0, 2));
     Cache cache(pageCount, 2, 2, headDim, format);
     Cache other(pageCount, 2, 2, headDim, format);
     std::fill(cache.halves.begin(), cache.halves.end(), uint16_t{0x7fc0});  // NaN wherever nothing is stored

@@ -6,6 +6,7 @@ import {
   type Executable,
   KV_PAGE_TOKENS,
   type KvFormat,
+  kvVectorBytes,
   type WeightFormat,
 } from "../kernels/mod.ts";
 import { evenShards, loadProgram, type OpenedFile, type PackedStore } from "../model/mod.ts";
@@ -82,8 +83,8 @@ function contextOf(modelContext: number, asked: number | undefined): number {
 
 /** Bytes of one KV page over all layers: keys and values. */
 function pageBytes({ description }: OpenedFile, format: KvFormat): number {
-  const values = description.layers * description.kvHeads * description.headDim * KV_PAGE_TOKENS * 2;
-  return values * (format === "f16" ? 2 : 4);
+  const { layers, kvHeads, headDim } = description;
+  return layers * kvHeads * KV_PAGE_TOKENS * kvVectorBytes(format, headDim);
 }
 
 function pageCount(bytes: number, context: number, { batch, kvBytes }: RuntimeOptions): number {

@@ -23,7 +23,7 @@ export function randomAttentionShape(random: Random): AttentionShape {
   const kvHeads = random.between(1, headDim > 40 ? 1 : 3);
   const positions = random.chance(3) ? random.between(257, headDim > 40 ? 300 : 700) : random.between(1, 120);
   return {
-    format: random.pick(["f16", "f32"]),
+    format: random.pick(["f16", "f32", "i8"]),
     layers: 2,
     kvHeads,
     queryHeads: kvHeads * random.between(1, 8),

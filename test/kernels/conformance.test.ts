@@ -38,6 +38,7 @@ const events = {
   splitAttention: 0,
   consecutiveRows: 0,
   fullPrecisionCaches: 0,
+  byteCaches: 0,
   groupedQueries: 0,
   splits: 0,
   single: 0,
@@ -124,7 +125,7 @@ describe(`devices against the reference, seed ${SEED}${without}`, () => {
 
   nativeTest("ATTENTION far into a sequence, by more threads than heads", async () => {
     const shape = { layers: 1, kvHeads: 1, queryHeads: 2, headDim: 4, style: "gentle" } as const;
-    for (const format of ["f16", "f32"] as const) {
+    for (const format of ["f16", "f32", "i8"] as const) {
       await agree(attentionCase(new Random(SEED), { ...shape, format, positions: 32_768 }));
     }
   });
@@ -143,7 +144,8 @@ describe(`devices against the reference, seed ${SEED}${without}`, () => {
     expect(events.chunkedAttention).toBeGreaterThan(25);
     expect(events.splitAttention).toBeGreaterThan(5);
     expect(events.consecutiveRows).toBeGreaterThan(200);
-    expect(events.fullPrecisionCaches).toBeGreaterThan(50);
+    expect(events.fullPrecisionCaches).toBeGreaterThan(30);
+    expect(events.byteCaches).toBeGreaterThan(30);
     expect(events.groupedQueries).toBeGreaterThan(70);
     expect(events.splits).toBeGreaterThan(40);
     expect(events.single).toBeGreaterThan(200);
@@ -172,6 +174,7 @@ function countEvents(kernelCase: KernelCase, outcome: Outcome): void {
   const positions = kernelCase.steps.at(-1)?.positions ?? [];
   if (kernelCase.kv === undefined) return;
   if (kernelCase.kv.format === "f32") events.fullPrecisionCaches++;
+  if (kernelCase.kv.format === "i8") events.byteCaches++;
   if (positions.some((position) => position >= ATTENTION_CHUNK)) events.chunkedAttention++;
   const { heads } = kernelCase.kv;
   if (

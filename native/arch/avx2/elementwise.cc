@@ -95,8 +95,8 @@ int32_t storeF16(const KvCache& kv, const KvPlace& place, const float* k, const 
 }  // namespace
 
 int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
-  // Copying floats is the scalar kernel's work too: no conversion, and the keys' scatter has no vector form.
-  if (kv.format == KvFormat::f32) return scalar::storeKv(kv, place, k, v);
+  // Floats and bytes are the scalar kernel's work too: the keys' scatter has no vector form.
+  if (kv.format != KvFormat::f16) return scalar::storeKv(kv, place, k, v);
   return storeF16(kv, place, k, v);
 }
 

@@ -69,8 +69,8 @@ void ropeRow(float* row, const float* table, int32_t heads, int32_t headDim, boo
 }
 
 int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
-  // Copying floats is the scalar kernel's work too: no conversion, and the keys' scatter has no vector form.
-  if (kv.format == KvFormat::f32) return scalarKernels().storeKv(kv, place, k, v);
+  // Floats and bytes are the scalar kernel's work too: the keys' scatter has no vector form.
+  if (kv.format != KvFormat::f16) return scalarKernels().storeKv(kv, place, k, v);
   constexpr int kTile = 16;  // positions interleaved in the keys' layout
   uint16_t* tile = kv.keys<uint16_t>(place.page, place.layer, place.head);
   uint16_t* column = tile + static_cast<ptrdiff_t>(place.slot / kTile) * kv.headDim * kTile + place.slot % kTile;

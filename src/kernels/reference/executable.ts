@@ -192,19 +192,11 @@ function writeKv(on: ReferenceExecutable, operand: (index: number) => number, ro
   const position = at(on.step.positions, row);
   const page = at(on.pages(row), Math.floor(position / KV_PAGE_TOKENS));
   for (let head = 0; head < operand(4); head++) {
-    const target = kv.offset(page, { layer: operand(2), head: operand(3) + head, position });
-    const part = (values: Float32Array): Float32Array =>
-      values.subarray(head * headDim, (head + 1) * headDim);
-    const keysFit = storeKept(
-      part(on.row(operand(0), row)),
-      kv.keys.subarray(target, target + headDim),
-      format,
-    );
-    const valuesFit = storeKept(
-      part(on.row(operand(1), row)),
-      kv.values.subarray(target, target + headDim),
-      format,
-    );
+    const offset = kv.offset(page, { layer: operand(2), head: operand(3) + head, position });
+    const part = (buffer: number): Float32Array =>
+      on.row(operand(buffer), row).subarray(head * headDim, (head + 1) * headDim);
+    const keysFit = storeKept(part(0), format, { target: kv.keys, scales: kv.keyScales, offset });
+    const valuesFit = storeKept(part(1), format, { target: kv.values, scales: kv.valueScales, offset });
     if (!keysFit || !valuesFit) on.flag(operand(0), row, ROW_STATUS.KV_RANGE);
   }
 }

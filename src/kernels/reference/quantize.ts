@@ -84,7 +84,8 @@ function groupShift(own: number, segmentLargest: number, maxShift: number): numb
   return shift;
 }
 
-function largestMagnitude(values: Float32Array): number {
+/** The largest magnitude as a bit pattern: NaN and infinity are the largest. */
+export function largestMagnitude(values: Float32Array): number {
   let largest = 0;
   for (let k = 0; k < values.length; k++) largest = Math.max(largest, magnitudeBits(values[k] as number));
   return largest;
