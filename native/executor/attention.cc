@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/kv-rotation.h"
+
 namespace claw {
 namespace {
 
@@ -29,7 +31,7 @@ int64_t storedChunks(const AttentionShape& shape, int32_t pages) {
 
 size_t scratchFloats(const AttentionPlan& plan) {
   const AttentionShape& shape = plan.shape();
-  return attentionScratch(queriesOf(shape)) + 2 * sumsFloats(shape) +
+  return attentionScratch(queriesOf(shape)) + 3 * sumsFloats(shape) +
          static_cast<size_t>(plan.storedChunks()) * rowFloats(shape);
 }
 
@@ -48,10 +50,24 @@ AttentionTask AttentionRun::task(const AttentionCut& unit) const {
   task.pages = context_.step.pages + context_.step.pageStart[tile.row];
   task.q = op_.a->values + offset;
   task.out = op_.dst->values + offset;
-  task.stride = op_.dst->shape.width;
+  task.qStride = task.outStride = op_.dst->shape.width;
   task.scale = op_.number;
   task.scratch = chunk(context_.team.thread) - attentionScratch(queriesOf(shape));
+  if (task.kv->format == KvFormat::i8) rotateQueries(&task);
   return task;
+}
+
+// In memory of this thread.
+void AttentionRun::rotateQueries(AttentionTask* task) const {
+  float* rotated = folded(context_.team.thread) + sums();
+  const ptrdiff_t width = static_cast<ptrdiff_t>(task->queries) * op_.headDim;
+  for (int32_t row = 0; row < task->rows; row++) {
+    for (ptrdiff_t at = 0; at < width; at += op_.headDim) {
+      rotateQuery(task->q + row * task->qStride + at, rotated + row * width + at, op_.headDim);
+    }
+  }
+  task->q = rotated;
+  task->qStride = width;
 }
 
 float* AttentionRun::chunk(int32_t thread) const {

@@ -40,10 +40,11 @@ class AttentionRun {
   AttentionTask task(const AttentionCut& unit) const;
   void attend(const AttentionCut& first, int32_t chunkEnd) const;
   void foldShared(int32_t cut) const;
-  // Memory of a thread: weights, a chunk, what is folded, and the chunks kept for others.
+  void rotateQueries(AttentionTask* task) const;
+  // Memory of a thread: weights, a chunk, what is folded, rotated queries, and the chunks kept for others.
   float* chunk(int32_t thread) const;
   float* folded(int32_t thread) const { return chunk(thread) + sums(); }
-  float* stored(int32_t thread) const { return folded(thread) + sums(); }
+  float* stored(int32_t thread) const { return folded(thread) + 2 * sums(); }
   ptrdiff_t sums() const;
 
   const Operation& op_;

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "kernels/half.h"
+#include "kernels/kv-rotation.h"
 #include "kernels/numeric.h"
 #include "kernels/scalar.h"
 
@@ -41,9 +42,9 @@ float scaleAt(const View& view, int32_t j, int32_t offset) {
   return 1.0f;
 }
 
-const float* rowOf(const AttentionTask& task, int32_t query) {
-  const int32_t row = query / task.queries;
-  return task.q + row * task.stride + static_cast<ptrdiff_t>(query % task.queries) * task.kv->headDim;
+// Where a query is among rows that are so far from each other.
+ptrdiff_t offsetOf(const AttentionTask& task, int32_t query, ptrdiff_t stride) {
+  return query / task.queries * stride + static_cast<ptrdiff_t>(query % task.queries) * task.kv->headDim;
 }
 
 // Fills `scores`; returns the largest.
@@ -89,7 +90,7 @@ void attendAll(const AttentionTask& task, int32_t chunk, const AttentionSums& su
   for (int32_t query = 0; query < task.allQueries(); query++) {
     const View view(task, chunk, query);
     float* out = sums.values + static_cast<ptrdiff_t>(query) * task.kv->headDim;
-    sums.largest[query] = scoreChunk<T>(view, rowOf(task, query), task.scratch);
+    sums.largest[query] = scoreChunk<T>(view, task.q + offsetOf(task, query, task.qStride), task.scratch);
     sums.totals[query] = weighChunk<T>(view, task.scratch, sums.largest[query], out);
   }
 }
@@ -140,7 +141,9 @@ int32_t storeBytes(const KvCache& kv, const KvPlace& place, const float* k, cons
   int8_t* tile = kv.keys<int8_t>(place.page, place.layer, place.head) + (place.slot / kTile) * kTile * kv.headDim;
   int8_t* values = kv.values<int8_t>(place.page, place.layer, place.head) + place.slot * kv.headDim;
   float* scales = kv.scales(place.page, place.layer, place.head) + place.slot;
-  scales[0] = quantize(kv, k, tile + place.slot % kTile, kTile, &status);
+  float rotated[kHeadDimMax];
+  rotateKey(k, rotated, kv.headDim);
+  scales[0] = quantize(kv, rotated, tile + place.slot % kTile, kTile, &status);
   scales[kPageTokens] = quantize(kv, v, values, 1, &status);
   return status;
 }
@@ -176,7 +179,7 @@ void finishAttention(const AttentionTask& task, const AttentionSums& folded, Que
   const int32_t headDim = task.kv->headDim;
   for (int32_t query = range.first; query < range.end; query++) {
     const float* from = folded.values + static_cast<ptrdiff_t>(query) * headDim;
-    float* out = task.out + (rowOf(task, query) - task.q);
+    float* out = task.out + offsetOf(task, query, task.outStride);
     const float inverse = 1.0f / folded.totals[query];
     for (int32_t d = 0; d < headDim; d++) out[d] = from[d] * inverse;
   }

@@ -154,9 +154,10 @@ struct AttentionTask {
   int32_t rows;
   int32_t position;      // of the first row; row r attends to positions 0..position + r
   const int32_t* pages;  // page table of the sequence
-  const float* q;        // [rows][queries][headDim]
+  const float* q;        // [rows][queries][headDim]; rotated where the cache is i8
+  ptrdiff_t qStride;     // floats from row to row
   float* out;            // [rows][queries][headDim]
-  ptrdiff_t stride;      // floats from row to row of q and out
+  ptrdiff_t outStride;
   float scale;
   float* scratch;  // attentionScratch(queries * rows) floats, private to the thread
 

@@ -137,14 +137,14 @@ class Chunk {
   CLAW_INLINE void findQueries(int query, const float* (&found)[Queries]) const {
     const int row = query / task_.queries;
     int head = query - row * task_.queries;
-    const float* at = task_.q + row * task_.stride + static_cast<ptrdiff_t>(head) * headDim_;
+    const float* at = task_.q + row * task_.qStride + static_cast<ptrdiff_t>(head) * headDim_;
 #pragma GCC unroll 8
     for (int g = 0; g < Queries; ++g) {
       found[g] = at;
       at += headDim_;
       if (++head < task_.queries) continue;
       head = 0;
-      at += task_.stride - static_cast<ptrdiff_t>(task_.queries) * headDim_;
+      at += task_.qStride - static_cast<ptrdiff_t>(task_.queries) * headDim_;
     }
   }
 
@@ -305,7 +305,7 @@ void finishAttention(const AttentionTask& task, const AttentionSums& folded, Que
   for (int query = range.first; query < range.end; ++query) {
     const int row = query / task.queries;
     const float* from = folded.values + static_cast<ptrdiff_t>(query) * headDim;
-    float* to = task.out + row * task.stride + static_cast<ptrdiff_t>(query - row * task.queries) * headDim;
+    float* to = task.out + row * task.outStride + static_cast<ptrdiff_t>(query - row * task.queries) * headDim;
     const auto inverse = Lanes::set(1.0f / folded.totals[query]);
     eachVector(headDim, [&](int d, auto extent) {
       store<Lanes>(to + d, Lanes::mul(load<Lanes>(from + d, extent), inverse), extent);

@@ -6,6 +6,7 @@
 
 #include "executor/device.h"
 #include "kernels/half.h"
+#include "kernels/kv-rotation.h"
 #include "tests/attend.h"
 
 namespace {
@@ -44,7 +45,9 @@ Sequence fill(test::Random* random, const KvCache& kv, int32_t positions) {
   for (int32_t p = 0; p < positions; p++) {
     for (float& value : k) value = random->unit();
     for (float& value : v) value = random->unit();
-    for (const float value : k) sequence.keys.push_back(kept(kv, value, largestOf(k)));
+    std::vector<float> key = k;  // as it is kept; the test's queries count as rotated
+    if (kv.format == KvFormat::i8) rotateKey(k.data(), key.data(), kv.headDim);
+    for (const float value : key) sequence.keys.push_back(kept(kv, value, largestOf(key)));
     for (const float value : v) sequence.values.push_back(kept(kv, value, largestOf(v)));
     const int32_t page = sequence.pages[static_cast<size_t>(p / kPageTokens)];
     CHECK(scalarKernels().storeKv(kv, {page, 1, 1, p % kPageTokens}, k.data(), v.data()) == 0);
@@ -79,7 +82,7 @@ void testAgainstSoftmax(int32_t headDim, int32_t positions, KvFormat format) {
   for (float& value : q) value = 4 * random.unit();
   std::vector<float> out(width);
   for (const int32_t position : {0, positions / 2, positions - 1}) {
-    test::attendAll(scalarKernels(), {&kv, 1, 1, queries, 1, position, sequence.pages.data(), q.data(), out.data(), 0,
+    test::attendAll(scalarKernels(), {&kv, 1, 1, queries, 1, position, sequence.pages.data(), q.data(), 0, out.data(), 0,
                                       0.25f, nullptr});
     for (size_t query = 0; query < queries; query++) {
       const size_t offset = query * static_cast<size_t>(headDim);
@@ -106,16 +109,35 @@ void testBytes() {
   const auto device = Device::create(1, "scalar");
   CHECK(!device->allocateKv({nullptr, 1, 1, 1, 3, KvFormat::i8}));
   const KvCache& kv = device->kv();
-  const float k[] = {-2.0f, 1.0f, 0.0f};
+  const float k[] = {-1.5f, -0.5f, 0.0f};  // rotated: -2, -1, 0
   const float v[] = {2.0f, INFINITY, 1.0f};
   CHECK(scalarKernels().storeKv(kv, {0, 0, 0, 18}, k, v) == kKvRange);
   const int8_t* keys = kv.keys<int8_t>(0, 0, 0) + 16 * 3 + 2;
   const int8_t* values = kv.values<int8_t>(0, 0, 0) + 18 * 3;
   const float* scales = kv.scales(0, 0, 0) + 18;
-  CHECK(keys[0] == -127 && keys[16] == 64 && keys[32] == 0 && scales[0] == 2.0f / 127);
+  CHECK(keys[0] == -127 && keys[16] == -64 && keys[32] == 0 && scales[0] == 2.0f / 127);
   CHECK(values[0] == 0 && values[1] == 0 && values[2] == 0 && scales[kPageTokens] == 0.0f);
   const float tiny[] = {0x1p-101f, 0.0f, 0.0f};
   CHECK(scalarKernels().storeKv(kv, {0, 0, 0, 18}, tiny, k) == 0 && keys[0] == 0 && scales[0] == 0.0f);
+}
+
+// The product of a rotated query and a rotated key is that of the two, whatever the head dimension.
+void testRotation() {
+  test::Random random(9);
+  for (const int32_t headDim : {1, 2, 3, 20, 64, 80, 128, 512}) {
+    std::vector<float> q(static_cast<size_t>(headDim)), k(q.size()), rotatedQ(q.size()), rotatedK(q.size());
+    for (float& value : q) value = random.unit();
+    for (float& value : k) value = random.unit();
+    rotateQuery(q.data(), rotatedQ.data(), headDim);
+    rotateKey(k.data(), rotatedK.data(), headDim);
+    double expected = 0;
+    double actual = 0;
+    for (size_t d = 0; d < q.size(); d++) {
+      expected += static_cast<double>(q[d]) * k[d];
+      actual += static_cast<double>(rotatedQ[d]) * rotatedK[d];
+    }
+    CHECK(std::abs(actual - expected) < 1e-5 * headDim);
+  }
 }
 
 }  // namespace
@@ -130,5 +152,6 @@ int main() {
   }
   testRange();
   testBytes();
+  testRotation();
   return 0;
 }

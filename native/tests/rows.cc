@@ -124,7 +124,7 @@ void testAttention(int rounds) {
     Guarded<float> first(q.size()), second(q.size());
     for (float& value : q) value = randomValue(4) * 4.0f;
     if (oneIn(10)) q[0] = std::numeric_limits<float>::infinity();
-    AttentionTask task{&cache.kv,  layer,    head,   queries, rows, position, pages.data(), q.data(), first.data(),
+    AttentionTask task{&cache.kv,  layer,    head,   queries, rows, position, pages.data(), q.data(), stride, first.data(),
                        stride, 1 / std::sqrt(static_cast<float>(headDim)), nullptr};
     attendAll(expected, task);
     task.out = second.data();
@@ -160,7 +160,7 @@ void testExpUnderflow() {
   int zeros = 0;
   for (float x = 86.0f; x < 105.0f; x += 0x1p-8f) {
     q[0] = x;
-    AttentionTask task{&cache.kv, 0, 0, 1, 1, 1, pages.data(), q.data(), first.data(), 0, 1.0f, nullptr};
+    AttentionTask task{&cache.kv, 0, 0, 1, 1, 1, pages.data(), q.data(), 0, first.data(), 0, 1.0f, nullptr};
     attendAll(expected, task);
     task.out = second.data();
     attendAll(*actual, task);
