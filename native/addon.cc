@@ -147,7 +147,7 @@ napi_value allocateKv(napi_env env, napi_callback_info call) {
   const int32_t headDim = arguments.integer();
   const int32_t format = arguments.integer();
   if (!arguments.intact()) return nullptr;
-  const KvCache shape = {nullptr, pages, layers, heads, headDim, format == 0 ? KvFormat::f16 : KvFormat::f32};
+  const KvCache shape = {nullptr, pages, layers, heads, headDim, static_cast<KvFormat>(format)};
   if (const Error error = handle->device()->allocateKv(shape)) return throwError(env, error);
   return nullptr;
 }

@@ -137,7 +137,8 @@ void Device::release() {
 
 Error Device::allocateKv(const KvCache& shape) {
   const auto [_, pages, layers, heads, headDim, format] = shape;
-  if (pages < 1 || layers < 1 || heads < 1 || headDim < 1 || headDim > kHeadDimMax) {
+  if (pages < 1 || layers < 1 || heads < 1 || headDim < 1 || headDim > kHeadDimMax ||
+      format < KvFormat::f16 || format > KvFormat::i8) {
     return makeError("E_INTERNAL", "A KV cache of %d pages, %d layers, %d heads of %d cannot be.", pages, layers, heads,
                      headDim);
   }
@@ -145,7 +146,7 @@ Error Device::allocateKv(const KvCache& shape) {
   kv_ = KvCache{nullptr, pages, layers, heads, headDim, format};
   size_t bytes = 0;
   const bool fits = multiply({static_cast<size_t>(pages), static_cast<size_t>(layers), static_cast<size_t>(heads),
-                              kv_.headElements(), kv_.elementBytes()},
+                              kv_.headBytes()},
                              &bytes);
   if (fits) kvRegion_ = arena_.map(Purpose::kv, bytes);
   if (!kvRegion_) {
@@ -156,7 +157,7 @@ Error Device::allocateKv(const KvCache& shape) {
 }
 
 size_t Device::kvPageBytes() const {
-  return static_cast<size_t>(kv_.layers) * static_cast<size_t>(kv_.heads) * kv_.headElements() * kv_.elementBytes();
+  return static_cast<size_t>(kv_.layers) * static_cast<size_t>(kv_.heads) * kv_.headBytes();
 }
 
 std::span<uint8_t> Device::kvPage(int32_t page) const {

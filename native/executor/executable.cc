@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "executor/attention.h"
 #include "executor/device.h"
 #include "executor/tape.h"
 
@@ -87,6 +88,7 @@ Error Executable::prepare(std::shared_ptr<Device> device, const ProgramSource& s
   if (error) return error;
   made->runs_ = runsOf(made->operations_);
   made->findNeeds();
+  made->planAttention();
   error = made->allocateScratch();
   if (!error) *executable = made;
   return error;
@@ -133,23 +135,44 @@ void Executable::findNeeds() {
     if (op.op == Op::embed) tokenCount_ = std::min(tokenCount_, op.matrix->rows);
     if (op.op == Op::rope) positionCount_ = std::min(positionCount_, op.positions);
     if (op.op == Op::kvWrite || op.op == Op::attention) usesKv_ = true;
-    if (op.op == Op::quantize) {
-      scratchFloats_ = std::max(scratchFloats_, static_cast<size_t>(op.dst->quantized.segmentLength));
-    }
-    if (op.op != Op::attention) continue;
-    const int32_t queries = (op.queryHeads + op.heads - 1) / op.heads;  // of one KV head, at most
-    const size_t floats = attentionScratch(static_cast<size_t>(queries), static_cast<size_t>(op.headDim));
-    scratchFloats_ = std::max(scratchFloats_, floats);
+    if (op.op != Op::quantize) continue;
+    quantizeFloats_ = std::max(quantizeFloats_, static_cast<size_t>(op.dst->quantized.segmentLength));
   }
 }
 
+void Executable::planAttention() {
+  for (Operation& op : operations_) {
+    if (op.op != Op::attention) continue;
+    const AttentionShape shape = {op.heads, op.queryHeads, op.headDim};
+    const auto same = [&](const AttentionPlan& plan) { return plan.shape() == shape; };
+    const auto found = std::find_if(plans_.begin(), plans_.end(), same);
+    op.plan = static_cast<int32_t>(found - plans_.begin());
+    if (found == plans_.end()) plans_.emplace_back(shape, device_->pool().threads(), storedChunks(shape, sequencePages()));
+  }
+}
+
+// Entries of the page table of one sequence, at most.
+int32_t Executable::sequencePages() const {
+  return positionCount_ == INT32_MAX ? limits_.pageEntries
+                                     : std::min(limits_.pageEntries, (positionCount_ + kPageTokens - 1) / kPageTokens);
+}
+
 Error Executable::allocateScratch() {
-  const size_t bytes = scratchFloats_ * sizeof(float);
+  size_t floats = 0;
+  for (const AttentionPlan& plan : plans_) floats = std::max(floats, scratchFloats(plan));
+  // Apart from attention's: another thread may read what this one keeps there while it quantizes.
+  quantizeOffset_ = alignUp(floats * sizeof(float)) / sizeof(float);
+  const size_t bytes = (quantizeOffset_ + quantizeFloats_) * sizeof(float);
   for (int t = 0; t < device_->pool().threads() && bytes > 0; t++) {
     scratch_.push_back(device_->arena().map(Purpose::buffers, bytes));
     if (!scratch_.back()) return outOfMemory(bytes);
   }
   return {};
+}
+
+float* Executable::quantizeScratch(int thread) const {
+  if (scratch_.empty()) return nullptr;
+  return reinterpret_cast<float*>(scratch_[static_cast<size_t>(thread)].base()) + quantizeOffset_;
 }
 
 Error Executable::checkKv() const {
@@ -215,8 +238,11 @@ Error Executable::beginStep(int32_t rows, int32_t outputs) {
   }
   Error error = usesKv_ ? checkKv() : Error{};
   if (!error && usesKv_) error = checkPages(rows);
-  if (!error) std::fill_n(step_.status, rows, 0);
-  return error;
+  if (error) return error;
+  std::fill_n(step_.status, rows, 0);
+  const auto count = static_cast<size_t>(rows);
+  for (AttentionPlan& plan : plans_) plan.build({step_.positions, count}, {step_.pageStart, count});
+  return {};
 }
 
 }  // namespace claw

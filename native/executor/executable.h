@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "arena/arena.h"
+#include "executor/attention-plan.h"
 #include "executor/error.h"
 #include "executor/phases.h"
 #include "executor/program.h"
@@ -47,6 +48,7 @@ class Executable {
   const Limits& limits() const { return limits_; }
   std::span<const Buffer> buffers() const { return buffers_; }
   std::span<const Operation> operations() const { return operations_; }
+  std::span<const AttentionPlan> plans() const { return plans_; }
 
   // Checks everything the step block says against this program and the device's KV cache; clears the statuses.
   Error beginStep(int32_t rows, int32_t outputs);
@@ -62,12 +64,16 @@ class Executable {
   Error checkRow(int32_t row) const;
   // What the operations ask of a step's tokens and positions.
   void findNeeds();
+  void planAttention();
+  int32_t sequencePages() const;
+  float* quantizeScratch(int thread) const;
 
   std::shared_ptr<Device> device_;
   Limits limits_{};
   std::shared_ptr<Region> stepRegion_;
   Region region_;
-  std::vector<Region> scratch_;  // one per thread
+  std::vector<AttentionPlan> plans_;  // one for each shape of attention there is; made anew for each step
+  std::vector<Region> scratch_;       // one per thread: of attention, then of quantization
   StepBlock step_{};
   std::vector<Buffer> buffers_;
   std::vector<Operation> operations_;
@@ -75,7 +81,8 @@ class Executable {
   int32_t tokenCount_ = INT32_MAX;
   int32_t positionCount_ = INT32_MAX;
   bool usesKv_ = false;
-  size_t scratchFloats_ = 0;
+  size_t quantizeFloats_ = 0;  // of the longest segment
+  size_t quantizeOffset_ = 0;  // of its room in a thread's scratch, in floats
 };
 
 }  // namespace claw

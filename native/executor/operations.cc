@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 
+#include "executor/attention.h"
 #include "executor/device.h"
 #include "executor/executable.h"
 #include "kernels/tree.h"
@@ -20,7 +21,8 @@ struct Walk {
   const StepBlock& step;
   int32_t rows;
   int32_t outputs;
-  float* scratch;
+  const AttentionContext& attention;
+  float* scratch;  // of QUANTIZE
 
   int32_t count(Domain domain) const { return domain == Domain::tokens ? rows : outputs; }
   int32_t token(Domain domain, int32_t row) const { return domain == Domain::tokens ? row : step.outputs[row]; }
@@ -52,34 +54,6 @@ void runLinear(const Operation& op, const Walk& walk) {
   task.subtrees = op.subtrees.data();
   task.subtreeCount = static_cast<int32_t>(op.subtrees.size());
   if (task.rows > 0 && task.blockFirst < task.blockEnd) walk.kernels.linear(task);
-}
-
-// The first query head of a KV head: query head q belongs to KV head floor(q * heads / queryHeads).
-int32_t firstQuery(const Operation& op, int32_t head) {
-  return static_cast<int32_t>((static_cast<int64_t>(head) * op.queryHeads + op.heads - 1) / op.heads);
-}
-
-// Tasks are dealt out in turn: neighbours cost about the same.
-void runAttention(const Operation& op, const Walk& walk) {
-  const int32_t tasks = walk.rows * op.heads;
-  for (int32_t index = walk.team.thread; index < tasks; index += walk.team.threads) {
-    const int32_t row = index / op.heads;
-    const int32_t head = index % op.heads;
-    const int32_t first = firstQuery(op, head);
-    const int32_t end = firstQuery(op, head + 1);
-    AttentionTask task{};
-    task.kv = &walk.kv;
-    task.layer = op.layer;
-    task.head = op.firstHead + head;
-    task.queries = end - first;
-    task.position = walk.step.positions[row];
-    task.pages = walk.step.pages + walk.step.pageStart[row];
-    task.q = rowOf(op.a, row) + static_cast<ptrdiff_t>(first) * op.headDim;
-    task.out = rowOf(op.dst, row) + static_cast<ptrdiff_t>(first) * op.headDim;
-    task.scale = op.number;
-    task.scratch = walk.scratch;
-    walk.kernels.attend(task);
-  }
 }
 
 void quantizeSegment(const Operation& op, const Walk& walk, int32_t row, int32_t segment) {
@@ -187,8 +161,8 @@ void runPieces(Run run, const Walk& walk) {
 }  // namespace
 
 void Executable::run(const Team& team, int32_t rows, int32_t outputs) const {
-  float* scratch = scratch_.empty() ? nullptr : reinterpret_cast<float*>(scratch_[team.thread].base());
-  const Walk walk = {team, device_->kernels(), device_->kv(), step_, rows, outputs, scratch};
+  const AttentionContext attention = {team, device_->kernels(), device_->kv(), step_, plans_, scratch_};
+  const Walk walk = {team, device_->kernels(), device_->kv(), step_, rows, outputs, attention, quantizeScratch(team.thread)};
   for (const Run& run : runs_) {
     if (run.front().barrier) team.barrier.wait();
     switch (run.front().share) {
@@ -202,7 +176,7 @@ void Executable::run(const Team& team, int32_t rows, int32_t outputs) const {
         runLinear(run.front(), walk);
         break;
       case Share::heads:
-        runAttention(run.front(), walk);
+        AttentionRun(run.front(), walk.attention).run();
         break;
     }
   }

@@ -68,7 +68,8 @@ bool usesKv(const Operation& op) { return op.op == Op::kvWrite || op.op == Op::a
 
 // Whether `later` reads or overwrites what `earlier` writes, or overwrites what it reads.
 bool conflict(const Operation& earlier, const Operation& later) {
-  if (usesKv(earlier) && usesKv(later) && (earlier.op == Op::kvWrite || later.op == Op::kvWrite)) return true;
+  // Two of ATTENTION meet as well: other threads may still read the chunks that this one keeps for them.
+  if (usesKv(earlier) && usesKv(later)) return true;
   const Buffer* written = earlier.dst;
   if (written != nullptr && (written == later.dst || written == later.a || written == later.b)) return true;
   return later.dst != nullptr && (later.dst == earlier.a || later.dst == earlier.b);

@@ -78,6 +78,7 @@ struct Operation {
   int32_t heads = 0;       // of the buffer (ROPE) or of the KV cache
   int32_t queryHeads = 0;  // ATTENTION
   int32_t headDim = 0;
+  int32_t plan = 0;        // ATTENTION: index of the plan of its shape
   bool halves = false;
   std::vector<Subtree> subtrees;  // LINEAR: the whole tree; LINEAR_PARTIAL: maximal; COMBINE: those present
 };

@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/half.h"
+#include "kernels/kv-rotation.h"
 #include "kernels/numeric.h"
 #include "kernels/scalar.h"
 
@@ -14,29 +16,51 @@ namespace {
 
 constexpr int32_t kTile = 16;  // positions interleaved in the keys' layout
 
-struct Chunk {
+// Positions that one query head of a task sees of a chunk.
+struct View {
+  const AttentionTask& task;
   int32_t first;  // absolute position
   int32_t count;
+
+  View(const AttentionTask& whole, int32_t chunk, int32_t query)
+      : task(whole),
+        first(chunk * kAttentionChunk),
+        count(std::min(kAttentionChunk, whole.position + query / whole.queries + 1 - first)) {}
+  int32_t page(int32_t j) const { return task.pages[(first + j) / kPageTokens]; }
 };
 
 float toFloat(uint16_t half) { return finiteHalfToFloat(half); }
 float toFloat(float value) { return value; }
+float toFloat(int8_t value) { return value; }
+
+// The scale of the key at position `j` of the chunk: 1 but for bytes. That of the value lies kPageTokens behind it.
+template <class T>
+float scaleAt(const View& view, int32_t j, int32_t offset) {
+  if constexpr (std::is_same_v<T, int8_t>) {
+    return view.task.kv->scales(view.page(j), view.task.layer, view.task.head)[j % kPageTokens + offset];
+  }
+  return 1.0f;
+}
+
+// Where a query is among rows that are so far from each other.
+ptrdiff_t offsetOf(const AttentionTask& task, int32_t query, ptrdiff_t stride) {
+  return query / task.queries * stride + static_cast<ptrdiff_t>(query % task.queries) * task.kv->headDim;
+}
 
 // Fills `scores`; returns the largest.
 template <class T>
-float scoreChunk(const AttentionTask& task, const float* q, const Chunk& chunk, float* scores) {
+float scoreChunk(const View& view, const float* q, float* scores) {
+  const AttentionTask& task = view.task;
   const int32_t headDim = task.kv->headDim;
   float largest = -std::numeric_limits<float>::infinity();
-  for (int32_t tile = 0; tile < chunk.count; tile += kTile) {
-    const int32_t position = chunk.first + tile;
-    const int32_t page = task.pages[position / kPageTokens];
-    const T* keys = task.kv->keys<T>(page, task.layer, task.head) + (position % kPageTokens) * headDim;
+  for (int32_t tile = 0; tile < view.count; tile += kTile) {
+    const T* keys = task.kv->keys<T>(view.page(tile), task.layer, task.head) + (tile % kPageTokens) * headDim;
     float sums[kTile] = {};
     for (int32_t d = 0; d < headDim; d++, keys += kTile) {
       for (int32_t i = 0; i < kTile; i++) sums[i] = std::fma(q[d], toFloat(keys[i]), sums[i]);
     }
-    for (int32_t i = 0; i < std::min(kTile, chunk.count - tile); i++) {
-      const float score = sums[i] * task.scale;
+    for (int32_t i = 0; i < std::min(kTile, view.count - tile); i++) {
+      const float score = (sums[i] * scaleAt<T>(view, tile + i, 0)) * task.scale;
       scores[tile + i] = score;
       largest = score > largest ? score : largest;
     }
@@ -46,53 +70,28 @@ float scoreChunk(const AttentionTask& task, const float* q, const Chunk& chunk, 
 
 // Writes the chunk's weighted sum of values; returns the sum of the weights.
 template <class T>
-float weighChunk(const AttentionTask& task, const Chunk& chunk, const float* scores, float largest, float* out) {
+float weighChunk(const View& view, const float* scores, float largest, float* out) {
+  const AttentionTask& task = view.task;
   const int32_t headDim = task.kv->headDim;
   float lanes[16] = {};
   std::fill_n(out, headDim, 0.0f);
-  for (int32_t j = 0; j < chunk.count; j++) {
-    const int32_t position = chunk.first + j;
-    const int32_t page = task.pages[position / kPageTokens];
-    const T* values = task.kv->values<T>(page, task.layer, task.head) + (position % kPageTokens) * headDim;
+  for (int32_t j = 0; j < view.count; j++) {
+    const T* values = task.kv->values<T>(view.page(j), task.layer, task.head) + (j % kPageTokens) * headDim;
     const float weight = exactExp(scores[j] - largest);
-    lanes[position & 15] += weight;
-    for (int32_t d = 0; d < headDim; d++) out[d] = std::fma(weight, toFloat(values[d]), out[d]);
+    lanes[j & 15] += weight;  // a chunk begins at a multiple of 16 positions
+    const float scaled = weight * scaleAt<T>(view, j, kPageTokens);
+    for (int32_t d = 0; d < headDim; d++) out[d] = std::fma(scaled, toFloat(values[d]), out[d]);
   }
   return sumLanes(lanes);
 }
 
 template <class T>
-void attendQuery(const AttentionTask& task, const float* q, float* out) {
-  const int32_t headDim = task.kv->headDim;
-  float* scores = task.scratch;
-  float* folded = scores + kAttentionChunk;
-  float largest = 0.0f;
-  float total = 0.0f;
-  for (int32_t first = 0; first <= task.position; first += kAttentionChunk) {
-    const Chunk chunk = {first, std::min(kAttentionChunk, task.position + 1 - first)};
-    const float top = scoreChunk<T>(task, q, chunk, scores);
-    const float sum = weighChunk<T>(task, chunk, scores, top, first == 0 ? out : folded);
-    if (first == 0) {
-      largest = top;
-      total = sum;
-      continue;
-    }
-    const float joint = std::max(largest, top);
-    const float a = exactExp(largest - joint);
-    const float b = exactExp(top - joint);
-    largest = joint;
-    total = (total * a) + (sum * b);
-    for (int32_t d = 0; d < headDim; d++) out[d] = (out[d] * a) + (folded[d] * b);
-  }
-  const float inverse = 1.0f / total;
-  for (int32_t d = 0; d < headDim; d++) out[d] *= inverse;
-}
-
-template <class T>
-void attendAll(const AttentionTask& task) {
-  for (int32_t query = 0; query < task.queries; query++) {
-    const ptrdiff_t offset = static_cast<ptrdiff_t>(query) * task.kv->headDim;
-    attendQuery<T>(task, task.q + offset, task.out + offset);
+void attendAll(const AttentionTask& task, int32_t chunk, const AttentionSums& sums) {
+  for (int32_t query = 0; query < task.allQueries(); query++) {
+    const View view(task, chunk, query);
+    float* out = sums.values + static_cast<ptrdiff_t>(query) * task.kv->headDim;
+    sums.largest[query] = scoreChunk<T>(view, task.q + offsetOf(task, query, task.qStride), task.scratch);
+    sums.totals[query] = weighChunk<T>(view, task.scratch, sums.largest[query], out);
   }
 }
 
@@ -122,15 +121,80 @@ int32_t store(const KvCache& kv, const KvPlace& place, const float* k, const flo
   return status;
 }
 
+// The scale of a vector, whose bytes go to every `step`-th place of `to`.
+float quantize(const KvCache& kv, const float* values, int8_t* to, int32_t step, int32_t* status) {
+  const uint32_t bits = largestMagnitude(values, kv.headDim);
+  const float largest = std::bit_cast<float>(bits);
+  if (bits >= kNotFiniteBits) *status = kKvRange;
+  if (bits >= kNotFiniteBits || largest < kTiny) {
+    for (int32_t d = 0; d < kv.headDim; d++) to[d * step] = 0;
+    return 0.0f;
+  }
+  const float scale = largest / 127.0f;
+  const float reciprocal = 1.0f / scale;
+  for (int32_t d = 0; d < kv.headDim; d++) to[d * step] = static_cast<int8_t>(roundEven(values[d] * reciprocal));
+  return scale;
+}
+
+int32_t storeBytes(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
+  int32_t status = 0;
+  int8_t* tile = kv.keys<int8_t>(place.page, place.layer, place.head) + (place.slot / kTile) * kTile * kv.headDim;
+  int8_t* values = kv.values<int8_t>(place.page, place.layer, place.head) + place.slot * kv.headDim;
+  float* scales = kv.scales(place.page, place.layer, place.head) + place.slot;
+  float rotated[kHeadDimMax];
+  rotateKey(k, rotated, kv.headDim);
+  scales[0] = quantize(kv, rotated, tile + place.slot % kTile, kTile, &status);
+  scales[kPageTokens] = quantize(kv, v, values, 1, &status);
+  return status;
+}
+
 }  // namespace
 
-void attend(const AttentionTask& task) {
-  if (task.kv->format == KvFormat::f16) return attendAll<uint16_t>(task);
-  attendAll<float>(task);
+void attendChunk(const AttentionTask& task, int32_t chunk, const AttentionSums& sums) {
+  switch (task.kv->format) {
+    case KvFormat::f16:
+      return attendAll<uint16_t>(task, chunk, sums);
+    case KvFormat::f32:
+      return attendAll<float>(task, chunk, sums);
+    case KvFormat::i8:
+      return attendAll<int8_t>(task, chunk, sums);
+  }
+}
+
+void foldChunk(const AttentionTask& task, const AttentionSums& chunk, const AttentionSums& folded, QueryRange range) {
+  const int32_t headDim = task.kv->headDim;
+  for (int32_t query = range.first; query < range.end; query++) {
+    const float* from = chunk.values + static_cast<ptrdiff_t>(query) * headDim;
+    float* into = folded.values + static_cast<ptrdiff_t>(query) * headDim;
+    const float joint = std::max(folded.largest[query], chunk.largest[query]);
+    const float a = exactExp(folded.largest[query] - joint);
+    const float b = exactExp(chunk.largest[query] - joint);
+    folded.largest[query] = joint;
+    folded.totals[query] = (folded.totals[query] * a) + (chunk.totals[query] * b);
+    for (int32_t d = 0; d < headDim; d++) into[d] = (into[d] * a) + (from[d] * b);
+  }
+}
+
+void finishAttention(const AttentionTask& task, const AttentionSums& folded, QueryRange range) {
+  const int32_t headDim = task.kv->headDim;
+  for (int32_t query = range.first; query < range.end; query++) {
+    const float* from = folded.values + static_cast<ptrdiff_t>(query) * headDim;
+    float* out = task.out + offsetOf(task, query, task.outStride);
+    const float inverse = 1.0f / folded.totals[query];
+    for (int32_t d = 0; d < headDim; d++) out[d] = from[d] * inverse;
+  }
 }
 
 int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
-  return kv.format == KvFormat::f16 ? store<uint16_t>(kv, place, k, v) : store<float>(kv, place, k, v);
+  switch (kv.format) {
+    case KvFormat::f16:
+      return store<uint16_t>(kv, place, k, v);
+    case KvFormat::f32:
+      return store<float>(kv, place, k, v);
+    case KvFormat::i8:
+      return storeBytes(kv, place, k, v);
+  }
+  return 0;
 }
 
 }  // namespace claw::scalar

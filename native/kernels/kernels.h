@@ -97,10 +97,11 @@ struct LinearTask {
   int32_t subtreeCount;
 };
 
-enum class KvFormat : int32_t { f16 = 0, f32 = 1 };
+enum class KvFormat : int32_t { f16 = 0, f32 = 1, i8 = 2 };
 
 // KV pages, each [layer][head]{ keys: [kPageTokens / 16][headDim][16 positions], values: [kPageTokens][headDim] }, of
-// uint16_t (half) or float elements as the format says.
+// uint16_t (half), float or int8_t elements as the format says; int8_t are followed by two scales for each position,
+// { of keys: [kPageTokens], of values: [kPageTokens] } floats.
 struct KvCache {
   uint8_t* data;
   int32_t pages;
@@ -109,17 +110,29 @@ struct KvCache {
   int32_t headDim;
   KvFormat format;
 
-  CLAW_INLINE size_t elementBytes() const { return format == KvFormat::f16 ? sizeof(uint16_t) : sizeof(float); }
-  // Elements of one head of one layer in a page: its keys and its values.
-  CLAW_INLINE size_t headElements() const { return static_cast<size_t>(2) * kPageTokens * static_cast<size_t>(headDim); }
+  CLAW_INLINE size_t elementBytes() const {
+    return format == KvFormat::f16 ? sizeof(uint16_t) : format == KvFormat::f32 ? sizeof(float) : sizeof(int8_t);
+  }
+  CLAW_INLINE size_t vectorBytes() const {
+    return static_cast<size_t>(headDim) * elementBytes() + (format == KvFormat::i8 ? sizeof(float) : 0);
+  }
+  // One head of one layer in a page: its keys and its values.
+  CLAW_INLINE size_t headBytes() const { return static_cast<size_t>(2) * kPageTokens * vectorBytes(); }
+  CLAW_INLINE uint8_t* place(int32_t page, int32_t layer, int32_t head) const {
+    const size_t slot = (static_cast<size_t>(page) * layers + layer) * heads + head;
+    return data + slot * headBytes();
+  }
   template <class T>
   CLAW_INLINE T* keys(int32_t page, int32_t layer, int32_t head) const {
-    const size_t slot = (static_cast<size_t>(page) * layers + layer) * heads + head;
-    return reinterpret_cast<T*>(data) + slot * headElements();
+    return reinterpret_cast<T*>(place(page, layer, head));
   }
   template <class T>
   CLAW_INLINE T* values(int32_t page, int32_t layer, int32_t head) const {
     return keys<T>(page, layer, head) + static_cast<size_t>(kPageTokens) * headDim;
+  }
+  // The scales of keys, i8 only; those of values follow.
+  CLAW_INLINE float* scales(int32_t page, int32_t layer, int32_t head) const {
+    return reinterpret_cast<float*>(keys<int8_t>(page, layer, head) + static_cast<size_t>(2) * kPageTokens * headDim);
   }
 };
 
@@ -131,23 +144,50 @@ struct KvPlace {
   int32_t slot;
 };
 
-// One token row against one KV head: `queries` query heads (consecutive in q and out) share its keys and values.
+// A tile of token rows of one sequence, at consecutive positions within one chunk, against one KV head: its `queries`
+// query heads (consecutive in q and out) share the head's keys and values. Query i of the tile is head i % queries of row
+// i / queries.
 struct AttentionTask {
   const KvCache* kv;
   int32_t layer;
   int32_t head;
   int32_t queries;
-  int32_t position;      // attends to positions 0..position
+  int32_t rows;
+  int32_t position;      // of the first row; row r attends to positions 0..position + r
   const int32_t* pages;  // page table of the sequence
-  const float* q;        // [queries][headDim]
-  float* out;            // [queries][headDim]
+  const float* q;        // [rows][queries][headDim]; rotated where the cache is i8
+  ptrdiff_t qStride;     // floats from row to row
+  float* out;            // [rows][queries][headDim]
+  ptrdiff_t outStride;
   float scale;
-  float* scratch;  // attentionScratch(queries, headDim) floats, private to the thread
+  float* scratch;  // attentionScratch(queries * rows) floats, private to the thread
+
+  CLAW_INLINE int32_t allQueries() const { return queries * rows; }
+  CLAW_INLINE int32_t chunks() const { return position / kAttentionChunk + 1; }
 };
 
-CLAW_INLINE constexpr size_t attentionScratch(size_t queries, size_t headDim) {
-  return queries * (kAttentionChunk + 2 * headDim + 64);
-}
+CLAW_INLINE constexpr size_t attentionScratch(size_t allQueries) { return allQueries * kAttentionChunk; }
+
+// (m, l, o) of one chunk, or of those folded so far, for all queries of a tile.
+struct AttentionSums {
+  float* values;   // [all queries][headDim]: o
+  float* largest;  // [all queries]: m
+  float* totals;   // [all queries]: l
+
+  CLAW_INLINE static constexpr size_t floats(size_t allQueries, size_t headDim) { return allQueries * (headDim + 2); }
+  // The sums of that index among those of a task that lie in memory one after the other.
+  CLAW_INLINE static AttentionSums at(float* memory, const AttentionTask& task, int32_t index = 0) {
+    memory += static_cast<size_t>(index) * floats(static_cast<size_t>(task.allQueries()), static_cast<size_t>(task.kv->headDim));
+    float* largest = memory + static_cast<ptrdiff_t>(task.allQueries()) * task.kv->headDim;
+    return {memory, largest, largest + task.allQueries()};
+  }
+};
+
+// Queries [first, end) of a tile.
+struct QueryRange {
+  int32_t first;
+  int32_t end;
+};
 
 // Source types, as src/tensor/dtype.ts numbers ggml's.
 enum class SourceType : int32_t { f32 = 0, f16 = 1, q4_0 = 2, q8_0 = 8, bf16 = 30 };
@@ -176,7 +216,10 @@ struct Kernels {
   void (*add)(const float* a, const float* b, float* out, int32_t count);
   // One position's keys and values of one head; the status bits found (0 or kKvRange).
   int32_t (*storeKv)(const KvCache& kv, const KvPlace& place, const float* k, const float* v);
-  void (*attend)(const AttentionTask& task);
+  // ATTENTION in steps: a chunk by itself, a chunk folded into those before it, and the output of all of them.
+  void (*attendChunk)(const AttentionTask& task, int32_t chunk, const AttentionSums& sums);
+  void (*foldChunk)(const AttentionTask& task, const AttentionSums& chunk, const AttentionSums& folded, QueryRange range);
+  void (*finishAttention)(const AttentionTask& task, const AttentionSums& folded, QueryRange range);
   // 0, or the 1-based source row (within the slice) that holds NaN, infinity or a value beyond f16.
   int32_t (*packBlock)(const PackTask& task);
 };

@@ -13,7 +13,9 @@ const Kernels& scalarKernels() {
       .siluMul = scalar::siluMul,
       .add = scalar::add,
       .storeKv = scalar::storeKv,
-      .attend = scalar::attend,
+      .attendChunk = scalar::attendChunk,
+      .foldChunk = scalar::foldChunk,
+      .finishAttention = scalar::finishAttention,
       .packBlock = scalar::packBlock,
   };
   return table;

@@ -67,8 +67,8 @@ CLAW_INLINE int32_t storeHalves(const float* from, int count, uint16_t* to, int 
 
 template <class Lanes>
 CLAW_INLINE int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v) {
-  // Copying floats is the scalar kernel's work too: no conversion, and the keys' scatter has no vector form.
-  if (kv.format == KvFormat::f32) return scalarKernels().storeKv(kv, place, k, v);
+  // Floats and bytes are the scalar kernel's work too: the keys' scatter has no vector form.
+  if (kv.format != KvFormat::f16) return scalarKernels().storeKv(kv, place, k, v);
   uint16_t* tile = kv.keys<uint16_t>(place.page, place.layer, place.head);
   uint16_t* column = tile + static_cast<ptrdiff_t>(place.slot / kLaneCount) * kv.headDim * kLaneCount + place.slot % kLaneCount;
   uint16_t* values = kv.values<uint16_t>(place.page, place.layer, place.head);

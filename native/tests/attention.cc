@@ -6,7 +6,8 @@
 
 #include "executor/device.h"
 #include "kernels/half.h"
-#include "tests/check.h"
+#include "kernels/kv-rotation.h"
+#include "tests/attend.h"
 
 namespace {
 
@@ -18,8 +19,18 @@ struct Sequence {
   std::vector<float> values;
 };
 
-float kept(const KvCache& kv, float value) {
-  return kv.format == KvFormat::f16 ? halfToFloat(floatToHalf(value)) : value;
+// What the cache gives back of a value of a vector whose largest magnitude is `largest`.
+float kept(const KvCache& kv, float value, float largest) {
+  if (kv.format == KvFormat::f32) return value;
+  if (kv.format == KvFormat::f16) return halfToFloat(floatToHalf(value));
+  const float scale = largest / 127;
+  return std::nearbyint(value * (1 / scale)) * scale;
+}
+
+float largestOf(const std::vector<float>& values) {
+  float largest = 0;
+  for (const float value : values) largest = std::max(largest, std::abs(value));
+  return largest;
 }
 
 Sequence fill(test::Random* random, const KvCache& kv, int32_t positions) {
@@ -29,16 +40,15 @@ Sequence fill(test::Random* random, const KvCache& kv, int32_t positions) {
   for (size_t i = sequence.pages.size() - 1; i > 0; i--) {
     std::swap(sequence.pages[i], sequence.pages[static_cast<size_t>(random->between(0, static_cast<int32_t>(i)))]);
   }
-  const auto kept = [&kv](float value) { return kv.format == KvFormat::f16 ? halfToFloat(floatToHalf(value)) : value; };
   std::vector<float> k(static_cast<size_t>(kv.headDim));
   std::vector<float> v(k.size());
   for (int32_t p = 0; p < positions; p++) {
-    for (size_t d = 0; d < k.size(); d++) {
-      k[d] = random->unit();
-      v[d] = random->unit();
-      sequence.keys.push_back(kept(k[d]));
-      sequence.values.push_back(kept(v[d]));
-    }
+    for (float& value : k) value = random->unit();
+    for (float& value : v) value = random->unit();
+    std::vector<float> key = k;  // as it is kept; the test's queries count as rotated
+    if (kv.format == KvFormat::i8) rotateKey(k.data(), key.data(), kv.headDim);
+    for (const float value : key) sequence.keys.push_back(kept(kv, value, largestOf(key)));
+    for (const float value : v) sequence.values.push_back(kept(kv, value, largestOf(v)));
     const int32_t page = sequence.pages[static_cast<size_t>(p / kPageTokens)];
     CHECK(scalarKernels().storeKv(kv, {page, 1, 1, p % kPageTokens}, k.data(), v.data()) == 0);
   }
@@ -71,10 +81,9 @@ void testAgainstSoftmax(int32_t headDim, int32_t positions, KvFormat format) {
   std::vector<float> q(width);
   for (float& value : q) value = 4 * random.unit();
   std::vector<float> out(width);
-  std::vector<float> scratch(attentionScratch(queries, static_cast<size_t>(headDim)));
   for (const int32_t position : {0, positions / 2, positions - 1}) {
-    scalarKernels().attend({&kv, 1, 1, queries, position, sequence.pages.data(), q.data(), out.data(), 0.25f,
-                            scratch.data()});
+    test::attendAll(scalarKernels(), {&kv, 1, 1, queries, 1, position, sequence.pages.data(), q.data(), 0, out.data(), 0,
+                                      0.25f, nullptr});
     for (size_t query = 0; query < queries; query++) {
       const size_t offset = query * static_cast<size_t>(headDim);
       const auto expected = softmaxAttention(sequence, q.data() + offset, headDim, position);
@@ -95,6 +104,42 @@ void testRange() {
   CHECK(keys[1] == 0x3c00 && keys[16 + 1] == 0 && values[0] == 0x4000 && values[1] == 0);
 }
 
+// Bytes share a scale: one value that is not finite takes its vector along, and a tiny vector is all zeros.
+void testBytes() {
+  const auto device = Device::create(1, "scalar");
+  CHECK(!device->allocateKv({nullptr, 1, 1, 1, 3, KvFormat::i8}));
+  const KvCache& kv = device->kv();
+  const float k[] = {-1.5f, -0.5f, 0.0f};  // rotated: -2, -1, 0
+  const float v[] = {2.0f, INFINITY, 1.0f};
+  CHECK(scalarKernels().storeKv(kv, {0, 0, 0, 18}, k, v) == kKvRange);
+  const int8_t* keys = kv.keys<int8_t>(0, 0, 0) + 16 * 3 + 2;
+  const int8_t* values = kv.values<int8_t>(0, 0, 0) + 18 * 3;
+  const float* scales = kv.scales(0, 0, 0) + 18;
+  CHECK(keys[0] == -127 && keys[16] == -64 && keys[32] == 0 && scales[0] == 2.0f / 127);
+  CHECK(values[0] == 0 && values[1] == 0 && values[2] == 0 && scales[kPageTokens] == 0.0f);
+  const float tiny[] = {0x1p-101f, 0.0f, 0.0f};
+  CHECK(scalarKernels().storeKv(kv, {0, 0, 0, 18}, tiny, k) == 0 && keys[0] == 0 && scales[0] == 0.0f);
+}
+
+// The product of a rotated query and a rotated key is that of the two, whatever the head dimension.
+void testRotation() {
+  test::Random random(9);
+  for (const int32_t headDim : {1, 2, 3, 20, 64, 80, 128, 512}) {
+    std::vector<float> q(static_cast<size_t>(headDim)), k(q.size()), rotatedQ(q.size()), rotatedK(q.size());
+    for (float& value : q) value = random.unit();
+    for (float& value : k) value = random.unit();
+    rotateQuery(q.data(), rotatedQ.data(), headDim);
+    rotateKey(k.data(), rotatedK.data(), headDim);
+    double expected = 0;
+    double actual = 0;
+    for (size_t d = 0; d < q.size(); d++) {
+      expected += static_cast<double>(q[d]) * k[d];
+      actual += static_cast<double>(rotatedQ[d]) * rotatedK[d];
+    }
+    CHECK(std::abs(actual - expected) < 1e-5 * headDim);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -102,8 +147,11 @@ int main() {
     for (const int32_t positions : {1, 31, 256, 257, 600}) {
       testAgainstSoftmax(headDim, positions, KvFormat::f16);
       testAgainstSoftmax(headDim, positions, KvFormat::f32);
+      testAgainstSoftmax(headDim, positions, KvFormat::i8);
     }
   }
   testRange();
+  testBytes();
+  testRotation();
   return 0;
 }

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "kernels/kernels.h"
-#include "tests/bits.h"
+#include "tests/attend.h"
 #include "tests/tuned-sets.h"
 
 namespace {
@@ -18,6 +18,7 @@ struct {
   int kvRange;
   int foldedChunks;
   int manyQueries;  // more query heads than are computed together
+  int rowTiles;     // several rows that share keys and values
 } events;
 
 const Kernels& expected = scalarKernels();
@@ -70,12 +71,14 @@ void testRope(int rounds) {
 // ---- Attention ----
 
 struct Cache {
-  Guarded<uint16_t> halves;  // two for an element of f32
   KvCache kv;
+  Guarded<uint16_t> halves;  // of any format
 
   Cache(int pages, int layers, int heads, int headDim, KvFormat format = KvFormat::f16)
-      : halves(static_cast<size_t>(pages) * layers * heads * 2 * kPageTokens * headDim * (format == KvFormat::f16 ? 1 : 2)),
-        kv{reinterpret_cast<uint8_t*>(halves.data()), pages, layers, heads, headDim, format} {}
+      : kv{nullptr, pages, layers, heads, headDim, format},
+        halves(static_cast<size_t>(pages) * layers * heads * kv.headBytes() / 2) {
+    kv.data = reinterpret_cast<uint8_t*>(halves.data());
+  }
 };
 
 void storePosition(Cache& cache, Cache& other, int page, int layer, int head, int slot) {
@@ -100,27 +103,32 @@ void testAttention(int rounds) {
     const int layer = between(0, 1);
     const int head = between(0, 1);
     const int position = oneIn(3) ? between(0, 800) : between(0, 300);
-    const int pageCount = position / kPageTokens + 1;
+    // Consecutive rows, up to the end of the chunk.
+    const int rows = oneIn(2) ? 1 : std::min(between(2, 9), kAttentionChunk - position % kAttentionChunk);
+    const int last = position + rows - 1;
+    const int pageCount = last / kPageTokens + 1;
     events.foldedChunks += position / kAttentionChunk;
     events.manyQueries += queries > 4;
-    const KvFormat format = oneIn(3) ? KvFormat::f32 : KvFormat::f16;
+    events.rowTiles += rows > 1;
+    const auto format = static_cast<KvFormat>(between(0, 2));
     Cache cache(pageCount, 2, 2, headDim, format);
     Cache other(pageCount, 2, 2, headDim, format);
     std::fill(cache.halves.begin(), cache.halves.end(), uint16_t{0x7fc0});  // NaN wherever nothing is stored
     std::fill(other.halves.begin(), other.halves.end(), uint16_t{0x7fc0});
     Guarded<int32_t> pages(pageCount);
     for (int i = 0; i < pageCount; ++i) pages[i] = pageCount - 1 - i;
-    for (int j = 0; j <= position; ++j) storePosition(cache, other, pages[j / kPageTokens], layer, head, j % kPageTokens);
+    for (int j = 0; j <= last; ++j) storePosition(cache, other, pages[j / kPageTokens], layer, head, j % kPageTokens);
     checkSame(cache.halves, other.halves);
-    Guarded<float> q(static_cast<size_t>(queries) * headDim), first(q.size()), second(q.size());
+    const ptrdiff_t stride = static_cast<ptrdiff_t>(queries) * headDim + between(0, 3) * headDim;
+    Guarded<float> q(static_cast<size_t>(stride) * (rows - 1) + static_cast<size_t>(queries) * headDim);
+    Guarded<float> first(q.size()), second(q.size());
     for (float& value : q) value = randomValue(4) * 4.0f;
     if (oneIn(10)) q[0] = std::numeric_limits<float>::infinity();
-    Guarded<float> scratch(attentionScratch(queries, headDim));
-    AttentionTask task{&cache.kv,  layer,    head, queries, position, pages.data(), q.data(), first.data(),
-                       1 / std::sqrt(static_cast<float>(headDim)), scratch.data()};
-    expected.attend(task);
+    AttentionTask task{&cache.kv,  layer,    head,   queries, rows, position, pages.data(), q.data(), stride, first.data(),
+                       stride, 1 / std::sqrt(static_cast<float>(headDim)), nullptr};
+    attendAll(expected, task);
     task.out = second.data();
-    actual->attend(task);
+    attendAll(*actual, task);
     checkSame(first, second);
   }
 }
@@ -145,17 +153,17 @@ void testExpUnderflow() {
   std::fill(cache.halves.begin(), cache.halves.end(), uint16_t{0});
   for (int d = 0; d < headDim; ++d) cache.kv.values<uint16_t>(0, 0, 0)[headDim + d] = 0x7b53;  // 60000
   Guarded<int32_t> pages(1);
-  Guarded<float> q(headDim), first(headDim), second(headDim), scratch(attentionScratch(1, headDim));
+  Guarded<float> q(headDim), first(headDim), second(headDim);
   std::fill(q.begin(), q.end(), 0.0f);
   pages[0] = 0;
   cache.kv.keys<uint16_t>(0, 0, 0)[1] = 0xbc00;  // -1 in the first dimension
   int zeros = 0;
   for (float x = 86.0f; x < 105.0f; x += 0x1p-8f) {
     q[0] = x;
-    AttentionTask task{&cache.kv, 0, 0, 1, 1, pages.data(), q.data(), first.data(), 1.0f, scratch.data()};
-    expected.attend(task);
+    AttentionTask task{&cache.kv, 0, 0, 1, 1, 1, pages.data(), q.data(), 0, first.data(), 0, 1.0f, nullptr};
+    attendAll(expected, task);
     task.out = second.data();
-    actual->attend(task);
+    attendAll(*actual, task);
     checkSame(first, second);
     zeros += first[0] == 0.0f;
   }
@@ -170,7 +178,7 @@ void testSet(const Kernels& kernels) {
   testAttention(120);
   testExpOverflow();
   testExpUnderflow();
-  CHECK(events.notFinite > 50 && events.kvRange > 100 && events.foldedChunks > 30 && events.manyQueries > 30);
+  CHECK(events.notFinite > 50 && events.kvRange > 100 && events.foldedChunks > 30 && events.manyQueries > 30 && events.rowTiles > 30);
 }
 
 }  // namespace

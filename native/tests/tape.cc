@@ -158,6 +158,8 @@ void testBarriers(const std::shared_ptr<Device>& device) {
   CHECK((barriersOf(device, {10, 5, 0, 0, 3, 1, 5, 3, 6, 5, 0}) == Flags{false, false, true}));
   // Attention is shared out by heads, the quantization of its result by segments.
   CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 3, 1, 5, 0}) == Flags{false, true}));
+  // Two of attention meet: the second must not overwrite chunks that the first keeps for other threads.
+  CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 9, 0, 5, 0, 0, 2, 2, 0, 0}) == Flags{false, true}));
   // Gathering crosses from tokens to outputs.
   CHECK((barriersOf(device, {11, 2, 2, 2, 12, 4, 2, 11, 4, 4, 4, 0}) == Flags{false, true, false}));
 }

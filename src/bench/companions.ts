@@ -1,8 +1,10 @@
 /** What is timed beside decoding: the same batch in steps of one sequence each, and attention without the rest. */
 
+import type { NativePeaks } from "../kernels/mod.ts";
+import { timed } from "./clock.ts";
 import type { Companion } from "./decoding.ts";
-import { fillPages, kvBytesPerPosition, noise } from "./local.ts";
-import { shareOf } from "./share.ts";
+import { fillPages, kvBytesPerPosition, type LocalModel, noise } from "./local.ts";
+import { computeShare, type Share, shareOf } from "./share.ts";
 import { attentionProgram, SECOND } from "./tapes.ts";
 
 /** A token of every sequence in steps of its own: what a shared step saves. */
@@ -36,3 +38,27 @@ export const attentionAlone: Companion = {
     return { attention: { ...share, readSeconds: share.amount / share.ceiling, timesReading } };
   },
 };
+
+/**
+ * The attention of a whole prompt, read in steps of `rows`, after its keys and values were written: its multiply-adds
+ * against the f32 peak.
+ */
+export async function promptAttention(
+  { device, file, pagesPerSequence }: LocalModel,
+  { tokens, rows, peaks }: { readonly tokens: number; readonly rows: number; readonly peaks: NativePeaks },
+): Promise<Share> {
+  const { layers, heads, headDim } = file.description;
+  const limits = { rows, outputs: 1, pageEntries: pagesPerSequence };
+  const executable = device.prepare(attentionProgram(file.description), limits);
+  fillPages(executable);
+  executable.writeBuffer(SECOND, noise(rows * heads * headDim));
+  const seconds = await timed(async () => {
+    for (let first = 0; first < tokens; first += rows) {
+      const fed = Math.min(rows, tokens - first);
+      for (let row = 0; row < fed; row++) executable.step.positions[row] = first + row;
+      await executable.execute(fed, 0);
+    }
+  });
+  const pairs = (tokens * (tokens + 1)) / 2;
+  return computeShare(pairs * layers * heads * headDim * 2, seconds, { peaks, format: "f16" });
+}

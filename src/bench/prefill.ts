@@ -3,6 +3,7 @@
 import { assert } from "../base/mod.ts";
 import { measurePeaks } from "../kernels/mod.ts";
 import { timed } from "./clock.ts";
+import { promptAttention } from "./companions.ts";
 import { PREFILL_ROWS } from "./limits.ts";
 import { LocalModel } from "./local.ts";
 import type { BenchOptions, Outcome } from "./report.ts";
@@ -36,6 +37,7 @@ export async function measurePrefill(options: BenchOptions, { path, tokens }: Pr
   });
   const { rows, seconds } = fastest(budgets, medians(ours));
   const { rowMacs, outputMacs } = modelWork(local.file.description, format);
+  const attention = await promptAttention(local, { tokens, rows, peaks });
   const outcome: Outcome = {
     device: local.device.name,
     threads: local.device.threads,
@@ -48,6 +50,7 @@ export async function measurePrefill(options: BenchOptions, { path, tokens }: Pr
       tokens,
       rows,
       medianSeconds: medians(ours),
+      promptAttention: { ...attention, ofPrefill: attention.seconds / seconds },
       compute: computeShare(tokens * rowMacs + outputMacs, seconds, { peaks, format }),
     },
   };

@@ -15,6 +15,7 @@ interface Details {
   readonly compute?: Share;
   readonly sharedStepRatio?: number;
   readonly attention?: { readonly seconds: number; readonly timesReading: number };
+  readonly promptAttention?: Share & { readonly ofPrefill: number };
   readonly stepOverheadMicroseconds?: number;
   readonly products?: readonly {
     readonly rows: number;
@@ -72,13 +73,17 @@ function peerRows({ peer, ratio, peerDetails, unit }: BenchReport): Row[] {
 }
 
 function shareRows(details: Details): Row[] {
-  const { bandwidth, compute, sharedStepRatio, attention, stepOverheadMicroseconds } = details;
+  const { bandwidth, compute, sharedStepRatio, attention, promptAttention, stepOverheadMicroseconds } =
+    details;
   return [
     ...(bandwidth === undefined ? [] : [shareRow("Of bandwidth", bandwidth)]),
     ...(compute === undefined ? [] : [shareRow("Of arithmetic", compute)]),
     ...optional("Steps apart", sharedStepRatio, (ratio) => `take ${figure(ratio)} times the shared step`),
     ...optional("Attention", attention, ({ seconds, timesReading }) => {
       return `${figure(seconds * 1e3)} ms, ${figure(timesReading)} times reading the KV cache once`;
+    }),
+    ...optional("Attention", promptAttention, ({ seconds, fraction, ofPrefill }) => {
+      return `${figure(seconds * 1e3)} ms, ${figure(ofPrefill)} of it all, at ${figure(fraction)} of f32 arithmetic`;
     }),
     ...optional(
       "Beside kernels",

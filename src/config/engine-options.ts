@@ -9,7 +9,7 @@ export interface ModelOptions {
 
 export interface DeviceOptions {
   readonly format: "f16" | "i8" | "i4";
-  readonly kvFormat: "f16" | "f32" | undefined;
+  readonly kvFormat: "f16" | "f32" | "i8" | undefined;
   readonly device: "auto" | "native" | "reference";
   readonly threads: number | undefined;
   readonly tensorParallelismDegree: number;
@@ -47,8 +47,8 @@ export const deviceOptions: OptionTable<DeviceOptions> = {
   kvFormat: choiceOption({
     flag: "kv-format",
     name: "kv_format",
-    meaning: "how keys and values are kept",
-    choices: ["f16", "f32"],
+    meaning: "how keys and values are kept; answers depend on it",
+    choices: ["f16", "f32", "i8"],
     default: undefined,
     otherwise: "f32 beside f16 weights, else f16",
   }),

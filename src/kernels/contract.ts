@@ -125,8 +125,17 @@ export interface StepLimits {
   readonly pageEntries: number;
 }
 
-/** How keys and values are kept: rounded to half, or as they were computed. */
-export type KvFormat = "f16" | "f32";
+/**
+ * How keys and values are kept: rounded to half, as they were computed, or as bytes with a scale for each vector of a
+ * position and head. A choice for all requests of a server: answers depend on it.
+ */
+export type KvFormat = "f16" | "f32" | "i8";
+
+/** Bytes of one position's key and value of one head. */
+export function kvVectorBytes(format: KvFormat, headDim: number): number {
+  if (format === "i8") return 2 * (headDim + Float32Array.BYTES_PER_ELEMENT);
+  return 2 * headDim * (format === "f16" ? 2 : 4);
+}
 
 /** Shape of the KV cache: pages of KV_PAGE_TOKENS positions over all layers and KV heads. */
 export interface KvShape {
@@ -142,7 +151,7 @@ export const KV_PAGE_TOKENS = 32;
 
 /** Bytes of one KV page over all layers and heads, keys and values, in the format it is kept in. */
 export function kvPageBytes({ layers, heads, headDim, format }: Omit<KvShape, "pages">): number {
-  return 2 * layers * heads * headDim * KV_PAGE_TOKENS * (format === "f16" ? 2 : 4);
+  return layers * heads * KV_PAGE_TOKENS * kvVectorBytes(format, headDim);
 }
 
 /** Positions in an attention chunk: arithmetic, not configuration (docs/reference/arithmetic.md, Attention). */
@@ -152,7 +161,7 @@ export const ATTENTION_CHUNK = 256;
 export const ROW_STATUS = {
   /** NaN or infinity in an activation. */
   NOT_FINITE: 1,
-  /** A key or value that is not finite, or beyond f16 where the cache is. */
+  /** A key or value that is not finite, or beyond f16 where the cache is kept so. */
   KV_RANGE: 2,
 } as const;
 

@@ -60,6 +60,7 @@ export function measurePeaks(threads: number): NativePeaks {
 
 /** The numbers of `Format` in native/kernels/kernels.h. */
 const formatNumber = { f16: 0, i8: 1, i4: 2 } as const;
+const kvFormatNumber = { f16: 0, f32: 1, i8: 2 } as const;
 
 /** [format, rows, columns, segments, first segment, end segment] of the slice held. */
 function shapeNumbers({ format, rowRange, columns, segments, segmentRange }: MatrixSpec): readonly number[] {
@@ -105,7 +106,7 @@ class NativeDevice implements Device {
 
   allocateKv(shape: KvShape): void {
     const { pages, layers, heads, headDim, format } = shape;
-    const kind = format === "f16" ? 0 : 1;
+    const kind = kvFormatNumber[format];
     translated(() => this.#addon.allocateKv(this.#handle, pages, layers, heads, headDim, kind));
     this.#kvPageBytes = kvPageBytes(shape);
   }

@@ -89,6 +89,7 @@ describe.skipIf(!native)(`claw bench${noNative}`, () => {
     expect(Object.keys(roundSeconds)).toEqual(["rows256", "rows512", "rows1024"]);
     expect([256, 512, 1024]).toContain(details["rows"]);
     expectShare(details["compute"]);
+    expectShare(details["promptAttention"]);
   });
 
   test("kernels measures every shape at every batch, and a step without work", async () => {

@@ -23,7 +23,7 @@ export function randomAttentionShape(random: Random): AttentionShape {
   const kvHeads = random.between(1, headDim > 40 ? 1 : 3);
   const positions = random.chance(3) ? random.between(257, headDim > 40 ? 300 : 700) : random.between(1, 120);
   return {
-    format: random.pick(["f16", "f32"]),
+    format: random.pick(["f16", "f32", "i8"]),
     layers: 2,
     kvHeads,
     queryHeads: kvHeads * random.between(1, 8),
@@ -43,8 +43,8 @@ export function attentionCase(
   const kvPages = pageCount + random.between(0, 3);
   const pages = random.shuffled(kvPages).slice(0, pageCount);
   const layer = random.between(0, layers - 1);
-  const rows = Math.min(positions, random.between(1, 4));
-  const asked = [positions - 1, ...Array.from({ length: rows - 1 }, () => random.between(0, positions - 1))];
+  const { asked, pageStart } = askedRows(random, positions, pageCount);
+  const rows = asked.length;
   // Scores beyond a few tens leave a single position with all the weight; both kinds are wanted.
   const queries = randomValues(random, rows * queryHeads * headDim, shape.style ?? random.pick(styles));
   const ask: CaseStep = {
@@ -52,8 +52,8 @@ export function attentionCase(
     rows,
     outputs: 0,
     positions: asked,
-    pageStart: asked.map(() => 0),
-    pages,
+    pageStart,
+    pages: [...pages, ...pages],
     inputs: [[2, queries]],
     reads: [3],
   };
@@ -67,6 +67,31 @@ export function attentionCase(
     ),
     steps: [writeStep(random, { ...shape, layer, pages }), ask],
   };
+}
+
+/**
+ * Rows of a step that asks: of two sequences that share all their pages, each at the last position, at scattered ones or
+ * at consecutive ones, as when a prompt is read.
+ */
+function askedRows(random: Random, positions: number, pageCount: number): AskedRows {
+  const asked = [positions - 1];
+  const pageStart = [0];
+  for (let part = random.between(0, 3); part > 0; part--) {
+    const first = random.between(0, positions - 1);
+    const count = random.chance(2) ? 1 : Math.min(positions - first, random.between(2, 20));
+    const start = random.pick([0, pageCount]);
+    for (let row = 0; row < count; row++) {
+      asked.push(first + row);
+      pageStart.push(start);
+    }
+  }
+  return { asked, pageStart };
+}
+
+interface AskedRows {
+  /** Positions. */
+  readonly asked: readonly number[];
+  readonly pageStart: readonly number[];
 }
 
 /** All positions in one step, as a prefill writes them. */

@@ -17,7 +17,7 @@ import {
   randomShape,
   ropeCase,
 } from "./cases.ts";
-import { nativeDevices, referenceDevice } from "./devices.ts";
+import { nativeDevices, referenceDevice, threadsMost } from "./devices.ts";
 import { difference, type KernelCase, type Outcome, runCase } from "./kernel-case.ts";
 import { layerCase } from "./layer-cases.ts";
 import { Random } from "./random.ts";
@@ -34,7 +34,10 @@ const events = {
   notFiniteRows: 0,
   kvRangeRows: 0,
   chunkedAttention: 0,
+  splitAttention: 0,
+  consecutiveRows: 0,
   fullPrecisionCaches: 0,
+  byteCaches: 0,
   groupedQueries: 0,
   splits: 0,
   single: 0,
@@ -119,6 +122,13 @@ describe(`devices against the reference, seed ${SEED}${without}`, () => {
     runs((random) => attentionCase(random), 150),
   );
 
+  nativeTest("ATTENTION far into a sequence, by more threads than heads", async () => {
+    const shape = { layers: 1, kvHeads: 1, queryHeads: 2, headDim: 4, style: "gentle" } as const;
+    for (const format of ["f16", "f32", "i8"] as const) {
+      await agree(attentionCase(new Random(SEED), { ...shape, format, positions: 32_768 }));
+    }
+  });
+
   nativeTest(
     "whole layers, every operation after another",
     runs((random) => layerCase(random), 60),
@@ -131,7 +141,10 @@ describe(`devices against the reference, seed ${SEED}${without}`, () => {
     expect(events.notFiniteRows).toBeGreaterThan(150);
     expect(events.kvRangeRows).toBeGreaterThan(1000);
     expect(events.chunkedAttention).toBeGreaterThan(25);
-    expect(events.fullPrecisionCaches).toBeGreaterThan(50);
+    expect(events.splitAttention).toBeGreaterThan(5);
+    expect(events.consecutiveRows).toBeGreaterThan(200);
+    expect(events.fullPrecisionCaches).toBeGreaterThan(30);
+    expect(events.byteCaches).toBeGreaterThan(30);
     expect(events.groupedQueries).toBeGreaterThan(70);
     expect(events.splits).toBeGreaterThan(40);
     expect(events.single).toBeGreaterThan(200);
@@ -161,7 +174,18 @@ function countEvents(kernelCase: KernelCase, outcome: Outcome): void {
   const positions = kernelCase.steps.at(-1)?.positions ?? [];
   if (kernelCase.kv === undefined) return;
   if (kernelCase.kv.format === "f32") events.fullPrecisionCaches++;
+  if (kernelCase.kv.format === "i8") events.byteCaches++;
   if (positions.some((position) => position >= ATTENTION_CHUNK)) events.chunkedAttention++;
+  const { heads } = kernelCase.kv;
+  if (
+    positions.length * heads < threadsMost &&
+    positions.some((position) => position >= 2 * ATTENTION_CHUNK)
+  ) {
+    events.splitAttention++;
+  }
+  for (const [row, position] of positions.entries()) {
+    if (position - 1 === positions[row - 1]) events.consecutiveRows++;
+  }
   if ((kernelCase.buffers[2]?.width ?? 0) > kernelCase.kv.heads * kernelCase.kv.headDim)
     events.groupedQueries++;
 }

@@ -17,6 +17,9 @@ export const referenceDevice: DeviceChoice = { name: "reference", open: () => ne
 /** More threads than some machines have: what takes turns on one processor must still end, with the same bits. */
 const threadCounts: readonly number[] = [1, 2, 5];
 
+/** Attention of fewer rows and heads than this is shared between chunks where there are several. */
+export const threadsMost: number = Math.max(...threadCounts);
+
 /** Every instruction set of this machine with few and many threads; empty without a native core. */
 export const nativeDevices: readonly DeviceChoice[] = nativeInstructionSets().flatMap((isa) =>
   threadCounts.map((threads) => ({

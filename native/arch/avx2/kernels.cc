@@ -31,7 +31,9 @@ const Kernels& avx2Kernels() {
       .siluMul = avx2::siluMul,
       .add = avx2::add,
       .storeKv = avx2::storeKv,
-      .attend = avx2::attend,
+      .attendChunk = avx2::attendChunk,
+      .foldChunk = avx2::foldChunk,
+      .finishAttention = avx2::finishAttention,
       .packBlock = avx2::packBlock,
   };
   return table;

@@ -31,7 +31,9 @@ const Kernels& avx512Kernels() {
       .siluMul = avx512::siluMul,
       .add = avx512::add,
       .storeKv = avx512::storeKv,
-      .attend = avx512::attend,
+      .attendChunk = avx512::attendChunk,
+      .foldChunk = avx512::foldChunk,
+      .finishAttention = avx512::finishAttention,
       .packBlock = avx512::packBlock,
   };
   return table;

@@ -25,7 +25,9 @@ const Kernels& neonKernels() {
       .siluMul = neon::siluMul,
       .add = neon::add,
       .storeKv = neon::storeKv,
-      .attend = neon::attend,
+      .attendChunk = neon::attendChunk,
+      .foldChunk = neon::foldChunk,
+      .finishAttention = neon::finishAttention,
       .packBlock = neon::packBlock,
   };
   return table;

@@ -14,7 +14,9 @@ void ropeRow(float* row, const float* table, int32_t heads, int32_t headDim, boo
 void siluMul(const float* gate, const float* up, float* out, int32_t count);
 void add(const float* a, const float* b, float* out, int32_t count);
 int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const float* v);
-void attend(const AttentionTask& task);
+void attendChunk(const AttentionTask& task, int32_t chunk, const AttentionSums& sums);
+void foldChunk(const AttentionTask& task, const AttentionSums& chunk, const AttentionSums& folded, QueryRange range);
+void finishAttention(const AttentionTask& task, const AttentionSums& folded, QueryRange range);
 int32_t packBlock(const PackTask& task);
 
 }  // namespace claw::neon

@@ -3,32 +3,38 @@
 import { assert } from "../../base/mod.ts";
 import { ATTENTION_CHUNK, KV_PAGE_TOKENS, type KvFormat, type KvShape } from "../contract.ts";
 import { sumLanes } from "./elementwise.ts";
-import { exp, fma } from "./float.ts";
+import { exp, floatFromBits, fma, NOT_FINITE_BITS, roundHalfEven } from "./float.ts";
+import { largestMagnitude } from "./quantize.ts";
+import { TINY } from "./weights.ts";
 
-/** Keys and values, each [page][layer][head][position in page][headDim]; rounded to half where the format is f16. */
+/**
+ * Keys and values, each [page][layer][head][position in page][headDim], as the format keeps them: rounded to half, or
+ * whole numbers with a scale for each vector. Scales of the other formats are 1, which changes no product.
+ */
 export class ReferenceKv {
   readonly shape: KvShape;
   readonly keys: Float32Array;
   readonly values: Float32Array;
+  /** [page][layer][head][position in page] */
+  readonly keyScales: Float32Array;
+  readonly valueScales: Float32Array;
 
   constructor(shape: KvShape) {
     this.shape = shape;
     const size = shape.pages * shape.layers * shape.heads * KV_PAGE_TOKENS * shape.headDim;
     this.keys = new Float32Array(size);
     this.values = new Float32Array(size);
+    this.keyScales = new Float32Array(size / shape.headDim).fill(1);
+    this.valueScales = new Float32Array(size / shape.headDim).fill(1);
   }
 
-  /** Values of a page's keys, and of its values. */
-  get pageLength(): number {
-    const { layers, heads, headDim } = this.shape;
-    return layers * heads * KV_PAGE_TOKENS * headDim;
-  }
-
-  /** A page's keys and values, as views. */
-  page(page: number): readonly [keys: Float32Array, values: Float32Array] {
+  /** What a page holds, as views: keys, values and the scales of both. */
+  page(page: number): readonly Float32Array[] {
     assert(page >= 0 && page < this.shape.pages, `There is no KV page ${page}.`);
-    const [first, end] = [page * this.pageLength, (page + 1) * this.pageLength];
-    return [this.keys.subarray(first, end), this.values.subarray(first, end)];
+    return [this.keys, this.values, this.keyScales, this.valueScales].map((all) => {
+      const length = all.length / this.shape.pages;
+      return all.subarray(page * length, (page + 1) * length);
+    });
   }
 
   /** Offset of a position's vector. */
@@ -47,16 +53,46 @@ export interface AttentionPlace {
   readonly pages: Int32Array;
 }
 
-/** Stores one vector in the cache's format; false when a value does not fit (zero is stored for it). */
-export function storeKept(source: Float32Array, target: Float32Array, format: KvFormat): boolean {
+/**
+ * Stores one vector in the cache's format at `offset` of `target`; false when a value does not fit: zero is stored for it,
+ * and for all of its vector where they share a scale.
+ */
+export function storeKept(
+  source: Float32Array,
+  format: KvFormat,
+  { target, scales, offset }: { target: Float32Array; scales: Float32Array; offset: number },
+): boolean {
+  const kept = target.subarray(offset, offset + source.length);
+  if (format === "i8") {
+    const { scale, fits } = quantizeVector(source, kept);
+    scales[offset / source.length] = scale;
+    return fits;
+  }
   let fits = true;
   for (let d = 0; d < source.length; d++) {
     const value = source[d] as number;
-    const kept = format === "f16" ? Math.f16round(value) : value;
-    if (!Number.isFinite(kept)) fits = false;
-    target[d] = Number.isFinite(kept) ? kept : 0;
+    const rounded = format === "f16" ? Math.f16round(value) : value;
+    if (!Number.isFinite(rounded)) fits = false;
+    kept[d] = Number.isFinite(rounded) ? rounded : 0;
   }
   return fits;
+}
+
+function quantizeVector(source: Float32Array, kept: Float32Array): { scale: number; fits: boolean } {
+  const bits = largestMagnitude(source);
+  const fits = bits < NOT_FINITE_BITS;
+  const largest = floatFromBits(bits);
+  if (!fits || largest < TINY) {
+    kept.fill(0);
+    return { scale: 0, fits };
+  }
+  const scale = Math.fround(largest / 127);
+  const reciprocal = Math.fround(1 / scale);
+  for (let d = 0; d < source.length; d++) {
+    // The sum makes +0 of -0: bytes have one zero.
+    kept[d] = roundHalfEven(Math.fround((source[d] as number) * reciprocal)) + 0;
+  }
+  return { scale, fits };
 }
 
 const scores = new Float32Array(ATTENTION_CHUNK);
@@ -107,7 +143,8 @@ function scoreChunk(kv: ReferenceKv, query: Float32Array, chunk: Chunk & { scale
     const key = vectorOffset(kv, chunk.place, chunk.first + j);
     let sum = 0;
     for (let d = 0; d < query.length; d++) sum = fma(query[d] as number, kv.keys[key + d] as number, sum);
-    const score = Math.fround(sum * chunk.scale);
+    const scaled = Math.fround(sum * (kv.keyScales[key / query.length] as number));
+    const score = Math.fround(scaled * chunk.scale);
     scores[j] = score;
     largest = Math.max(largest, score);
   }
@@ -123,8 +160,9 @@ function weighChunk(kv: ReferenceKv, out: Float32Array, chunk: Chunk & { top: nu
     const lane = (chunk.first + j) & 15;
     lanes[lane] = (lanes[lane] as number) + weight;
     const value = vectorOffset(kv, chunk.place, chunk.first + j);
+    const scaled = Math.fround(weight * (kv.valueScales[value / out.length] as number));
     for (let d = 0; d < out.length; d++)
-      out[d] = fma(weight, kv.values[value + d] as number, out[d] as number);
+      out[d] = fma(scaled, kv.values[value + d] as number, out[d] as number);
   }
   return sumLanes(lanes);
 }

@@ -54,28 +54,31 @@ export class ReferenceDevice implements Device, ReferenceStore {
   }
 
   get kvPageBytes(): number {
-    return this.kv === undefined ? 0 : 2 * this.kv.pageLength * Float32Array.BYTES_PER_ELEMENT;
+    return this.kv === undefined ? 0 : this.kv.page(0).reduce((sum, part) => sum + part.byteLength, 0);
   }
 
   copyPage(from: number, to: number): void {
     const kv = this.requireKv();
-    const [keys, values] = kv.page(to);
-    keys.set(kv.page(from)[0]);
-    values.set(kv.page(from)[1]);
+    const parts = kv.page(from);
+    for (const [i, part] of kv.page(to).entries()) part.set(at(parts, i));
   }
 
   readPage(page: number, bytes: Uint8Array): void {
     assert(bytes.byteLength === this.kvPageBytes, "A KV page has another size.");
-    const [keys, values] = this.requireKv().page(page);
-    bytes.set(bytesOf(keys));
-    bytes.set(bytesOf(values), keys.byteLength);
+    let offset = 0;
+    for (const part of this.requireKv().page(page)) {
+      bytes.set(bytesOf(part), offset);
+      offset += part.byteLength;
+    }
   }
 
   writePage(page: number, bytes: Uint8Array): void {
     assert(bytes.byteLength === this.kvPageBytes, "A KV page has another size.");
-    const [keys, values] = this.requireKv().page(page);
-    bytesOf(keys).set(bytes.subarray(0, keys.byteLength));
-    bytesOf(values).set(bytes.subarray(keys.byteLength));
+    let offset = 0;
+    for (const part of this.requireKv().page(page)) {
+      bytesOf(part).set(bytes.subarray(offset, offset + part.byteLength));
+      offset += part.byteLength;
+    }
   }
 
   discardPage(page: number): void {
@@ -91,7 +94,7 @@ export class ReferenceDevice implements Device, ReferenceStore {
   memory(): DeviceMemory {
     const matrixBytes = this.matrices.reduce((sum, m) => sum + m.values.byteLength + m.scales.byteLength, 0);
     const vectorBytes = this.vectors.reduce((sum, v) => sum + v.byteLength, 0);
-    const kv = this.kv === undefined ? 0 : this.kv.keys.byteLength + this.kv.values.byteLength;
+    const kv = this.kvPageBytes * (this.kv?.shape.pages ?? 0);
     return { weights: matrixBytes + vectorBytes, kv, buffers: this.#bufferBytes };
   }
 

@@ -16,6 +16,7 @@ import {
 import { attendHead, type ReferenceKv, storeKept } from "./attention.ts";
 import { addRow, rmsNormRow, ropeRow, siluMulRow } from "./elementwise.ts";
 import { floatFromBits } from "./float.ts";
+import { rotateKey, rotateQuery } from "./kv-rotation.ts";
 import { combineRow, embedRow, type LinearInput, linearPartialRow, linearRow } from "./linear.ts";
 import { type QuantizedBuffer, quantizedBuffer, quantizeRow } from "./quantize.ts";
 import type { ReferenceMatrix } from "./weights.ts";
@@ -191,19 +192,12 @@ function writeKv(on: ReferenceExecutable, operand: (index: number) => number, ro
   const position = at(on.step.positions, row);
   const page = at(on.pages(row), Math.floor(position / KV_PAGE_TOKENS));
   for (let head = 0; head < operand(4); head++) {
-    const target = kv.offset(page, { layer: operand(2), head: operand(3) + head, position });
-    const part = (values: Float32Array): Float32Array =>
-      values.subarray(head * headDim, (head + 1) * headDim);
-    const keysFit = storeKept(
-      part(on.row(operand(0), row)),
-      kv.keys.subarray(target, target + headDim),
-      format,
-    );
-    const valuesFit = storeKept(
-      part(on.row(operand(1), row)),
-      kv.values.subarray(target, target + headDim),
-      format,
-    );
+    const offset = kv.offset(page, { layer: operand(2), head: operand(3) + head, position });
+    const part = (buffer: number): Float32Array =>
+      on.row(operand(buffer), row).subarray(head * headDim, (head + 1) * headDim);
+    const key = format === "i8" ? rotateKey(part(0)) : part(0);
+    const keysFit = storeKept(key, format, { target: kv.keys, scales: kv.keyScales, offset });
+    const valuesFit = storeKept(part(1), format, { target: kv.values, scales: kv.valueScales, offset });
     if (!keysFit || !valuesFit) on.flag(operand(0), row, ROW_STATUS.KV_RANGE);
   }
 }
@@ -221,6 +215,8 @@ function attend(on: ReferenceExecutable, operand: (index: number) => number, row
     const part = (values: Float32Array): Float32Array =>
       values.subarray(head * headDim, (head + 1) * headDim);
     const place = { layer: operand(2), head: kvHead, position, pages };
-    attendHead(kv, part(on.row(operand(1), row)), { place, scale, out: part(on.row(operand(0), row)) });
+    const given = part(on.row(operand(1), row));
+    const query = kv.shape.format === "i8" ? rotateQuery(given) : given;
+    attendHead(kv, query, { place, scale, out: part(on.row(operand(0), row)) });
   }
 }

@@ -54,7 +54,8 @@ function quantizeSegment(values: Float32Array, q: Int8Array): number | undefined
   return scale;
 }
 
-function largestMagnitude(values: Float32Array): number {
+/** The largest magnitude as a bit pattern: NaN and infinity are the largest. */
+export function largestMagnitude(values: Float32Array): number {
   let largest = 0;
   for (let k = 0; k < values.length; k++) largest = Math.max(largest, magnitudeBits(values[k] as number));
   return largest;

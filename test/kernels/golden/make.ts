@@ -41,6 +41,7 @@ const makers: Readonly<Record<string, (random: Random) => KernelCase>> = {
   layer: layerCase,
   elementwise: elementwiseCase,
   "attention-f16": (random) => chunkedAttention(random, "f16"),
+  "attention-i8": (random) => chunkedAttention(random, "i8"),
   "attention-f32": (random) => chunkedAttention(random, "f32"),
 };
 
