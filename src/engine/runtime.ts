@@ -28,6 +28,8 @@ export interface RuntimeOptions {
   /** Tensor-parallel shards within this process; 1 unless told otherwise. The bits are the same. */
   readonly degree?: number | undefined;
   readonly onProgress?: ((fraction: number) => void) | undefined;
+  /** Bytes that this process may still take; undefined: not known. The KV cache never takes more. */
+  readonly memoryAvailable?: number | undefined;
   /** A cache of packed weights. */
   readonly packed?: PackedStore | undefined;
 }
@@ -86,14 +88,27 @@ function pageBytes({ description }: OpenedFile, format: KvFormat): number {
   return values * (format === "f16" ? 2 : 4);
 }
 
-function pageCount(bytes: number, context: number, { batch, kvBytes }: RuntimeOptions): number {
+function pageCount(
+  bytes: number,
+  context: number,
+  { batch, kvBytes, memoryAvailable = Infinity }: RuntimeOptions,
+): number {
   const perSequence = Math.ceil(context / KV_PAGE_TOKENS);
   // More pages than every running sequence can fill are of no use.
   const useful = perSequence * batch;
+  const fitting = Math.floor(memoryAvailable / bytes);
   if (kvBytes === undefined) {
-    return Math.max(perSequence, Math.min(useful, Math.floor(KV_BYTES_DEFAULT / bytes)));
+    const usual = Math.max(perSequence, Math.min(useful, Math.floor(KV_BYTES_DEFAULT / bytes)));
+    if (fitting >= 1) return Math.min(usual, fitting);
+    throw new ClawError("E_MEMORY", `${memoryAvailable} bytes are free; a KV page takes ${bytes}.`);
   }
   const pages = Math.min(useful, Math.floor(kvBytes / bytes));
+  if (pages > fitting) {
+    throw new ClawError(
+      "E_MEMORY",
+      `A KV cache of ${kvBytes} bytes was asked for; ${memoryAvailable} are free.`,
+    );
+  }
   if (pages >= 1) return pages;
   throw new ClawError("E_MEMORY", `${kvBytes} bytes of KV cache hold no page of ${bytes} bytes.`);
 }

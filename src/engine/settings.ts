@@ -16,6 +16,8 @@ export interface EngineSettings {
   readonly kvFormat?: KvFormat | undefined;
   readonly kvBytes?: number | undefined;
   readonly degree?: number | undefined;
+  /** Whether weights, KV cache and buffers are kept out of swap. */
+  readonly lockMemory?: boolean | undefined;
   /** Where packed weights are kept between starts; undefined: nowhere. */
   readonly packedCache?: PackedCacheSettings | undefined;
 }

@@ -8,6 +8,7 @@ import { openModelFile, openPackedCache } from "../model/mod.ts";
 import { openDevice } from "./device.ts";
 import { Engine } from "./engine.ts";
 import { EngineLoop } from "./loop.ts";
+import { availableMemory } from "./memory.ts";
 import { errorData, type FromEngine, type ToEngine } from "./messages.ts";
 import type { GenerationListener } from "./request.ts";
 import { createRuntime } from "./runtime.ts";
@@ -36,7 +37,12 @@ async function start(settings: EngineSettings): Promise<Started> {
   const onNote = (text: string): void => send({ type: "note", text });
   const task = { format, degree, onNote, settings: packedCache };
   const packed = await openPackedCache(device, model, task);
-  const runtime = await createRuntime(device, model, { ...settings, onProgress, packed });
+  const runtime = await createRuntime(device, model, {
+    ...settings,
+    onProgress,
+    packed,
+    memoryAvailable: availableMemory(),
+  });
   model.close();
   const { vocabulary } = model.description;
   const { context, pages, executable, kvFormat } = runtime;
