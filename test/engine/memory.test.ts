@@ -1,8 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { availableMemory } from "../../src/engine/memory.ts";
+import { createRuntime } from "../../src/engine/mod.ts";
+import { KV_PAGE_TOKENS, nativeAvailable, openNativeDevice, ReferenceDevice } from "../../src/kernels/mod.ts";
+import { tinyModel } from "./tiny.ts";
 
 const MB = 1024 * 1024;
 
@@ -73,4 +76,43 @@ test("a group that is over its limit leaves nothing; what nobody says is undefin
 test("here it is something below all memory", () => {
   const here = availableMemory();
   expect(here === undefined || (here > 0 && here <= totalmem())).toBe(true);
+});
+
+test("the KV cache takes no more than is free: fewer pages by itself, E_MEMORY where more was asked for", async () => {
+  const { model, remove } = tinyModel();
+  onTestFinished(remove);
+  const { layers, kvHeads, headDim } = model.description;
+  const pageBytes = layers * kvHeads * headDim * KV_PAGE_TOKENS * 2 * 2;
+  const start = (options: object): ReturnType<typeof createRuntime> =>
+    createRuntime(new ReferenceDevice(), model, {
+      format: "i8",
+      batch: 2,
+      rows: 8,
+      context: 256,
+      ...options,
+    });
+  expect((await start({})).pages).toBe(16);
+  expect(await start({ memoryAvailable: 3.5 * pageBytes })).toMatchObject({ pages: 3, context: 96 });
+  await expect(start({ memoryAvailable: pageBytes - 1 })).rejects.toMatchObject({ code: "E_MEMORY" });
+  const kvBytes = 8 * pageBytes;
+  expect(await start({ kvBytes, memoryAvailable: kvBytes })).toMatchObject({ pages: 8 });
+  await expect(start({ kvBytes, memoryAvailable: kvBytes - 1 })).rejects.toMatchObject({ code: "E_MEMORY" });
+});
+
+const native = nativeAvailable();
+
+test.skipIf(!native)("locked memory is out of swap, or refused with its own code", () => {
+  const locked = (): number =>
+    Number(/^VmLck:\s*(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
+  const device = openNativeDevice({ threads: 1, lockMemory: true });
+  onTestFinished(() => device.close());
+  const before = locked();
+  try {
+    device.allocateKv({ pages: 8, layers: 2, heads: 2, headDim: 64, format: "f16" });
+  } catch (error) {
+    // Where the limit is small, as without privileges.
+    expect(error).toMatchObject({ code: "E_MEMORY_LOCK", message: expect.stringContaining("KV cache") });
+    return;
+  }
+  expect(locked() - before).toBe(device.memory().kv / 1024);
 });
