@@ -1,5 +1,8 @@
 #include "addon-peaks.h"
 
+#include <vector>
+
+#include "arena/malloc-trace.h"
 #include "peaks/peaks.h"
 
 namespace claw::addon {
@@ -32,6 +35,26 @@ napi_value measurePeaks(napi_env env, napi_callback_info call) {
   setProperty(env, result, "readKernel", makeString(env, peaks.readKernel));
   setProperty(env, result, "cacheBytes", makeNumber(env, static_cast<double>(peaks.cacheBytes)));
   setProperty(env, result, "bufferBytes", makeNumber(env, static_cast<double>(peaks.bufferBytes)));
+  return result;
+}
+
+napi_value traceMalloc(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const std::span<const int32_t> numbers = arguments.integers();
+  const int32_t slots = arguments.integer();
+  if (!arguments.intact()) return nullptr;
+  std::vector<MallocRequest> requests;
+  for (size_t i = 0; i + 1 < numbers.size(); i += 2) {
+    requests.push_back({numbers[i], numbers[i + 1]});
+    if (numbers[i] >= 0 && numbers[i] < slots && numbers[i + 1] >= 0) continue;
+    return throwError(env, makeError("E_INTERNAL", "A request for memory is wrong."));
+  }
+  const MallocTrace trace = claw::traceMalloc(requests, static_cast<size_t>(slots));
+  napi_value result = nullptr;
+  napi_create_array_with_length(env, 3, &result);
+  napi_set_element(env, result, 0, makeNumber(env, trace.seconds));
+  napi_set_element(env, result, 1, makeNumber(env, trace.liveBytes));
+  napi_set_element(env, result, 2, makeNumber(env, trace.residentBytes));
   return result;
 }
 

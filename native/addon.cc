@@ -59,8 +59,10 @@ napi_value createDevice(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
   const int32_t threads = arguments.integer();
   const std::string isa = arguments.string();
+  const bool lockMemory = arguments.integer() != 0;
   if (!arguments.intact()) return nullptr;
   auto device = Device::create(threads, isa);
+  if (device != nullptr && lockMemory) device->lockMemory();
   auto handle = device == nullptr ? nullptr : DeviceHandle::open(env, std::move(device));
   if (handle == nullptr) {
     const Error error = makeError("E_NATIVE", "Starting %d threads with the %s kernels failed.", threads, isa.c_str());
@@ -365,6 +367,7 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"memory", memory},
       {"close", closeDevice},
       {"measurePeaks", measurePeaks},
+      {"traceMalloc", traceMalloc},
   };
   for (const Function& function : functions) {
     napi_value value = nullptr;

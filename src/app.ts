@@ -105,6 +105,7 @@ function engineSettings(model: string, options: EngineOptions): EngineSettings {
     kvBytes: kvCacheBytes,
     kvFormat,
     degree: options.tensorParallelismDegree,
+    lockMemory: options.lockMemory,
     packedCache: packedCacheOf(options),
   };
 }

@@ -1,5 +1,7 @@
 #include "arena/arena.h"
 
+#include "arena/nodes.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,6 +14,21 @@ namespace {
 
 // Below this, huge pages would waste more than their fewer misses save.
 constexpr size_t kHugeFrom = size_t{8} << 20;
+
+// Reserved huge pages (MAP_HUGETLB) of the usual size; null where there are not enough. They are taken here and now, so that
+// writing to them never fails.
+void* mapReserved(size_t bytes, size_t* size) {
+#ifdef MAP_HUGETLB
+  constexpr size_t huge = size_t{2} << 20;
+  constexpr int kind = 21 << MAP_HUGE_SHIFT;  // 2^21 bytes
+  if (bytes >= kHugeFrom && bytes <= SIZE_MAX - huge) {
+    *size = (bytes + huge - 1) / huge * huge;
+    void* base = mmap(nullptr, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | kind, -1, 0);
+    if (base != MAP_FAILED) return base;
+  }
+#endif
+  return nullptr;
+}
 
 size_t wholePages(size_t bytes) {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -65,15 +82,20 @@ void Region::discard(size_t from, size_t bytes) const {
 }
 
 Region Arena::map(Purpose purpose, size_t bytes) const {
-  const size_t size = wholePages(bytes == 0 ? 1 : bytes);
-  if (size == 0) return {};
-  // A KV cache may be larger than what is used of it at first: address space costs nothing.
-  const int reserve = purpose == Purpose::kv ? MAP_NORESERVE : 0;
-  void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | reserve, -1, 0);
-  if (base == MAP_FAILED) return {};
+  size_t size = 0;
+  void* base = purpose == Purpose::weights ? nullptr : mapReserved(bytes, &size);
+  if (base == nullptr) {
+    size = wholePages(bytes == 0 ? 1 : bytes);
+    if (size == 0) return {};
+    // A KV cache may be larger than what is used of it at first: address space costs nothing.
+    const int reserve = purpose == Purpose::kv ? MAP_NORESERVE : 0;
+    base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | reserve, -1, 0);
+    if (base == MAP_FAILED) return {};
 #ifdef MADV_HUGEPAGE
-  if (size >= kHugeFrom) madvise(base, size, MADV_HUGEPAGE);
+    if (size >= kHugeFrom) madvise(base, size, MADV_HUGEPAGE);
 #endif
+  }
+  if (size >= kHugeFrom) spreadOverNodes(base, size);
   return counted(purpose, base, size);
 }
 
@@ -90,6 +112,11 @@ Region Arena::mapFile(Purpose purpose, const FilePlace& place, size_t bytes) con
 }
 
 Region Arena::counted(Purpose purpose, void* base, size_t size) const {
+  usage_->lockRefused.store(locked_ && mlock(base, size) != 0);
+  if (lockRefused()) {
+    munmap(base, size);
+    return {};
+  }
   Region region;
   region.base_ = static_cast<uint8_t*>(base);
   region.size_ = size;

@@ -22,6 +22,7 @@ constexpr size_t alignUp(size_t bytes) { return (bytes + kAlignment - 1) / kAlig
 
 struct Usage {
   std::array<std::atomic<size_t>, 3> bytes{};
+  std::atomic<bool> lockRefused{false};
 };
 
 // One mapping, handed out front to back in aligned pieces. Unmapped with its owner.
@@ -67,7 +68,13 @@ struct FilePlace {
 
 class Arena {
  public:
-  // A region of at least `bytes`, rounded up to whole pages; empty when the system refuses it.
+  // Regions mapped from now on are kept in memory (mlock).
+  void lock() { locked_ = true; }
+  // Whether the last region that was refused would have been there, but not locked.
+  bool lockRefused() const { return usage_->lockRefused.load(); }
+  // A region of at least `bytes`, rounded up to whole pages; empty when the system refuses it. KV pages and buffers lie in
+  // reserved huge pages where there are enough of them; other memory is in transparent ones where those are allowed. With
+  // several NUMA nodes, pages go around all of them, as the threads that use them do.
   Region map(Purpose purpose, size_t bytes) const;
   // `bytes` of a file from `offset` on, a multiple of the page size; only to be read. Empty when the system refuses it.
   Region mapFile(Purpose purpose, const FilePlace& place, size_t bytes) const;
@@ -76,6 +83,7 @@ class Arena {
  private:
   Region counted(Purpose purpose, void* base, size_t size) const;
 
+  bool locked_ = false;
   std::shared_ptr<Usage> usage_ = std::make_shared<Usage>();
 };
 

@@ -39,6 +39,12 @@ void takeParts(const PackedBytes& bytes, Region* region, Matrix* matrix) {
 
 }  // namespace
 
+Error refusal(const Arena& arena, const char* what, size_t bytes) {
+  const size_t megabytes = (bytes >> 20) + 1;
+  if (!arena.lockRefused()) return makeError("E_MEMORY", "Allocating %zu MB for %s failed.", megabytes, what);
+  return makeError("E_MEMORY_LOCK", "Locking %zu MB for %s in memory failed.", megabytes, what);
+}
+
 std::vector<const Kernels*> availableKernels() {
   std::vector<const Kernels*> found = {&scalarKernels()};
 #ifdef CLAW_HAVE_AVX2
@@ -86,7 +92,7 @@ Error Device::allocateMatrix(const MatrixShape& shape, Matrix* matrix, Region* r
   PackedBytes bytes{};
   if (Error error = layOut(shape, matrix, &bytes)) return error;
   *region = arena_.map(Purpose::weights, bytes.total());
-  if (!*region) return makeError("E_MEMORY", "Allocating %zu MB for a matrix failed.", (bytes.total() >> 20) + 1);
+  if (!*region) return refusal(arena_, "a matrix", bytes.total());
   takeParts(bytes, region, matrix);
   return {};
 }
@@ -95,7 +101,7 @@ Error Device::mapMatrix(const MatrixShape& shape, const FilePlace& place, Matrix
   PackedBytes bytes{};
   if (Error error = layOut(shape, matrix, &bytes)) return error;
   *region = arena_.mapFile(Purpose::weights, place, bytes.total());
-  if (!*region) return makeError("E_MEMORY", "Mapping %zu MB of packed weights failed.", (bytes.total() >> 20) + 1);
+  if (!*region) return refusal(arena_, "packed weights", bytes.total());
   takeParts(bytes, region, matrix);
   return {};
 }
@@ -114,9 +120,7 @@ std::shared_ptr<const Region> Device::matrixBytes(int32_t id) const {
 
 Error Device::loadVector(std::span<const float> values, int32_t* id) {
   Region region = arena_.map(Purpose::weights, values.size_bytes());
-  if (!region || values.size() > INT32_MAX) {
-    return makeError("E_MEMORY", "Allocating %zu MB for a vector failed.", (values.size_bytes() >> 20) + 1);
-  }
+  if (!region || values.size() > INT32_MAX) return refusal(arena_, "a vector", values.size_bytes());
   auto* copy = region.take<float>(values.size());
   std::copy(values.begin(), values.end(), copy);
   vectors_.push_back({copy, static_cast<int32_t>(values.size())});
@@ -149,9 +153,7 @@ Error Device::allocateKv(const KvCache& shape) {
                               kv_.headBytes()},
                              &bytes);
   if (fits) kvRegion_ = arena_.map(Purpose::kv, bytes);
-  if (!kvRegion_) {
-    return makeError("E_MEMORY", "Allocating a KV cache of %d pages (%zu MB) failed.", pages, bytes >> 20);
-  }
+  if (!kvRegion_) return refusal(arena_, "the KV cache", bytes);
   kv_.data = kvRegion_.take<uint8_t>(bytes);
   return {};
 }

@@ -37,6 +37,9 @@ struct PackedBytes {
 // Checks a shape and sizes its packed parts: the one place that knows them. `matrix` is without memory.
 Error layOut(const MatrixShape& shape, Matrix* matrix, PackedBytes* bytes);
 
+// Why a region for `what` was refused.
+Error refusal(const Arena& arena, const char* what, size_t bytes);
+
 // The instruction sets this build and this machine have, best last.
 std::vector<const Kernels*> availableKernels();
 
@@ -61,6 +64,8 @@ class Device {
   // The packed bytes of a matrix, which live as long as anyone holds them; null for no matrix of this device.
   std::shared_ptr<const Region> matrixBytes(int32_t id) const;
   Error loadVector(std::span<const float> values, int32_t* id);
+  // Keeps all memory from now on out of swap (mlock).
+  void lockMemory() { arena_.lock(); }
   // Gives all memory back; nothing runs on this device afterwards.
   void release();
   // `shape` without its data.

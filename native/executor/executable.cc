@@ -62,10 +62,6 @@ void place(Buffer* buffer, Region* region, size_t rows) {
   q.starts = region->take<int32_t>(segments * static_cast<size_t>(q.startsPerSegment));
 }
 
-Error outOfMemory(size_t bytes) {
-  return makeError("E_MEMORY", "Allocating %zu MB for a program's buffers failed.", (bytes >> 20) + 1);
-}
-
 }  // namespace
 
 Error Executable::prepare(std::shared_ptr<Device> device, const ProgramSource& source,
@@ -106,7 +102,7 @@ Error Executable::allocateStep(const ProgramSource& source) {
   const size_t bytes = 4 * alignUp(rows * 4) + alignUp(outputs * 4) + alignUp(pages * 4) +
                        bufferBytes(buffers_[index], outputs);
   stepRegion_ = std::make_shared<Region>(device_->arena().map(Purpose::buffers, bytes));
-  if (!*stepRegion_) return outOfMemory(bytes);
+  if (!*stepRegion_) return refusal(device_->arena(), "a program's buffers", bytes);
   step_.tokens = stepRegion_->take<int32_t>(rows);
   step_.positions = stepRegion_->take<int32_t>(rows);
   step_.pageStart = stepRegion_->take<int32_t>(rows);
@@ -123,7 +119,7 @@ Error Executable::allocateBuffers() {
   const auto rowsOf = [this](const Buffer& buffer) { return static_cast<size_t>(limits_.of(buffer.shape.domain)); };
   for (const Buffer& buffer : buffers_) bytes += bufferBytes(buffer, rowsOf(buffer));
   region_ = device_->arena().map(Purpose::buffers, bytes);
-  if (!region_) return outOfMemory(bytes);
+  if (!region_) return refusal(device_->arena(), "a program's buffers", bytes);
   for (Buffer& buffer : buffers_) {
     if (buffer.values == nullptr) place(&buffer, &region_, rowsOf(buffer));
   }
@@ -165,7 +161,7 @@ Error Executable::allocateScratch() {
   const size_t bytes = (quantizeOffset_ + quantizeFloats_) * sizeof(float);
   for (int t = 0; t < device_->pool().threads() && bytes > 0; t++) {
     scratch_.push_back(device_->arena().map(Purpose::buffers, bytes));
-    if (!scratch_.back()) return outOfMemory(bytes);
+    if (!scratch_.back()) return refusal(device_->arena(), "a program's buffers", bytes);
   }
   return {};
 }

@@ -1,8 +1,13 @@
 #include "arena/arena.h"
 
+#include <sys/resource.h>
+
 #include <cstdint>
 #include <utility>
+#include <vector>
 
+#include "arena/malloc-trace.h"
+#include "arena/nodes.h"
 #include "tests/check.h"
 
 namespace {
@@ -57,11 +62,45 @@ void testRefusal() {
   CHECK(!multiply({SIZE_MAX / 2, 3}, &product));
 }
 
+void testNodes() {
+  CHECK(parseNodes("0\n") == std::vector<int>({0}));
+  CHECK(parseNodes("0-2,5,7-8\n") == std::vector<int>({0, 1, 2, 5, 7, 8}));
+  for (const char* wrong : {"", "\n", "x", "0-", "3-1", "0,x", "0-99999", "-1"}) CHECK(parseNodes(wrong).empty());
+}
+
+void testLocking() {
+  Arena arena;
+  arena.lock();
+  const Region small = arena.map(Purpose::kv, 1000);
+  CHECK(static_cast<bool>(small) != arena.lockRefused());
+}
+
+// A limit that is too small refuses the region and leaves nothing behind.
+void testLockRefused() {
+  const rlimit none = {0, 0};
+  CHECK(setrlimit(RLIMIT_MEMLOCK, &none) == 0);
+  Arena arena;
+  arena.lock();
+  const Region region = arena.map(Purpose::kv, size_t{1} << 20);
+  CHECK(static_cast<bool>(region) != arena.lockRefused());
+  CHECK(arena.bytes(Purpose::kv) == region.size());
+}
+
+void testMallocTrace() {
+  const MallocRequest requests[] = {{0, 100000}, {1, 50000}, {0, 0}, {2, 70000}, {1, 1}};
+  const MallocTrace trace = traceMalloc(requests, 3);
+  CHECK(trace.seconds >= 0 && trace.liveBytes == 150000);
+}
+
 }  // namespace
 
 int main() {
   testPieces();
   testOwnership();
   testRefusal();
+  testNodes();
+  testLocking();
+  testMallocTrace();
+  testLockRefused();
   return 0;
 }

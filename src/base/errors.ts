@@ -33,6 +33,7 @@ export type ErrorCode =
   | "E_TEMPLATE"
   | "E_FORMAT"
   | "E_MEMORY"
+  | "E_MEMORY_LOCK"
   | "E_AUTH"
   | "E_FORBIDDEN"
   | "E_ORIGIN"
@@ -126,6 +127,11 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 503,
     exit: 1,
     remedy: "Check the ledger's folder: free space, permissions, and whether its files were altered.",
+  },
+  E_MEMORY_LOCK: {
+    status: 503,
+    exit: 1,
+    remedy: "Raise the limit (`ulimit -l`, or LimitMEMLOCK of a service), or start without --lock-memory.",
   },
   // requests
   E_AUTH: { status: 401, exit: 2, remedy: "Send the API key as `Authorization: Bearer KEY`." },

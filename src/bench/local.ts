@@ -3,7 +3,7 @@
 import { ClawError } from "../base/mod.ts";
 import { createRuntime, openDevice, type Runtime } from "../engine/mod.ts";
 import { type Device, type Executable, KV_PAGE_TOKENS, type WeightFormat } from "../kernels/mod.ts";
-import { type OpenedFile, openModelFile } from "../model/mod.ts";
+import { type OpenedFile, openModelFile, openPackedCache } from "../model/mod.ts";
 import { FILL_ROWS } from "./limits.ts";
 import type { ProgressListener } from "./preset.ts";
 import { FIRST, kvWriteProgram, SECOND } from "./tapes.ts";
@@ -22,6 +22,8 @@ export interface LocalOptions {
   /** Token rows in a step. */
   readonly rows: number;
   readonly onProgress: ProgressListener;
+  /** Packed weights of an earlier start are taken from here; undefined: the model is packed. */
+  readonly packedFolder?: string | undefined;
 }
 
 /** Opens the native core. E_NATIVE where there is none: the reference is not worth measuring. */
@@ -59,8 +61,12 @@ export class LocalModel {
     const file = openModelFile(path);
     const device = await openNative(options.threads);
     const pages = Math.ceil(context / KV_PAGE_TOKENS) * sequences;
+    const settings =
+      options.packedFolder === undefined ? undefined : { folder: options.packedFolder, verify: false };
+    const packed = await openPackedCache(device, file, { format, degree: 1, settings, onNote: () => {} });
     const runtime = await createRuntime(device, file, {
       format,
+      packed,
       context,
       batch: sequences,
       rows: Math.max(rows, sequences),
@@ -68,6 +74,7 @@ export class LocalModel {
       kvBytes: pages * KV_PAGE_TOKENS * kvBytesPerPosition(file),
       onProgress,
     });
+    await packed?.save();
     return new LocalModel(device, file, { runtime, options });
   }
 

@@ -1,3 +1,4 @@
+export { type AllocReport, measureAlloc } from "./alloc.ts";
 export { ROUNDS_DEFAULT } from "./limits.ts";
 export {
   comparePerplexity,

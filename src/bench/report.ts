@@ -6,9 +6,16 @@ import type { PeerInfo, PeerMode } from "./peer.ts";
 import type { ProgressListener } from "./preset.ts";
 import type { Times } from "./rounds.ts";
 
-export type BenchName = "kernels" | "decode" | "prefill" | "batch" | "attention";
+export type BenchName = "kernels" | "decode" | "prefill" | "batch" | "attention" | "load";
 
-export const benchNames: readonly BenchName[] = ["kernels", "decode", "prefill", "batch", "attention"];
+export const benchNames: readonly BenchName[] = [
+  "kernels",
+  "decode",
+  "prefill",
+  "batch",
+  "attention",
+  "load",
+];
 
 export interface BenchOptions {
   readonly bench: BenchName;

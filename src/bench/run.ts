@@ -14,6 +14,7 @@ import {
   DECODE_STEPS_LONG,
   PROMPT_DEFAULT,
 } from "./limits.ts";
+import { measureLoad } from "./load.ts";
 import { Peer } from "./peer.ts";
 import { measurePrefill } from "./prefill.ts";
 import { presetFile } from "./preset.ts";
@@ -58,9 +59,10 @@ function checkOptions({ bench, batch, context, peer }: BenchOptions): void {
     throw new ClawError("E_USAGE", `claw bench ${bench} takes no --${flag}.`);
   };
   if (batch !== undefined && (bench === "prefill" || bench === "attention")) refuse("batch");
-  if (bench !== "kernels") return;
+  if (bench === "load" && batch !== undefined) refuse("batch");
+  if (bench !== "kernels" && bench !== "load") return;
   if (context !== undefined) refuse("context");
-  // llama.cpp offers no products of single matrices in the layouts it computes with.
+  // llama.cpp offers no products of single matrices in the layouts it computes with, and keeps no packed weights.
   if (peer) refuse("peer");
 }
 
@@ -89,6 +91,8 @@ function measure(options: BenchOptions, path: string, modelContext: number): Pro
       return measureDecoding(options, decoding(1, CONTEXT_LONG, DECODE_STEPS_LONG), attentionAlone);
     case "prefill":
       return measurePrefill(options, { path, tokens: positions(PROMPT_DEFAULT) });
+    case "load":
+      return measureLoad(options, path);
     case "kernels":
       return measureKernels(options, { path, thinPath: writtenPreset(options, "llama-thin") });
   }

@@ -17,6 +17,15 @@ interface Details {
   readonly attention?: { readonly seconds: number; readonly timesReading: number };
   readonly promptAttention?: Share & { readonly ofPrefill: number };
   readonly stepOverheadMicroseconds?: number;
+  readonly load?: {
+    readonly modelBytes: number;
+    readonly importRate: number;
+    readonly importColdRate: number;
+    readonly importKeptRate: number;
+    readonly firstStartSeconds: number;
+    readonly secondStartSeconds: number;
+    readonly mappedSpeed: number;
+  };
   readonly products?: readonly {
     readonly rows: number;
     readonly columns: number;
@@ -42,6 +51,7 @@ export function benchFigures(report: BenchReport): Row[] {
     ...sizeRows(details),
     ["Ours", `${figure(ours)} ${unit}`],
     ...peerRows(report),
+    ...loadRows(details),
     ...shareRows(details),
     ...productRows(details),
   ];
@@ -69,6 +79,19 @@ function peerRows({ peer, ratio, peerDetails, unit }: BenchReport): Row[] {
     ["llama.cpp", `${figure(peer)} ${unit} (${release}, flash attention ${flashAttention})`],
     ["Its features", features.replaceAll(" |", ",").replace(/,\s*$/, "")],
     ["Ratio", figure(ratio)],
+  ];
+}
+
+function loadRows({ load }: Details): Row[] {
+  if (load === undefined) return [];
+  const rate = (value: number): string => `${figure(value)} MB/s of the model file`;
+  return [
+    ["Import, file in memory", `${rate(load.importRate)} (${figure(load.modelBytes / 1e9)} GB)`],
+    ["Import, file dropped before", rate(load.importColdRate)],
+    ["Until kept and ended", rate(load.importKeptRate)],
+    ["First start", `${figure(load.firstStartSeconds)} s from the process to the first token`],
+    ["Second start", `${figure(load.secondStartSeconds)} s from the process to the first token`],
+    ["Decoding from the mapping", `${figure(load.mappedSpeed)} times the speed from packed memory`],
   ];
 }
 

@@ -13,6 +13,7 @@ export interface DeviceOptions {
   readonly device: "auto" | "native" | "reference";
   readonly threads: number | undefined;
   readonly tensorParallelismDegree: number;
+  readonly lockMemory: boolean;
   readonly packedCache: boolean;
   readonly verifyCache: boolean;
   readonly cacheBytes: number | undefined;
@@ -75,6 +76,12 @@ export const deviceOptions: OptionTable<DeviceOptions> = {
     meaning: "shards the model is split into within this process; the answers are the same",
     range: [1, DEGREE_MAX],
     default: 1,
+  }),
+  lockMemory: booleanOption({
+    flag: "lock-memory",
+    name: "lock_memory",
+    meaning: "keep weights, KV cache and buffers out of swap",
+    default: false,
   }),
   packedCache: booleanOption({
     flag: "no-cache",

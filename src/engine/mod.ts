@@ -4,6 +4,7 @@ export { openDevice } from "./device.ts";
 export { Engine, type EngineOptions } from "./engine.ts";
 export { BATCH_DEFAULT, BATCH_MAX, STEP_ROWS_DEFAULT } from "./limits.ts";
 export { EngineMetrics, type MetricsSnapshot } from "./metrics.ts";
+export { PagePool } from "./pages.ts";
 export { measurePerplexity, type Perplexity } from "./perplexity.ts";
 export type { FinishReason, GenerationRequest, TokenEvent } from "./request.ts";
 export { createRuntime, type Runtime } from "./runtime.ts";

@@ -34,6 +34,8 @@ export interface RuntimeOptions {
   /** Tensor-parallel shards within this process; 1 unless told otherwise. The bits are the same. */
   readonly degree?: number | undefined;
   readonly onProgress?: ((fraction: number) => void) | undefined;
+  /** Bytes that this process may still take; undefined: not known. The KV cache never takes more. */
+  readonly memoryAvailable?: number | undefined;
   /** A cache of packed weights. */
   readonly packed?: PackedStore | undefined;
 }
@@ -95,17 +97,24 @@ function contextOf(modelContext: number, asked: number | undefined): number {
 function pageCounts(
   bytes: number,
   context: number,
-  { batch, batchMax, kvBytes, kvBytesMax }: RuntimeOptions & { readonly batchMax: number },
+  options: RuntimeOptions & { readonly batchMax: number },
 ): { readonly pages: number; readonly pagesMax: number } {
+  const { batch, batchMax, kvBytes, kvBytesMax, memoryAvailable = Number.POSITIVE_INFINITY } = options;
   const perSequence = pagesFor(context);
   // More pages than every running sequence can fill are of no use.
   const useful = perSequence * batch;
-  const roomy = Math.max(perSequence, Math.min(useful, Math.floor(KV_BYTES_DEFAULT / bytes)));
+  const fitting = Math.floor(memoryAvailable / bytes);
+  const usual = Math.max(perSequence, Math.min(useful, Math.floor(KV_BYTES_DEFAULT / bytes)));
   const most = perSequence * batchMax;
-  const pages = kvBytes === undefined ? roomy : Math.min(most, Math.floor(kvBytes / bytes));
-  if (pages < 1) {
-    throw new ClawError("E_MEMORY", `${kvBytes} bytes of KV cache hold no page of ${bytes} bytes.`);
+  const pages = kvBytes === undefined ? Math.min(usual, fitting) : Math.min(most, Math.floor(kvBytes / bytes));
+  if (pages > fitting) {
+    const asked = `A KV cache of ${kvBytes} bytes was asked for`;
+    throw new ClawError("E_MEMORY", `${asked}; ${memoryAvailable} are free.`);
   }
-  const growable = Math.min(most, Math.floor((kvBytesMax ?? 0) / bytes));
+  if (pages < 1) {
+    const room = kvBytes === undefined ? `${memoryAvailable} free bytes` : `${kvBytes} bytes of KV cache`;
+    throw new ClawError("E_MEMORY", `${room} hold no KV page of ${bytes} bytes.`);
+  }
+  const growable = Math.min(most, fitting, Math.floor((kvBytesMax ?? 0) / bytes));
   return { pages, pagesMax: Math.max(pages, growable) };
 }

@@ -26,6 +26,8 @@ export interface EngineSettings {
   /** Whether requests of a tenant share the pages of what they begin with alike; they do unless told. */
   readonly prefixCache?: boolean | undefined;
   readonly degree?: number | undefined;
+  /** Whether weights, KV cache and buffers are kept out of swap. */
+  readonly lockMemory?: boolean | undefined;
   /** Where packed weights are kept between starts; undefined: nowhere. */
   readonly packedCache?: PackedCacheSettings | undefined;
 }

@@ -10,6 +10,7 @@ import { openDevice } from "./device.ts";
 import { Engine } from "./engine.ts";
 import { BATCH_PREPARED } from "./limits.ts";
 import { EngineLoop } from "./loop.ts";
+import { availableMemory } from "./memory.ts";
 import { type EngineStart, errorData, type FromEngine, type ToEngine } from "./messages.ts";
 import { EngineMetrics } from "./metrics.ts";
 import type { GenerationListener } from "./request.ts";
@@ -42,7 +43,9 @@ async function start(settings: EngineSettings): Promise<Started> {
   const { batch, format, degree = 1, packedCache, prefillChunkTokens, swapBytes, prefixCache } = settings;
   const onNote = (text: string): void => send({ type: "note", text });
   const packed = await openPackedCache(device, model, { format, degree, onNote, settings: packedCache });
-  const runtime = await createRuntime(device, model, { ...roomToGrow(settings, device), onProgress, packed });
+  const memoryAvailable = availableMemory();
+  const sizes = { ...roomToGrow(settings, device), memoryAvailable };
+  const runtime = await createRuntime(device, model, { ...sizes, onProgress, packed });
   model.close();
   const { vocabulary } = model.description;
   const { context, kvFormat, pages, pagesMax, pageBytes, executable } = runtime;

@@ -63,7 +63,8 @@ export interface NativePrepared {
 /** Everything that crosses into C++; `native/addon.cc` is the other side. Numbers are packed as noted there. */
 export interface Addon {
   info(): NativeInfo;
-  createDevice(threads: number, isa: string): NativeHandle;
+  /** `lockMemory` is 0 or 1. */
+  createDevice(threads: number, isa: string, lockMemory: number): NativeHandle;
   loadMatrix(
     device: NativeHandle,
     shape: Int32Array,
@@ -98,6 +99,8 @@ export interface Addon {
   memory(device: NativeHandle): readonly [number, number, number];
   close(device: NativeHandle): void;
   measurePeaks(threads: number): NativePeaks;
+  /** `requests` are pairs of slot and bytes; [seconds, live bytes, resident bytes]. */
+  traceMalloc(requests: Int32Array, slots: number): readonly [number, number, number];
 }
 
 const addonPath = fileURLToPath(new URL("../../native/build/claw.node", import.meta.url));

@@ -7,5 +7,5 @@ export {
   nativeInstructionSets,
 } from "./addon.ts";
 export * from "./contract.ts";
-export { measurePeaks, openNativeDevice } from "./native.ts";
+export { type MallocTrace, measurePeaks, openNativeDevice, traceMalloc } from "./native.ts";
 export { ReferenceDevice } from "./reference/mod.ts";

@@ -35,6 +35,8 @@ export interface NativeDeviceOptions {
   readonly threads: number;
   /** Instruction set, `scalar`, `avx2`, `avx512`, `neon`, …; by default CLAW_ISA or the fastest this machine has. */
   readonly isa?: string;
+  /** Whether weights, KV cache and buffers are kept out of swap; E_MEMORY_LOCK where the system does not let them be. */
+  readonly lockMemory?: boolean | undefined;
 }
 
 /** Opens a device on the native core. E_NATIVE where there is none, or it lacks the instruction set asked for. */
@@ -45,7 +47,9 @@ export function openNativeDevice(options: NativeDeviceOptions): Device {
   if (!isas.includes(isa)) {
     throw new ClawError("E_NATIVE", `The native core has no ${isa} kernels here; it has ${isas.join(", ")}.`);
   }
-  const handle = translated(() => addon.createDevice(options.threads, isa));
+  const handle = translated(() =>
+    addon.createDevice(options.threads, isa, options.lockMemory === true ? 1 : 0),
+  );
   return new NativeDevice(addon, handle, { name: `cpu-${isa}`, threads: options.threads });
 }
 
@@ -56,6 +60,25 @@ export function openNativeDevice(options: NativeDeviceOptions): Device {
 export function measurePeaks(threads: number): NativePeaks {
   const addon = loadAddon();
   return translated(() => addon.measurePeaks(threads));
+}
+
+/** What malloc makes of requests for memory. */
+export interface MallocTrace {
+  /** Of allocating and freeing alone. */
+  readonly seconds: number;
+  /** When most bytes were live: those, and what the process's memory had grown by, all of them written. */
+  readonly liveBytes: number;
+  readonly residentBytes: number;
+}
+
+/**
+ * Serves requests by malloc and free: pairs of a slot below `slots` and bytes, each after freeing what was in the slot; zero
+ * bytes only frees. E_NATIVE.
+ */
+export function traceMalloc(requests: Int32Array, slots: number): MallocTrace {
+  const addon = loadAddon();
+  const [seconds, liveBytes, residentBytes] = translated(() => addon.traceMalloc(requests, slots));
+  return { seconds, liveBytes, residentBytes };
 }
 
 /** The numbers of `Format` in native/kernels/kernels.h. */

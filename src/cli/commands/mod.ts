@@ -2,6 +2,7 @@
 
 import type { Command } from "../command.ts";
 import { bench } from "./bench.ts";
+import { benchAlloc } from "./bench-alloc.ts";
 import { benchDivergence } from "./bench-divergence.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
 import { benchServe } from "./bench-serve.ts";
@@ -27,6 +28,7 @@ export const commands: readonly Command[] = [
   modelSynth,
   perplexity,
   // Before `bench`, which would take their second word for its operand.
+  benchAlloc,
   benchDivergence,
   benchPerplexity,
   benchServe,
