@@ -35,7 +35,7 @@ export interface RuntimeOptions {
   readonly degree?: number | undefined;
   readonly onProgress?: ((fraction: number) => void) | undefined;
   /** Bytes that this process may still take; undefined: not known. The KV cache never takes more. */
-  readonly memoryAvailable?: number | undefined;
+  readonly memoryAvailable?: (() => number) | undefined;
   /** A cache of packed weights. */
   readonly packed?: PackedStore | undefined;
 }
@@ -99,20 +99,21 @@ function pageCounts(
   context: number,
   options: RuntimeOptions & { readonly batchMax: number },
 ): { readonly pages: number; readonly pagesMax: number } {
-  const { batch, batchMax, kvBytes, kvBytesMax, memoryAvailable = Number.POSITIVE_INFINITY } = options;
+  const { batch, batchMax, kvBytes, kvBytesMax } = options;
+  const free = options.memoryAvailable?.() ?? Number.POSITIVE_INFINITY;
   const perSequence = pagesFor(context);
   // More pages than every running sequence can fill are of no use.
   const useful = perSequence * batch;
-  const fitting = Math.floor(memoryAvailable / bytes);
+  const fitting = Math.floor(free / bytes);
   const usual = Math.max(perSequence, Math.min(useful, Math.floor(KV_BYTES_DEFAULT / bytes)));
   const most = perSequence * batchMax;
   const pages = kvBytes === undefined ? Math.min(usual, fitting) : Math.min(most, Math.floor(kvBytes / bytes));
   if (pages > fitting) {
     const asked = `A KV cache of ${kvBytes} bytes was asked for`;
-    throw new ClawError("E_MEMORY", `${asked}; ${memoryAvailable} are free.`);
+    throw new ClawError("E_MEMORY", `${asked}; ${free} are free.`);
   }
   if (pages < 1) {
-    const room = kvBytes === undefined ? `${memoryAvailable} free bytes` : `${kvBytes} bytes of KV cache`;
+    const room = kvBytes === undefined ? `${free} free bytes` : `${kvBytes} bytes of KV cache`;
     throw new ClawError("E_MEMORY", `${room} hold no KV page of ${bytes} bytes.`);
   }
   const growable = Math.min(most, fitting, Math.floor((kvBytesMax ?? 0) / bytes));

@@ -43,8 +43,7 @@ async function start(settings: EngineSettings): Promise<Started> {
   const { batch, format, degree = 1, packedCache, prefillChunkTokens, swapBytes, prefixCache } = settings;
   const onNote = (text: string): void => send({ type: "note", text });
   const packed = await openPackedCache(device, model, { format, degree, onNote, settings: packedCache });
-  const memoryAvailable = availableMemory();
-  const sizes = { ...roomToGrow(settings, device), memoryAvailable };
+  const sizes = { ...roomToGrow(settings, device), memoryAvailable: availableMemory };
   const runtime = await createRuntime(device, model, { ...sizes, onProgress, packed });
   model.close();
   const { vocabulary } = model.description;

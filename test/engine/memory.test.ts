@@ -92,11 +92,11 @@ test("the KV cache takes no more than is free: fewer pages by itself, E_MEMORY w
       ...options,
     });
   expect((await start({})).pages).toBe(16);
-  expect(await start({ memoryAvailable: 3.5 * pageBytes })).toMatchObject({ pages: 3, context: 96 });
-  await expect(start({ memoryAvailable: pageBytes - 1 })).rejects.toMatchObject({ code: "E_MEMORY" });
+  expect(await start({ memoryAvailable: () => 3.5 * pageBytes })).toMatchObject({ pages: 3, context: 96 });
+  await expect(start({ memoryAvailable: () => pageBytes - 1 })).rejects.toMatchObject({ code: "E_MEMORY" });
   const kvBytes = 8 * pageBytes;
-  expect(await start({ kvBytes, memoryAvailable: kvBytes })).toMatchObject({ pages: 8 });
-  await expect(start({ kvBytes, memoryAvailable: kvBytes - 1 })).rejects.toMatchObject({ code: "E_MEMORY" });
+  expect(await start({ kvBytes, memoryAvailable: () => kvBytes })).toMatchObject({ pages: 8 });
+  await expect(start({ kvBytes, memoryAvailable: () => kvBytes - 1 })).rejects.toMatchObject({ code: "E_MEMORY" });
 });
 
 const native = nativeAvailable();
