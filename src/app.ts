@@ -258,7 +258,11 @@ function servedModel(id: string, model: LocalModel, version: string): ServedMode
     fingerprint: fingerprintOf(version, info, digest),
     generator: engine,
     load: () => engine.load,
-    metrics: () => engine.metrics.read(),
+    metrics: () => {
+      const snapshot = engine.metrics.read();
+      // The engine's gauges are as of its last step; its load also changes without one.
+      return { ...snapshot, gauges: { ...snapshot.gauges, ...engine.load } };
+    },
     failure: () => engine.failure,
   };
 }
