@@ -243,7 +243,10 @@ const surroundings: Surroundings = {
   randomSeed,
   randomId: () => randomUUID().replaceAll("-", ""),
   clock: () => performance.now(),
-  timeout: (milliseconds) => AbortSignal.timeout(milliseconds),
+  timeout: (milliseconds, expire) => {
+    const timer = setTimeout(expire, milliseconds).unref();
+    return () => clearTimeout(timer);
+  },
 };
 
 function servedModel(id: string, model: LocalModel, version: string): ServedModel {
