@@ -199,8 +199,7 @@ export class Engine {
       const count = plan.count(index);
       const flags = joinedStatus(status, row, row + count);
       row += count;
-      const complete = count === sequence.pending;
-      const logits = complete ? at(this.#logits, output++) : undefined;
+      const logits = plan.completes(index) ? at(this.#logits, output++) : undefined;
       this.#drawn[index] = undefined;
       // A request cancelled while the step ran has given its pages back.
       if (!this.#requests.has(sequence.id)) continue;

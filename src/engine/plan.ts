@@ -7,6 +7,8 @@ import type { Sequence } from "./sequence.ts";
 export class Plan {
   readonly #sequences: (Sequence | undefined)[];
   readonly #counts: Int32Array;
+  /** 1 where all tokens there are will have been fed. */
+  readonly #completes: Uint8Array;
   /** Sequences in the step. */
   length = 0;
   /** Token rows of the step. */
@@ -17,6 +19,7 @@ export class Plan {
   constructor(batch: number) {
     this.#sequences = new Array(batch).fill(undefined);
     this.#counts = new Int32Array(batch);
+    this.#completes = new Uint8Array(batch);
   }
 
   /** Prompt tokens in the step. */
@@ -34,6 +37,7 @@ export class Plan {
 
   add(sequence: Sequence, count: number): void {
     this.#sequences[this.length] = sequence;
+    this.#completes[this.length] = count === sequence.pending ? 1 : 0;
     this.#counts[this.length++] = count;
     this.rows += count;
     if (sequence.pending === 1) this.decoding++;
@@ -48,6 +52,11 @@ export class Plan {
   /** Tokens it is fed. */
   count(index: number): number {
     return at(this.#counts, index);
+  }
+
+  /** Whether a token is drawn for it. What was planned stands, though the sequence may be gone when the step is done. */
+  completes(index: number): boolean {
+    return at(this.#completes, index) === 1;
   }
 }
 
@@ -66,7 +75,7 @@ export function fillStep(step: StepBlock, plan: Plan): number {
       step.pageStart[row] = page;
     }
     for (let i = 0; i < sequence.pageCount; i++) step.pages[page++] = at(sequence.pages, i);
-    if (count === sequence.pending) step.outputs[output++] = row - 1;
+    if (plan.completes(index)) step.outputs[output++] = row - 1;
   }
   return output;
 }

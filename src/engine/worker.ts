@@ -16,6 +16,7 @@ import { EngineMetrics } from "./metrics.ts";
 import type { GenerationListener } from "./request.ts";
 import { createRuntime, type RuntimeOptions } from "./runtime.ts";
 import type { EngineChange, EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
+import { watchPauses } from "./thread-pauses.ts";
 import { TokenRing } from "./token-ring.ts";
 import { TokenSender } from "./token-sender.ts";
 
@@ -111,7 +112,9 @@ class Service {
     this.#loop = new EngineLoop(engine, setImmediate);
     this.#reportLoad = createLoadReport(engine);
     this.#kept = keep();
-    engine.observe(new EngineMetrics(metrics));
+    const counted = new EngineMetrics(metrics);
+    engine.observe(counted);
+    watchPauses(counted);
     engine.observe({ stepped: this.#reportLoad });
     engine.observe({ stepped: () => this.#sender.flush() });
   }
