@@ -36,7 +36,10 @@ std::vector<int> parseNodes(const char* list) {
     char* end = nullptr;
     const long first = strtol(at, &end, 10);
     long last = first;
-    if (*end == '-') last = strtol(end + 1, &end, 10);
+    if (*end == '-') {
+      const char* after = end + 1;
+      last = *after >= '0' && *after <= '9' ? strtol(after, &end, 10) : -1;
+    }
     if (first < 0 || last < first || last >= kNodesMax) return {};
     for (long node = first; node <= last; node++) nodes.push_back(static_cast<int>(node));
     at = *end == ',' ? end + 1 : end;
