@@ -13,9 +13,11 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts", "src/**/*.test.ts"],
-          exclude: ["test/tidy.test.ts"],
+          exclude: ["test/tidy.test.ts", "test/soak/**"],
         },
       },
+      // Minutes long, and alone: `npm run test:soak`.
+      { extends: true, test: { name: "soak", include: ["test/soak/**/*.test.ts"] } },
     ],
   },
 });

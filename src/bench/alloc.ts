@@ -128,9 +128,8 @@ function poolRound(trace: readonly Request[]): PoolRound {
 
 /** Releases what a sequence held and takes `count` pages; how many it took. */
 function serve(pool: PagePool, pages: number[], count: number): number {
-  pool.release(pages, 0);
+  for (const page of pages) pool.release(page);
   pages.length = 0;
-  pool.reserve(count);
   for (let page = 0; page < count; page++) pages.push(pool.take());
   return count;
 }

@@ -35,7 +35,7 @@ export interface RuntimeOptions {
   readonly degree?: number | undefined;
   readonly onProgress?: ((fraction: number) => void) | undefined;
   /** Bytes that this process may still take; undefined: not known. The KV cache never takes more. */
-  readonly memoryAvailable?: (() => number) | undefined;
+  readonly memoryAvailable?: (() => number | undefined) | undefined;
   /** A cache of packed weights. */
   readonly packed?: PackedStore | undefined;
 }
