@@ -146,7 +146,10 @@ describe(`${minutes} minutes at saturation, seed ${seed}`, () => {
     const metrics = await readMetrics(server.url);
     const beside = new Map([...metrics].filter(([key]) => !key.includes('stage="execute"')));
     const bound = quantileBound(beside, "claw:step_time_seconds", 0.999);
+    const collections = quantileBound(metrics, "claw:engine_gc_duration_seconds", 0.999);
     console.info(`99.9 % of plans, draws and deliveries took at most ${bound * 1000} ms each`);
+    console.info(`99.9 % of garbage collections on that thread took at most ${collections * 1000} ms`);
+    expect(collections).toBeLessThanOrEqual(0.03);
     expect(bound).toBeLessThanOrEqual(0.01);
   });
 
