@@ -152,6 +152,58 @@ napi_value allocateKv(napi_env env, napi_callback_info call) {
   return nullptr;
 }
 
+// The bytes of a KV page of an idle device; empty after throwing.
+std::span<uint8_t> openPage(napi_env env, const DeviceReference& handle, int32_t page) {
+  if (!requireIdle(env, *handle)) return {};
+  const std::span<uint8_t> bytes = handle->device()->kvPage(page);
+  if (bytes.empty()) throwError(env, makeError("E_INTERNAL", "There is no KV page %d.", page));
+  return bytes;
+}
+
+// device, from, to
+napi_value copyPage(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const DeviceReference handle = openDevice(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  const int32_t numbers[] = {arguments.integer(), arguments.integer()};
+  if (!arguments.intact()) return nullptr;
+  const std::span<uint8_t> from = openPage(env, handle, numbers[0]);
+  if (from.empty()) return nullptr;
+  const std::span<uint8_t> to = openPage(env, handle, numbers[1]);
+  if (!to.empty()) std::memmove(to.data(), from.data(), from.size());
+  return nullptr;
+}
+
+// device, page, Uint8Array of a page's size, whether the page is written rather than read
+napi_value movePage(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const DeviceReference handle = openDevice(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  const int32_t number = arguments.integer();
+  const std::span<const uint8_t> bytes = arguments.bytes(arguments.next());
+  const bool write = arguments.integer() != 0;
+  if (!arguments.intact()) return nullptr;
+  const std::span<uint8_t> page = openPage(env, handle, number);
+  if (page.empty()) return nullptr;
+  if (bytes.size() != page.size()) return throwError(env, makeError("E_INTERNAL", "A KV page has another size."));
+  if (write) {
+    std::memcpy(page.data(), bytes.data(), page.size());
+  } else {
+    std::memcpy(const_cast<uint8_t*>(bytes.data()), page.data(), page.size());
+  }
+  return nullptr;
+}
+
+// device, page
+napi_value discardPage(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const DeviceReference handle = openDevice(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  const int32_t page = arguments.integer();
+  if (arguments.intact() && !openPage(env, handle, page).empty()) handle->device()->discardKvPage(page);
+  return nullptr;
+}
+
 // An ArrayBuffer over the step block; the memory lives as long as either it or the executable.
 napi_value makeStepMemory(napi_env env, const Executable& executable) {
   using Share = std::shared_ptr<Region>;
@@ -303,6 +355,9 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"checksum", checksumOf},
       {"loadVector", loadVector},
       {"allocateKv", allocateKv},
+      {"copyPage", copyPage},
+      {"movePage", movePage},
+      {"discardPage", discardPage},
       {"prepare", prepare},
       {"execute", execute},
       {"writeBuffer", writeBuffer},

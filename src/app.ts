@@ -4,10 +4,17 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { basename, dirname } from "node:path";
 import { cwd } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { drained, LiveSettings, listen, type Sources } from "./app/mod.ts";
 import { packedFolder, stateFolder, withStateFolder } from "./config/folders/mod.ts";
-import { checkExposure, type EngineOptions } from "./config/mod.ts";
-import { EngineClient, type EngineInfo, type EngineSettings, STEP_ROWS_DEFAULT } from "./engine/mod.ts";
+import { type Apply, checkExposure, type EngineOptions, type ServeOptions } from "./config/mod.ts";
+import {
+  type EngineChange,
+  EngineClient,
+  type EngineInfo,
+  type EngineSettings,
+  STEP_ROWS_DEFAULT,
+} from "./engine/mod.ts";
 import {
   type ChatTemplate,
   type Model,
@@ -92,7 +99,7 @@ function closing<T>(model: Model, use: (model: Model) => T): T {
 }
 
 function engineSettings(model: string, options: EngineOptions): EngineSettings {
-  const { format, kvFormat, device, threads, context, maxBatch, kvCacheBytes } = options;
+  const { format, kvFormat, device, threads, context, maxBatch, kvCacheBytes, prefixCache } = options;
   return {
     model,
     format,
@@ -100,13 +107,34 @@ function engineSettings(model: string, options: EngineOptions): EngineSettings {
     threads,
     context,
     batch: maxBatch,
-    // Every running sequence needs a row in each step.
-    rows: Math.max(STEP_ROWS_DEFAULT, maxBatch),
+    rows: stepRows(options),
     kvBytes: kvCacheBytes,
+    prefillChunkTokens: options.prefillChunkTokens,
+    swapBytes: options.kvSwapBytes,
+    prefixCache,
     kvFormat,
     degree: options.tensorParallelismDegree,
     packedCache: packedCacheOf(options),
   };
+}
+
+/** Rows of a step: every running sequence needs one, and prompts what they may have. */
+function stepRows({ maxBatch, prefillChunkTokens = 0 }: EngineOptions): number {
+  return Math.max(STEP_ROWS_DEFAULT, maxBatch, prefillChunkTokens);
+}
+
+/** What is to change in an engine that was started with `first` and came to be `info`; undefined: nothing. */
+function engineChange(
+  next: EngineOptions,
+  before: EngineOptions,
+  { first, info }: { readonly first: EngineOptions; readonly info: EngineInfo },
+): EngineChange | undefined {
+  const limits = (options: EngineOptions): Required<EngineChange> => ({
+    maxBatch: options.maxBatch,
+    prefillChunkTokens: options.prefillChunkTokens ?? stepRows(first),
+    kvCacheBytes: options.kvCacheBytes ?? info.kvBytes,
+  });
+  return isDeepStrictEqual(limits(next), limits(before)) ? undefined : limits(next);
 }
 
 /** The name under which a file is served. */
@@ -150,8 +178,13 @@ export async function startServer(
   sources: Sources,
   { version, onProgress, log: sink }: ServerListeners,
 ): Promise<RunningServer> {
-  const settings = new LiveSettings(sources, () => ({ keys, ownKeys, log, loaded: () => ready }));
+  const settings = new LiveSettings(sources, () => ({ keys, ownKeys, log, loaded: () => ready, configure }));
   const options = settings.current;
+  const configure: Apply<ServeOptions> = async (next, before) => {
+    const { engine, info } = await loading;
+    const change = engineChange(next, before, { first: options, info });
+    if (change !== undefined) await engine.configure(change);
+  };
   checkExposure(options);
   const log = createLog({ ...options, logFormat: options.logFormat ?? (sink.isTTY ? "text" : "json") }, sink);
   const apiKey = options.authentication ? withStateFolder(stateFolder(), readOrMakeApiKey) : undefined;
@@ -210,7 +243,10 @@ const surroundings: Surroundings = {
   randomSeed,
   randomId: () => randomUUID().replaceAll("-", ""),
   clock: () => performance.now(),
-  timeout: (milliseconds) => AbortSignal.timeout(milliseconds),
+  timeout: (milliseconds, expire) => {
+    const timer = setTimeout(expire, milliseconds).unref();
+    return () => clearTimeout(timer);
+  },
 };
 
 function servedModel(id: string, model: LocalModel, version: string): ServedModel {
@@ -225,7 +261,11 @@ function servedModel(id: string, model: LocalModel, version: string): ServedMode
     fingerprint: fingerprintOf(version, info, digest),
     generator: engine,
     load: () => engine.load,
-    metrics: () => engine.metrics.read(),
+    metrics: () => {
+      const snapshot = engine.metrics.read();
+      // The engine's gauges are as of its last step; its load also changes without one.
+      return { ...snapshot, gauges: { ...snapshot.gauges, ...engine.load } };
+    },
     failure: () => engine.failure,
   };
 }

@@ -57,10 +57,19 @@ void* Region::take(size_t bytes) {
   return piece;
 }
 
+void Region::discard(size_t from, size_t bytes) const {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t first = (from + page - 1) / page * page;
+  const size_t end = (from + bytes) / page * page;
+  if (base_ != nullptr && end <= size_ && first < end) madvise(base_ + first, end - first, MADV_DONTNEED);
+}
+
 Region Arena::map(Purpose purpose, size_t bytes) const {
   const size_t size = wholePages(bytes == 0 ? 1 : bytes);
   if (size == 0) return {};
-  void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // A KV cache may be larger than what is used of it at first: address space costs nothing.
+  const int reserve = purpose == Purpose::kv ? MAP_NORESERVE : 0;
+  void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | reserve, -1, 0);
   if (base == MAP_FAILED) return {};
 #ifdef MADV_HUGEPAGE
   if (size >= kHugeFrom) madvise(base, size, MADV_HUGEPAGE);

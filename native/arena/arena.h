@@ -42,6 +42,8 @@ class Region {
 
   // The next piece, zero at first, aligned to kAlignment; null when the region is used up.
   void* take(size_t bytes);
+  // Gives the memory behind whole system pages within [from, from + bytes) back; it reads as zero afterwards.
+  void discard(size_t from, size_t bytes) const;
   template <typename T>
   T* take(size_t count) {
     return static_cast<T*>(take(count * sizeof(T)));

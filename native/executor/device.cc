@@ -155,4 +155,19 @@ Error Device::allocateKv(const KvCache& shape) {
   return {};
 }
 
+size_t Device::kvPageBytes() const {
+  return static_cast<size_t>(kv_.layers) * static_cast<size_t>(kv_.heads) * kv_.headElements() * kv_.elementBytes();
+}
+
+std::span<uint8_t> Device::kvPage(int32_t page) const {
+  if (kv_.data == nullptr || page < 0 || page >= kv_.pages) return {};
+  const size_t bytes = kvPageBytes();
+  return {static_cast<uint8_t*>(kv_.data) + static_cast<size_t>(page) * bytes, bytes};
+}
+
+void Device::discardKvPage(int32_t page) const {
+  const size_t bytes = kvPageBytes();
+  kvRegion_.discard(static_cast<size_t>(page) * bytes, bytes);
+}
+
 }  // namespace claw

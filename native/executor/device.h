@@ -66,7 +66,13 @@ class Device {
   // `shape` without its data.
   Error allocateKv(const KvCache& shape);
 
+  // KV pages as bytes: whole pages are moved between steps, whatever lies in them. Empty when there is no such page.
+  std::span<uint8_t> kvPage(int32_t page) const;
+  // Gives the page's memory back to the system until it is next written.
+  void discardKvPage(int32_t page) const;
+
  private:
+  size_t kvPageBytes() const;
   std::unique_ptr<ThreadPool> pool_;
   const Kernels* kernels_ = nullptr;
   Arena arena_;

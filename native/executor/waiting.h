@@ -20,10 +20,11 @@ inline void pauseBriefly() {
 constexpr int kSpins = 2000;         // some tens of microseconds
 constexpr int kSpinsPerYield = 128;  // while spinning, others may still need this processor
 
-// Spins until `value` differs from `seen`; false when patience ran out.
-inline bool spinUntilChanged(const std::atomic<uint32_t>& value, uint32_t seen) {
+// Spins until `met` says so; false when patience ran out.
+template <class Condition>
+inline bool spinUntil(const Condition& met) {
   for (int spin = 1; spin <= kSpins; spin++) {
-    if (value.load(std::memory_order_acquire) != seen) return true;
+    if (met()) return true;
     pauseBriefly();
     if (spin % kSpinsPerYield == 0) sched_yield();
   }
@@ -32,29 +33,26 @@ inline bool spinUntilChanged(const std::atomic<uint32_t>& value, uint32_t seen) 
 
 // Spins, then sleeps in the kernel, until `value` differs from `seen`; whoever changes it must notify.
 inline void waitUntilChanged(const std::atomic<uint32_t>& value, uint32_t seen) {
-  if (!spinUntilChanged(value, seen)) value.wait(seen, std::memory_order_acquire);
+  const auto changed = [&] { return value.load(std::memory_order_acquire) != seen; };
+  if (!spinUntil(changed)) value.wait(seen, std::memory_order_acquire);
 }
 
-// Meets the same number of threads again and again.
+// Meets the same number of threads again and again. One counter, which the last to arrive need not write again to let
+// the others go: every further cache line would have to travel between the processors once more.
 class Barrier {
  public:
   explicit Barrier(uint32_t threads) : threads_(threads) {}
 
   void wait() {
     if (threads_ == 1) return;
-    const uint32_t phase = phase_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
-      arrived_.store(0, std::memory_order_relaxed);
-      phase_.store(phase + 1, std::memory_order_release);
-      return;
-    }
-    while (!spinUntilChanged(phase_, phase)) sched_yield();
+    const uint64_t before = arrivals_.fetch_add(1, std::memory_order_acq_rel);
+    const uint64_t all = before - before % threads_ + threads_;
+    while (!spinUntil([&] { return arrivals_.load(std::memory_order_acquire) >= all; })) sched_yield();
   }
 
  private:
   const uint32_t threads_;
-  alignas(64) std::atomic<uint32_t> arrived_{0};
-  alignas(64) std::atomic<uint32_t> phase_{0};
+  alignas(64) std::atomic<uint64_t> arrivals_{0};  // of all meetings; does not wrap in centuries
 };
 
 }  // namespace claw

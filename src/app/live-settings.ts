@@ -30,8 +30,10 @@ export interface Targets {
   /** The keys that no configuration takes away. */
   readonly ownKeys: readonly HashedKey[];
   readonly log: Log;
-  /** Resolves when the model is loaded, and with it whatever an engine takes can change. */
+  /** Resolves when the model is loaded. */
   readonly loaded: () => Promise<unknown>;
+  /** Has the engine go by other limits. */
+  readonly configure: Apply<ServeOptions>;
 }
 
 export class LiveSettings {
@@ -41,9 +43,11 @@ export class LiveSettings {
 
   /** `targets` is asked for when settings change, never before. */
   constructor({ file, layers }: Sources, targets: () => Targets) {
-    const apply: Apply<ServeOptions> = async (next) => {
-      const { keys, ownKeys, log } = targets();
+    const apply: Apply<ServeOptions> = async (next, before) => {
+      const { keys, ownKeys, log, configure } = targets();
+      // What may be refused comes first, so that a change happens whole or not at all.
       const read = readKeys(next.apiKeys);
+      await configure(next, before);
       keys.replace([...ownKeys, ...read]);
       log.level = next.logLevel;
     };

@@ -46,6 +46,7 @@ export type ErrorCode =
   | "E_LOADING"
   | "E_OVERLOADED"
   | "E_DEADLINE"
+  | "E_ENGINE_RESTARTED"
   | "E_NUMERIC"
   | "E_NOTE"
   | "E_PROOF"
@@ -152,6 +153,11 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   E_LOADING: { status: 503, exit: 1, remedy: "Try again when GET /health answers 200." },
   E_OVERLOADED: { status: 429, exit: 1, remedy: "Try again later." },
   E_DEADLINE: { status: 504, exit: 1, remedy: "Allow more time, or try again when the server is less busy." },
+  E_ENGINE_RESTARTED: {
+    status: 503,
+    exit: 1,
+    remedy: "Send the request again; if it ends like this once more, report it.",
+  },
   E_NUMERIC: { status: 500, exit: 1, remedy: "Try another prompt or a higher-precision --format." },
   E_CANCELLED: { status: 499, exit: 1, remedy: "Send the request again." },
   E_SHUTDOWN: { status: 503, exit: 1, remedy: "Try again when the server has restarted." },

@@ -3,6 +3,7 @@
 import { type LocalModel, loadModel } from "../app.ts";
 import {
   type DeviceOptions,
+  defaultsOf,
   deviceOptions,
   type EngineOptions,
   engineOptions,
@@ -31,7 +32,7 @@ export async function loadForOne(
   path: string,
   options: DeviceOptions & Pick<EngineOptions, "context">,
 ): Promise<LocalModel> {
-  const engine: EngineOptions = { ...options, maxBatch: 1, kvCacheBytes: undefined };
+  const engine: EngineOptions = { ...defaultsOf(engineOptions), ...options, maxBatch: 1 };
   const progress = progressLine("Loading the model:");
   const model = await loadModel(path, engine, { onProgress: progress, onNote: note });
   progress(1);

@@ -1,6 +1,13 @@
 /** The options of every command that computes. */
 
-import { CONTEXT_MAX, DEGREE_MAX, MAX_BATCH_DEFAULT, MAX_BATCH_MAX, THREADS_MAX } from "./limits.ts";
+import {
+  CONTEXT_MAX,
+  DEGREE_MAX,
+  MAX_BATCH_DEFAULT,
+  MAX_BATCH_MAX,
+  PREFILL_CHUNK_MAX,
+  THREADS_MAX,
+} from "./limits.ts";
 import { booleanOption, choiceOption, numberOption, type OptionTable, textOption } from "./option.ts";
 
 export interface ModelOptions {
@@ -22,6 +29,9 @@ export interface EngineOptions extends DeviceOptions {
   readonly context: number | undefined;
   readonly maxBatch: number;
   readonly kvCacheBytes: number | undefined;
+  readonly kvSwapBytes: number | undefined;
+  readonly prefillChunkTokens: number | undefined;
+  readonly prefixCache: boolean;
 }
 
 export const modelOptions: OptionTable<ModelOptions> = {
@@ -63,7 +73,7 @@ export const deviceOptions: OptionTable<DeviceOptions> = {
     flag: "threads",
     name: "threads",
     unit: "threads",
-    meaning: "threads that compute",
+    meaning: "threads that compute; docs/internals/threads.md says how they share the cores with HTTP",
     range: [1, THREADS_MAX],
     default: undefined,
     otherwise: "one per core",
@@ -115,6 +125,7 @@ export const engineOptions: OptionTable<EngineOptions> = {
     flag: "max-batch",
     name: "max_batch_size",
     unit: "sequences",
+    live: true,
     meaning: "sequences that run together",
     range: [1, MAX_BATCH_MAX],
     default: MAX_BATCH_DEFAULT,
@@ -123,9 +134,38 @@ export const engineOptions: OptionTable<EngineOptions> = {
     flag: "kv-cache-bytes",
     name: "kv_cache_bytes",
     unit: "bytes",
+    live: true,
     meaning: "size of the KV cache, in bytes",
     range: [1, Number.MAX_SAFE_INTEGER],
     default: undefined,
     otherwise: "every sequence at full context, at most 1 GiB",
+  }),
+  kvSwapBytes: numberOption({
+    flag: "kv-swap-bytes",
+    name: "kv_swap_bytes",
+    unit: "bytes",
+    meaning:
+      "memory beside the KV cache for pages of sequences that had to give theirs up; 0 computes them again",
+    range: [0, Number.MAX_SAFE_INTEGER],
+    default: undefined,
+    otherwise: "1 GiB, taken as it is needed",
+  }),
+  prefillChunkTokens: numberOption({
+    flag: "prefill-chunk-tokens",
+    name: "prefill_chunk_tokens",
+    unit: "tokens",
+    live: true,
+    meaning:
+      "prompt tokens in a step beside decoding sequences, at most; the engine takes fewer where they would stall those",
+    range: [1, PREFILL_CHUNK_MAX],
+    default: undefined,
+    otherwise: "as many as a step has rows, 256 or more",
+  }),
+  prefixCache: booleanOption({
+    flag: "no-prefix-cache",
+    name: "prefix_cache.enabled",
+    meaning: "whether requests of a tenant that begin alike share the work on it; the answers are the same",
+    flagMeaning: "do the work on every prompt anew",
+    default: true,
   }),
 };

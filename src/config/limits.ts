@@ -4,6 +4,9 @@
 export const MAX_BATCH_DEFAULT = 16;
 export const MAX_BATCH_MAX = 512;
 
+/** Prompt tokens in a step: kernels gain nothing from more rows, and a step's buffers grow with them. */
+export const PREFILL_CHUNK_MAX = 8192;
+
 /** Positions: more than any published model was made for. */
 export const CONTEXT_MAX: number = 1 << 24;
 

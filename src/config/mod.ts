@@ -9,7 +9,7 @@ export {
   modelOptions,
 } from "./engine-options.ts";
 export { readConfig, readConfigDocument, readConfigFile } from "./file.ts";
-export { parseFlags } from "./flags.ts";
+export { defaultsOf, parseFlags } from "./flags.ts";
 export { helpText, twoColumns } from "./help.ts";
 export type { ApiKeyOptions, KeyScope } from "./key-options.ts";
 export { CONTEXT_MAX, MAX_BATCH_MAX, PRIORITY_MAX, RUN_TOKENS_DEFAULT } from "./limits.ts";

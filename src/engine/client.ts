@@ -1,11 +1,17 @@
-/** I/O: starts the engine's thread and speaks with it. */
+/**
+ * I/O: speaks with the engine's thread, and starts it again when it has ended by itself. Requests that were in it go on
+ * where they were: what is drawn depends on the tokens before it and on nothing that was lost.
+ */
 
-import { Worker } from "node:worker_threads";
-import { asClawError, ClawError } from "../base/mod.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { asClawError, assert, ClawError } from "../base/mod.ts";
+import { EngineThread, type ThreadListener } from "./engine-thread.ts";
+import { REQUEST_RESTARTS_MAX, RESTART_DELAY_MS, RESTART_FORGOTTEN_MS, RESTARTS_MAX } from "./limits.ts";
 import { errorFromData, type FromEngine, type ToEngine } from "./messages.ts";
 import { EngineMetrics } from "./metrics.ts";
+import { OpenRequest } from "./open-request.ts";
 import type { GenerationRequest, TokenEvent } from "./request.ts";
-import type { EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
+import type { EngineChange, EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
 import { TokenStream } from "./token-stream.ts";
 
 /** Whoever answers generation requests, token by token. Leaving the iteration early cancels the request. */
@@ -20,35 +26,57 @@ export interface StartOptions {
   readonly onNote?: ((text: string) => void) | undefined;
 }
 
+const NO_TOP: TokenEvent["top"] = [];
+
+interface PendingChange {
+  readonly change: EngineChange;
+  readonly settle: (error: ClawError | undefined) => void;
+}
+
 export class EngineClient implements TokenGenerator {
-  readonly info: EngineInfo;
   /** The engine's counters and histograms, as of its last step. */
   readonly metrics: EngineMetrics = new EngineMetrics();
-  readonly #worker: Worker;
-  readonly #streams = new Map<number, TokenStream>();
+  readonly #open = new Map<number, OpenRequest>();
+  readonly #changes = new Map<number, PendingChange>();
+  readonly #listener: ThreadListener = {
+    token: (id, token, finish) => this.#token(id, { token, logprob: undefined, top: NO_TOP, finish }),
+    message: (message) => this.#receive(message),
+    ended: (error) => this.#threadEnded(error),
+  };
+  /** Undefined while it is started again. */
+  #thread: EngineThread | undefined;
+  #info: EngineInfo | undefined;
+  readonly #onNote: StartOptions["onNote"];
+  #settings: EngineSettings;
+  #startedAt = 0;
+  #restarts = 0;
   #nextId = 0;
+  #closing = false;
   #ended: ClawError | undefined;
   #load: EngineLoad = { running: 0, waiting: 0 };
 
   /** Loads the model on a thread of its own; resolves when it can answer. */
   static async start(settings: EngineSettings, options: StartOptions = {}): Promise<EngineClient> {
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: settings });
-    worker.on("message", (message: FromEngine) => {
-      if (message.type === "note") options.onNote?.(message.text);
-    });
-    const info = await ready(worker, options);
-    return new EngineClient(worker, info);
+    const client = new EngineClient(settings, options.onNote);
+    client.#thread = await client.#startThread(options.onProgress);
+    client.#info = client.#thread.info;
+    // A thread that is started again can become as large as this one.
+    const { batchMax, kvBytesMax } = client.#info;
+    client.#settings = { ...settings, batchMax, kvBytesMax };
+    return client;
   }
 
-  private constructor(worker: Worker, info: EngineInfo) {
-    this.#worker = worker;
-    this.info = info;
-    worker.on("message", (message: FromEngine) => this.#receive(message));
-    worker.on("error", (error) => this.#end(asClawError(error)));
-    worker.on("exit", () => this.#end(new ClawError("E_SHUTDOWN", "The engine has stopped.")));
+  private constructor(settings: EngineSettings, onNote: StartOptions["onNote"]) {
+    this.#settings = settings;
+    this.#onNote = onNote;
   }
 
-  /** Why the engine's thread has ended; undefined while it runs. */
+  get info(): EngineInfo {
+    assert(this.#info !== undefined, "A client is handed out when its thread has started.");
+    return this.#info;
+  }
+
+  /** Why the engine has ended for good; undefined while it runs, or is started again. */
   get failure(): ClawError | undefined {
     return this.#ended;
   }
@@ -59,13 +87,13 @@ export class EngineClient implements TokenGenerator {
   }
 
   generate(request: GenerationRequest): AsyncIterable<TokenEvent> {
-    const id = this.#nextId++;
+    const id = this.#newId();
     const stream = new TokenStream(() => {
-      this.#streams.delete(id);
+      this.#open.delete(id);
       this.#send({ type: "cancel", id });
     });
     if (this.#ended === undefined) {
-      this.#streams.set(id, stream);
+      this.#open.set(id, new OpenRequest(request, stream, performance.now()));
       this.#send({ type: "generate", id, request });
     } else {
       stream.fail(this.#ended);
@@ -73,55 +101,135 @@ export class EngineClient implements TokenGenerator {
     return stream;
   }
 
-  /** Ends the thread after its current step; open requests fail with E_SHUTDOWN. */
-  async close(): Promise<void> {
-    if (this.#ended !== undefined) return;
-    const exited = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
-    this.#send({ type: "close" });
-    await exited;
+  /** Changes limits between two steps; resolves when they are in force. E_PARAMETER beyond what the engine was started for. */
+  configure(change: EngineChange): Promise<void> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    const id = this.#newId();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const settle = (error: ClawError | undefined): void => (error === undefined ? resolve() : reject(error));
+    this.#changes.set(id, { change, settle });
+    this.#send({ type: "configure", id, change });
+    return promise;
   }
 
+  /** Ends the thread after its current step; open requests fail with E_SHUTDOWN. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#thread?.close();
+    this.#end(new ClawError("E_SHUTDOWN", "The engine has stopped."));
+  }
+
+  #newId(): number {
+    this.#nextId = (this.#nextId + 1) & 0x7fffffff;
+    return this.#nextId;
+  }
+
+  /** While the thread is started again, nothing is sent: what is open then is sent when it is ready. */
   #send(message: ToEngine): void {
-    this.#worker.postMessage(message);
+    this.#thread?.send(message);
   }
 
   #receive(message: FromEngine): void {
     if (message.type === "load") this.#load = message.load;
-    if (message.type !== "token" && message.type !== "failed") return;
-    const stream = this.#streams.get(message.id);
-    if (stream === undefined) return;
-    if (message.type === "failed") {
-      this.#streams.delete(message.id);
-      stream.fail(errorFromData(message.error));
+    else if (message.type === "token") this.#token(message.id, message.event);
+    else if (message.type === "failed") this.#fail(message.id, errorFromData(message.error));
+    else if (message.type === "configured") {
+      this.#configured(message.id, message.error === undefined ? undefined : errorFromData(message.error));
+    }
+  }
+
+  #token(id: number, event: TokenEvent): void {
+    const open = this.#open.get(id);
+    if (open === undefined) return;
+    if (event.finish !== undefined) this.#open.delete(id);
+    open.push(event);
+  }
+
+  #fail(id: number, error: ClawError): void {
+    const open = this.#open.get(id);
+    this.#open.delete(id);
+    open?.stream.fail(error);
+  }
+
+  #configured(id: number, error: ClawError | undefined): void {
+    const pending = this.#changes.get(id);
+    this.#changes.delete(id);
+    if (pending !== undefined && error === undefined) {
+      // A thread that is started again begins with what was changed.
+      const { maxBatch, prefillChunkTokens, kvCacheBytes } = pending.change;
+      const { batch, kvBytes } = this.#settings;
+      this.#settings = {
+        ...this.#settings,
+        batch: maxBatch ?? batch,
+        prefillChunkTokens: prefillChunkTokens ?? this.#settings.prefillChunkTokens,
+        kvBytes: kvCacheBytes ?? kvBytes,
+      };
+    }
+    pending?.settle(error);
+  }
+
+  #threadEnded(error: ClawError): void {
+    this.#thread = undefined;
+    this.#load = { running: 0, waiting: 0 };
+    if (this.#closing) this.#end(error);
+    else void this.#restart(error);
+  }
+
+  async #startThread(onProgress?: StartOptions["onProgress"]): Promise<EngineThread> {
+    const options = {
+      settings: this.#settings,
+      metrics: this.metrics.memory,
+      onProgress,
+      onNote: this.#onNote,
+    };
+    const thread = await EngineThread.start(options, this.#listener);
+    this.#startedAt = performance.now();
+    return thread;
+  }
+
+  /** Starts the thread again, several times if need be, and gives it what was open. */
+  async #restart(cause: ClawError): Promise<void> {
+    this.#giveUpOnSome(cause);
+    let last = cause;
+    if (performance.now() - this.#startedAt > RESTART_FORGOTTEN_MS) this.#restarts = 0;
+    while (this.#restarts < RESTARTS_MAX && !this.#closing) {
+      await delay(RESTART_DELAY_MS << this.#restarts++);
+      try {
+        await this.#resume(await this.#startThread());
+        return;
+      } catch (error) {
+        last = asClawError(error);
+      }
+    }
+    this.#end(last);
+  }
+
+  async #resume(thread: EngineThread): Promise<void> {
+    if (this.#closing) {
+      await thread.close();
       return;
     }
-    if (message.event.finish !== undefined) this.#streams.delete(message.id);
-    stream.push(message.event);
+    this.#thread = thread;
+    const now = performance.now();
+    for (const [id, open] of this.#open) this.#send({ type: "generate", id, request: open.rest(now) });
+    for (const [id, { change }] of this.#changes) this.#send({ type: "configure", id, change });
+  }
+
+  /** Requests that have been in too many threads that ended may be why they did. */
+  #giveUpOnSome(cause: ClawError): void {
+    for (const [id, open] of this.#open) {
+      if (++open.restarts <= REQUEST_RESTARTS_MAX) continue;
+      const message = `The engine's thread ended ${open.restarts} times while this request ran.`;
+      this.#fail(id, new ClawError("E_ENGINE_RESTARTED", message, { cause }));
+    }
   }
 
   #end(error: ClawError): void {
     this.#ended ??= error;
-    for (const stream of this.#streams.values()) stream.fail(error);
-    this.#streams.clear();
+    for (const { stream } of this.#open.values()) stream.fail(error);
+    for (const { settle } of this.#changes.values()) settle(error);
+    this.#open.clear();
+    this.#changes.clear();
+    assert(this.#thread === undefined || this.#closing, "The engine ends with its thread.");
   }
-}
-
-/** Resolves when the worker says it is ready; E_INTERNAL when it dies before. */
-function ready(worker: Worker, { onProgress }: StartOptions): Promise<EngineInfo> {
-  return new Promise((resolve, reject) => {
-    const onMessage = (message: FromEngine): void => {
-      if (message.type === "loading") onProgress?.(message.fraction);
-      else if (message.type === "ready") settle(() => resolve(message.info));
-      else if (message.type === "refused") settle(() => reject(errorFromData(message.error)));
-    };
-    const onError = (error: unknown): void => settle(() => reject(asClawError(error)));
-    const onExit = (): void => {
-      settle(() => reject(new ClawError("E_INTERNAL", "The engine's thread ended while loading.")));
-    };
-    const settle = (finish: () => void): void => {
-      worker.off("message", onMessage).off("error", onError).off("exit", onExit);
-      finish();
-    };
-    worker.on("message", onMessage).on("error", onError).on("exit", onExit);
-  });
 }

@@ -7,11 +7,20 @@ export const QUEUE_MAX = 1024;
 export const BATCH_DEFAULT = 16;
 export const BATCH_MAX = 512;
 
+/** Sequences the buffers are made for, so that the batch can grow while the engine runs. */
+export const BATCH_PREPARED = 64;
+
+/** Tenants whose shares are remembered while they have no requests. */
+export const TENANTS_MAX = 4096;
+
 /** Token rows in one step: enough to feed the matrix kernels, short enough to keep decoding streams moving. */
 export const STEP_ROWS_DEFAULT = 256;
 
 /** Positions of context unless told otherwise, where the model has more. */
 export const CONTEXT_DEFAULT = 8192;
+
+/** Host memory that preempted sequences' pages may take; the system gives it only as it is used. */
+export const SWAP_BYTES_DEFAULT: number = 1024 * 1024 * 1024;
 
 /** Alternatives reported beside each token, as OpenAI's API allows. */
 export const TOP_LOGPROBS_MAX = 20;
@@ -25,3 +34,13 @@ export const END_TOKENS_MAX = 32;
 
 /** KV cache unless told otherwise: as many sequences at full context as run together, but not beyond this. */
 export const KV_BYTES_DEFAULT: number = 1024 * 1024 * 1024;
+
+/** Starts of an engine's thread that ended by itself, one after the other, before that is taken for final. */
+export const RESTARTS_MAX = 4;
+/** Before the first of them; doubled for each further one. */
+export const RESTART_DELAY_MS = 100;
+/** A thread that lived so long has nothing to do with the ends before it. */
+export const RESTART_FORGOTTEN_MS = 60_000;
+
+/** Ends of the engine's thread that a request may live through: one that causes them must not go on for ever. */
+export const REQUEST_RESTARTS_MAX = 2;

@@ -2,11 +2,21 @@
 
 import { ClawError, type ErrorCode } from "../base/mod.ts";
 import type { GenerationRequest, TokenEvent } from "./request.ts";
-import type { EngineInfo, EngineLoad } from "./settings.ts";
+import type { EngineChange, EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
+
+/** What the engine's thread is started with. */
+export interface EngineStart {
+  readonly settings: EngineSettings;
+  readonly metrics: SharedArrayBuffer;
+  readonly ring: SharedArrayBuffer;
+}
 
 export type ToEngine =
   | { readonly type: "generate"; readonly id: number; readonly request: GenerationRequest }
   | { readonly type: "cancel"; readonly id: number }
+  | { readonly type: "configure"; readonly id: number; readonly change: EngineChange }
+  /** A token that came as a message because the ring was full has been received. */
+  | { readonly type: "received" }
   | { readonly type: "close" };
 
 export type FromEngine =
@@ -16,7 +26,11 @@ export type FromEngine =
   | { readonly type: "ready"; readonly info: EngineInfo }
   | { readonly type: "refused"; readonly error: ErrorData }
   | { readonly type: "load"; readonly load: EngineLoad }
-  | { readonly type: "token"; readonly id: number; readonly event: TokenEvent }
+  /** There are tokens in the ring. */
+  | { readonly type: "tokens" }
+  /** A token with log-probabilities, or (a detour) one for which the ring had no room. */
+  | { readonly type: "token"; readonly id: number; readonly event: TokenEvent; readonly detour: boolean }
+  | { readonly type: "configured"; readonly id: number; readonly error: ErrorData | undefined }
   | { readonly type: "failed"; readonly id: number; readonly error: ErrorData };
 
 /** A ClawError as data; structured cloning would lose its code. */

@@ -35,6 +35,9 @@ const COUNTERS = [
   "cancelled",
 ] as const;
 
+/** How late the engine's thread was to its events, in seconds; told now and then, whether it steps or not. */
+const DELAYS = ["loopDelayP50", "loopDelayP99", "loopDelayMax"] as const;
+
 /** Upper bounds in seconds; one more bucket holds the rest. Those of times are vLLM's, so that dashboards carry over. */
 const TOKEN_BOUNDS: readonly number[] = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 10,
@@ -48,6 +51,7 @@ const STEP_BOUNDS: readonly number[] = [
 
 type GaugeName = (typeof GAUGES)[number];
 type CounterName = (typeof COUNTERS)[number];
+type DelayName = (typeof DELAYS)[number];
 type HistogramName =
   | "queueSeconds"
   | "firstTokenSeconds"
@@ -56,7 +60,8 @@ type HistogramName =
   | "planSeconds"
   | "executeSeconds"
   | "sampleSeconds"
-  | "deliverSeconds";
+  | "deliverSeconds"
+  | "collectSeconds";
 
 const HISTOGRAMS: Readonly<Record<HistogramName, readonly number[]>> = {
   queueSeconds: REQUEST_BOUNDS,
@@ -67,6 +72,7 @@ const HISTOGRAMS: Readonly<Record<HistogramName, readonly number[]>> = {
   executeSeconds: STEP_BOUNDS,
   sampleSeconds: STEP_BOUNDS,
   deliverSeconds: STEP_BOUNDS,
+  collectSeconds: STEP_BOUNDS,
 };
 
 export interface HistogramSnapshot {
@@ -80,6 +86,7 @@ export interface HistogramSnapshot {
 export interface MetricsSnapshot {
   readonly gauges: Readonly<Record<GaugeName, number>>;
   readonly counters: Readonly<Record<CounterName, number>>;
+  readonly delays: Readonly<Record<DelayName, number>>;
   readonly histograms: Readonly<Record<HistogramName, HistogramSnapshot>>;
 }
 
@@ -92,7 +99,7 @@ const LENGTH = offsets.get("end") as number;
 function layout(): Map<string, number> {
   const places = new Map<string, number>();
   let next = 0;
-  for (const name of [...GAUGES, ...COUNTERS]) places.set(name, next++);
+  for (const name of [...GAUGES, ...COUNTERS, ...DELAYS]) places.set(name, next++);
   for (const name of histogramNames) {
     places.set(name, next);
     next += HISTOGRAMS[name].length + 2;
@@ -120,6 +127,15 @@ export class EngineMetrics implements EngineObserver {
     this.#observe("deliverSeconds", record.deliverMs / 1000);
   }
 
+  /** A garbage collection that held up the engine's thread. */
+  collected(seconds: number): void {
+    this.#observe("collectSeconds", seconds);
+  }
+
+  delayed(delays: Readonly<Record<DelayName, number>>): void {
+    for (const name of DELAYS) this.#numbers[place(name)] = delays[name];
+  }
+
   token({ queuedAt, admittedAt, firstTokenAt, previousTokenAt, lastTokenAt }: RequestRecord): void {
     if (lastTokenAt === undefined || firstTokenAt === undefined) return;
     if (previousTokenAt !== undefined) {
@@ -141,6 +157,7 @@ export class EngineMetrics implements EngineObserver {
     return {
       gauges: Object.fromEntries(GAUGES.map(value)) as Record<GaugeName, number>,
       counters: Object.fromEntries(COUNTERS.map(value)) as Record<CounterName, number>,
+      delays: Object.fromEntries(DELAYS.map(value)) as Record<DelayName, number>,
       histograms: Object.fromEntries(histogramNames.map((name) => [name, this.#histogram(name)])) as Record<
         HistogramName,
         HistogramSnapshot

@@ -1,7 +1,7 @@
 export { abortable } from "./abortable.ts";
 export { EngineClient, type TokenGenerator } from "./client.ts";
 export { openDevice } from "./device.ts";
-export { Engine } from "./engine.ts";
+export { Engine, type EngineOptions } from "./engine.ts";
 export { BATCH_DEFAULT, BATCH_MAX, STEP_ROWS_DEFAULT } from "./limits.ts";
 export { EngineMetrics, type MetricsSnapshot } from "./metrics.ts";
 export { measurePerplexity, type Perplexity } from "./perplexity.ts";
@@ -9,6 +9,6 @@ export type { FinishReason, GenerationRequest, TokenEvent } from "./request.ts";
 export { createRuntime, type Runtime } from "./runtime.ts";
 export { defaultSampling, Sampler, type SamplingParameters, type TokenLogprob } from "./sampling/mod.ts";
 export { scoreTokens } from "./score.ts";
-export type { EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
+export type { EngineChange, EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
 export type { RequestRecord, StepRecord } from "./step-record.ts";
 export { generateText, type TextEvent, type TextRequest, type TextToken } from "./text.ts";

@@ -1,11 +1,13 @@
 /** What a row's status says went wrong, as an error a user can read. */
 
-import { ClawError } from "../base/mod.ts";
+import { at, ClawError } from "../base/mod.ts";
 import { ROW_STATUS } from "../kernels/mod.ts";
 
-/** The status of several rows as one. */
-export function joinedStatus(status: Int32Array): number {
-  return status.reduce((all, bits) => all | bits, 0);
+/** The status of rows [first, end) as one. */
+export function joinedStatus(status: Int32Array, first: number, end: number): number {
+  let all = 0;
+  for (let row = first; row < end; row++) all |= at(status, row);
+  return all;
 }
 
 /** E_NUMERIC for a status that is not 0. */

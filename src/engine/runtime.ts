@@ -6,25 +6,31 @@ import {
   type Executable,
   KV_PAGE_TOKENS,
   type KvFormat,
+  type KvPages,
+  kvPageBytes,
   type WeightFormat,
 } from "../kernels/mod.ts";
 import { evenShards, loadProgram, type OpenedFile, type PackedStore } from "../model/mod.ts";
 import { CONTEXT_DEFAULT, KV_BYTES_DEFAULT } from "./limits.ts";
+import { pagesFor } from "./sequence.ts";
 
 export interface RuntimeOptions {
   readonly format: WeightFormat;
   /** Positions a sequence may have; undefined: the model's, at most CONTEXT_DEFAULT. */
   readonly context?: number | undefined;
-  /** Sequences that run together. */
+  /** Sequences that run together at first, and the most that ever may; undefined: the same. */
   readonly batch: number;
+  readonly batchMax?: number | undefined;
   /** Token rows in a step. */
   readonly rows: number;
-  /** Rows with logits in a step; undefined: one for each sequence. */
+  /** Rows with logits in a step; undefined: one for each sequence there may be. */
   readonly outputs?: number | undefined;
   /** How keys and values are kept; undefined: `f32` beside `f16` weights, the high-precision tier, else `f16`. */
   readonly kvFormat?: KvFormat | undefined;
   /** Bytes of KV cache; undefined: every sequence at full context, at most KV_BYTES_DEFAULT. */
   readonly kvBytes?: number | undefined;
+  /** What it may grow to: address space, which costs memory only as pages are written. Undefined: no further. */
+  readonly kvBytesMax?: number | undefined;
   /** Tensor-parallel shards within this process; 1 unless told otherwise. The bits are the same. */
   readonly degree?: number | undefined;
   readonly onProgress?: ((fraction: number) => void) | undefined;
@@ -34,10 +40,14 @@ export interface RuntimeOptions {
 
 export interface Runtime {
   readonly executable: Executable;
+  readonly kv: KvPages;
   /** Positions a sequence may have, and that the KV cache can hold. */
   readonly context: number;
-  /** KV pages allocated. */
+  /** KV pages to be used at first, and those allocated. */
   readonly pages: number;
+  readonly pagesMax: number;
+  /** Bytes of a page in its format. */
+  readonly pageBytes: number;
   readonly kvFormat: KvFormat;
 }
 
@@ -53,22 +63,24 @@ export async function createRuntime(
   const { format, onProgress, packed } = options;
   const program = await loadProgram(device, model, { format, shards, context, onProgress, packed });
   const kvFormat = options.kvFormat ?? (format === "f16" ? "f32" : "f16");
-  const pages = pageCount(pageBytes(model, kvFormat), context, options);
-  device.allocateKv({
-    pages,
+  const shape = {
     layers: description.layers,
     heads: description.kvHeads,
     headDim: description.headDim,
     format: kvFormat,
-  });
-  const perSequence = Math.ceil(context / KV_PAGE_TOKENS);
+  };
+  const batchMax = Math.max(options.batch, options.batchMax ?? 0);
+  const pageBytes = kvPageBytes(shape);
+  const { pages, pagesMax } = pageCounts(pageBytes, context, { ...options, batchMax });
+  device.allocateKv({ ...shape, pages: pagesMax });
   const executable = device.prepare(program, {
     rows: options.rows,
-    outputs: options.outputs ?? options.batch,
-    pageEntries: perSequence * options.batch,
+    outputs: options.outputs ?? batchMax,
+    pageEntries: pagesFor(context) * batchMax,
   });
   // One sequence alone must be able to fill what is promised.
-  return { executable, context: Math.min(context, pages * KV_PAGE_TOKENS), pages, kvFormat };
+  const promised = Math.min(context, pages * KV_PAGE_TOKENS);
+  return { executable, kv: device, context: promised, pages, pagesMax, pageBytes, kvFormat };
 }
 
 function contextOf(modelContext: number, asked: number | undefined): number {
@@ -80,20 +92,20 @@ function contextOf(modelContext: number, asked: number | undefined): number {
   );
 }
 
-/** Bytes of one KV page over all layers: keys and values. */
-function pageBytes({ description }: OpenedFile, format: KvFormat): number {
-  const values = description.layers * description.kvHeads * description.headDim * KV_PAGE_TOKENS * 2;
-  return values * (format === "f16" ? 2 : 4);
-}
-
-function pageCount(bytes: number, context: number, { batch, kvBytes }: RuntimeOptions): number {
-  const perSequence = Math.ceil(context / KV_PAGE_TOKENS);
+function pageCounts(
+  bytes: number,
+  context: number,
+  { batch, batchMax, kvBytes, kvBytesMax }: RuntimeOptions & { readonly batchMax: number },
+): { readonly pages: number; readonly pagesMax: number } {
+  const perSequence = pagesFor(context);
   // More pages than every running sequence can fill are of no use.
   const useful = perSequence * batch;
-  if (kvBytes === undefined) {
-    return Math.max(perSequence, Math.min(useful, Math.floor(KV_BYTES_DEFAULT / bytes)));
+  const roomy = Math.max(perSequence, Math.min(useful, Math.floor(KV_BYTES_DEFAULT / bytes)));
+  const most = perSequence * batchMax;
+  const pages = kvBytes === undefined ? roomy : Math.min(most, Math.floor(kvBytes / bytes));
+  if (pages < 1) {
+    throw new ClawError("E_MEMORY", `${kvBytes} bytes of KV cache hold no page of ${bytes} bytes.`);
   }
-  const pages = Math.min(useful, Math.floor(kvBytes / bytes));
-  if (pages >= 1) return pages;
-  throw new ClawError("E_MEMORY", `${kvBytes} bytes of KV cache hold no page of ${bytes} bytes.`);
+  const growable = Math.min(most, Math.floor((kvBytesMax ?? 0) / bytes));
+  return { pages, pagesMax: Math.max(pages, growable) };
 }

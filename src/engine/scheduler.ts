@@ -1,96 +1,226 @@
 /** Which sequences run in the next step, and with how many tokens each. */
 
-import { assert, ClawError } from "../base/mod.ts";
-import { QUEUE_MAX } from "./limits.ts";
-import type { PagePool } from "./pages.ts";
-import type { Sequence } from "./sequence.ts";
-
-/** One sequence's part of a step. */
-export interface PlannedSequence {
-  readonly sequence: Sequence;
-  /** Tokens to feed: 1 while decoding, up to the budget while the prompt is read. */
-  readonly count: number;
-}
+import { assert, at } from "../base/mod.ts";
+import { ChunkBudget } from "./chunk-budget.ts";
+import { Plan } from "./plan.ts";
+import type { Residency } from "./residency.ts";
+import { pagesFor, type Sequence } from "./sequence.ts";
+import { Tenants } from "./tenants.ts";
+import { WaitingRequests } from "./waiting.ts";
 
 export interface SchedulerLimits {
-  /** Sequences that run together. */
+  /** Sequences that run together at first, and the most that may. */
   readonly batch: number;
+  readonly batchMax: number;
   /** Token rows in a step. */
   readonly rows: number;
+  /** The most prompt tokens in a step beside decoding sequences. */
+  readonly prefillChunkTokens: number;
+}
+
+/** What happened while a step was planned. */
+export interface PlanCounts {
+  prefixLookupTokens: number;
+  prefixHitTokens: number;
+  swappedOut: number;
+  recomputed: number;
+  swappedIn: number;
 }
 
 /**
- * First come, first served. Decoding sequences always get their one row; what is left of the row budget goes to
- * prompts, in order, in chunks. A sequence is admitted when pages for its longest possible answer are free.
+ * Running sequences are ranked by priority, then arrival. Each that decodes has its row in every step; prompts share
+ * the chunk budget in order of rank. Where pages run out, the sequence of lowest rank gives its own up and waits. So
+ * the first in rank always moves on, and when it has ended the next is first: everything ends.
  */
 export class Scheduler {
-  readonly #limits: SchedulerLimits;
-  readonly #pool: PagePool;
-  readonly #waiting: Sequence[] = [];
+  readonly counts: PlanCounts = {
+    prefixLookupTokens: 0,
+    prefixHitTokens: 0,
+    swappedOut: 0,
+    recomputed: 0,
+    swappedIn: 0,
+  };
+  readonly budget: ChunkBudget;
+  readonly #residency: Residency;
+  readonly #tenants = new Tenants();
+  readonly #waiting = new WaitingRequests(this.#tenants);
+  /** By rank. */
   readonly #running: Sequence[] = [];
+  readonly #plan: Plan;
+  #batch: number;
 
-  constructor(limits: SchedulerLimits, pool: PagePool) {
-    assert(limits.rows >= limits.batch, "A step has a row for every running sequence.");
-    this.#limits = limits;
-    this.#pool = pool;
+  constructor({ batch, batchMax, rows, prefillChunkTokens }: SchedulerLimits, residency: Residency) {
+    assert(batch <= batchMax && rows >= batchMax, "A step has a row for every running sequence.");
+    this.#batch = batch;
+    this.#plan = new Plan(batchMax);
+    this.budget = new ChunkBudget(rows, batchMax, prefillChunkTokens);
+    this.#residency = residency;
   }
 
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.count;
   }
 
   get running(): number {
     return this.#running.length;
   }
 
-  /** Queues a sequence. E_OVERLOADED when the queue is full, E_CONTEXT when it could never run. */
-  add(sequence: Sequence): void {
-    if (sequence.pagesNeeded > this.#pool.total) {
-      const [needed, total] = [sequence.pagesNeeded, this.#pool.total];
-      throw new ClawError("E_CONTEXT", `The request needs ${needed} KV pages; the cache has ${total}.`);
-    }
-    if (this.#waiting.length >= QUEUE_MAX) {
-      throw new ClawError("E_OVERLOADED", `${QUEUE_MAX} requests are waiting already.`);
-    }
-    this.#waiting.push(sequence);
+  /** Sequences that run together. */
+  get batch(): number {
+    return this.#batch;
   }
 
-  /** Takes a sequence out, wherever it is, and frees its pages; undefined when it is not here. */
-  remove(id: number): Sequence | undefined {
-    const waiting = this.#waiting.findIndex((sequence) => sequence.id === id);
-    if (waiting >= 0) return this.#waiting.splice(waiting, 1)[0];
-    const running = this.#running.findIndex((sequence) => sequence.id === id);
-    if (running < 0) return undefined;
-    const [sequence] = this.#running.splice(running, 1);
-    sequence?.release(this.#pool);
+  set batch(sequences: number) {
+    this.#batch = sequences;
+  }
+
+  add(sequence: Sequence): void {
+    this.#tenants.arrive(sequence.tenant);
+    this.#waiting.add(sequence);
+  }
+
+  /** Takes a sequence out, wherever it is, and frees what it held. */
+  remove(sequence: Sequence): void {
+    this.#tenants.leave(sequence.tenant);
+    if (this.#waiting.remove(sequence)) {
+      this.#residency.forget(sequence);
+      return;
+    }
+    const index = this.#running.indexOf(sequence);
+    assert(index >= 0, "A sequence waits or runs until it is removed.");
+    this.#running.splice(index, 1);
+    this.#residency.leave(sequence);
+  }
+
+  /** The next step; every planned token has its page. The plan is the scheduler's and holds until the next call. */
+  plan(now: number): Plan {
+    this.#resetCounts();
+    this.#fitLimits();
+    this.#admit(now);
+    do this.#shareOut();
+    while (this.#plan.length === 0 && this.#running.length > 0);
+    assert(
+      this.#plan.length > 0 || this.#waiting.count === 0,
+      "Whoever waits can run when nobody else does.",
+    );
+    return this.#plan;
+  }
+
+  /** Accounts for a sequence's part of an executed step. */
+  fed(sequence: Sequence, count: number): void {
+    const drawn = sequence.pending === count ? 1 : 0;
+    this.#tenants.charge(sequence.tenant, count - drawn, drawn);
+    sequence.advance(count);
+  }
+
+  #resetCounts(): void {
+    const { counts } = this;
+    counts.prefixLookupTokens = 0;
+    counts.prefixHitTokens = 0;
+    counts.swappedOut = 0;
+    counts.recomputed = 0;
+    counts.swappedIn = 0;
+  }
+
+  /** After a limit was lowered: the lowest in rank wait until there is room again. */
+  #fitLimits(): void {
+    while (this.#running.length > this.#batch || this.#residency.overfull) this.#preemptLast();
+    this.#residency.discardWithdrawn();
+  }
+
+  #admit(now: number): void {
+    for (let next = this.#waiting.next(); next !== undefined; next = this.#waiting.next()) {
+      if (!this.#makeRoom(next)) return;
+      this.#waiting.remove(next);
+      next.admittedAt ??= now;
+      this.#insert(next);
+    }
+  }
+
+  /** Brings a sequence in, in place of ones of lower priority if need be; false while there is no room. */
+  #makeRoom(sequence: Sequence): boolean {
+    for (;;) {
+      if (this.#running.length < this.#batch && this.#enter(sequence)) return true;
+      const last = this.#running.at(-1);
+      if (last === undefined || last.priority >= sequence.priority) return false;
+      this.#preemptLast();
+    }
+  }
+
+  #enter(sequence: Sequence): boolean {
+    const { swapped, cached } = sequence;
+    // Room for the prompts that are being read, and a page in hand for each that runs: or one would have to go soon.
+    const spare = this.#running.reduce((sum, other) => sum + 1 + missingPages(other), 0);
+    if (!this.#residency.enter(sequence, spare)) return false;
+    if (swapped !== undefined) this.counts.swappedIn++;
+    else this.#countHit(sequence, sequence.cached - cached);
+    return true;
+  }
+
+  #countHit(sequence: Sequence, hitTokens: number): void {
+    this.counts.prefixLookupTokens += sequence.length;
+    this.counts.prefixHitTokens += hitTokens;
+    if (sequence.preemptions === 0) sequence.prefixHitTokens += hitTokens;
+  }
+
+  #insert(sequence: Sequence): void {
+    let place = this.#running.length;
+    while (place > 0 && ranksBefore(sequence, at(this.#running, place - 1))) place--;
+    this.#running.splice(place, 0, sequence);
+  }
+
+  /** Decoding sequences get their row, prompts what the budget allows, all as far as there are pages. */
+  #shareOut(): void {
+    this.#plan.clear();
+    let budget = this.budget.tokens(this.#decoding());
+    for (let i = 0; i < this.#running.length; i++) {
+      const sequence = at(this.#running, i);
+      const decodes = sequence.pending === 1;
+      if (!decodes && budget > 0) this.#reuse(sequence);
+      const count = decodes ? 1 : Math.min(sequence.pending, budget);
+      if (count === 0 || !this.#secure(sequence, count)) continue;
+      if (!decodes) budget -= count;
+      this.#plan.add(sequence, count);
+    }
+  }
+
+  /** What another sequence has computed meanwhile need not be computed again. */
+  #reuse(sequence: Sequence): void {
+    const { cached } = sequence;
+    this.#residency.reuse(sequence);
+    this.counts.prefixHitTokens += sequence.cached - cached;
+    if (sequence.preemptions === 0) sequence.prefixHitTokens += sequence.cached - cached;
+  }
+
+  #decoding(): number {
+    let count = 0;
+    for (const { pending } of this.#running) if (pending === 1) count++;
+    return count;
+  }
+
+  /** Finds pages for a sequence's next tokens, at the cost of those last in rank; false when it is the last itself. */
+  #secure(sequence: Sequence, count: number): boolean {
+    while (!this.#residency.grow(sequence, count)) {
+      if (this.#preemptLast() === sequence) return false;
+    }
+    return true;
+  }
+
+  #preemptLast(): Sequence {
+    const sequence = this.#running.pop();
+    assert(sequence !== undefined, "Pages in use are used by somebody.");
+    const kind = this.#residency.suspend(sequence, this.budget.tokenMs);
+    this.counts[kind === "swap" ? "swappedOut" : "recomputed"]++;
+    sequence.preemptions++;
+    this.#waiting.add(sequence);
     return sequence;
   }
+}
 
-  /** Every sequence here, running ones first. */
-  all(): Sequence[] {
-    return [...this.#running, ...this.#waiting];
-  }
+function missingPages(sequence: Sequence): number {
+  return Math.max(0, pagesFor(sequence.length) - sequence.pageCount);
+}
 
-  /** Admits what fits and shares out the step's rows; every planned token has its page. */
-  plan(): PlannedSequence[] {
-    this.#admit();
-    const plan: PlannedSequence[] = [];
-    let rows = this.#limits.rows - this.#running.length;
-    for (const sequence of this.#running) {
-      const count = Math.min(sequence.pending, 1 + Math.max(0, rows));
-      rows -= count - 1;
-      sequence.grow(count, this.#pool);
-      plan.push({ sequence, count });
-    }
-    return plan;
-  }
-
-  #admit(): void {
-    while (this.#running.length < this.#limits.batch) {
-      const next = this.#waiting[0];
-      if (next === undefined || !this.#pool.reserve(next.pagesNeeded)) return;
-      this.#waiting.shift();
-      this.#running.push(next);
-    }
-  }
+function ranksBefore(a: Sequence, b: Sequence): boolean {
+  return a.priority === b.priority ? a.id < b.id : a.priority > b.priority;
 }

@@ -28,7 +28,7 @@ export async function scoreTokens(
     const rows = Math.min(tokens.length - first, chunkRows(first, from, runtime));
     const outputs = fillRows(runtime, tokens.subarray(first, first + rows), { first, from });
     await runtime.executable.execute(rows, outputs);
-    const status = joinedStatus(step.status.subarray(0, rows));
+    const status = joinedStatus(step.status, 0, rows);
     if (status !== 0) throw statusError(status);
     for (let output = 0; output < outputs; output++) {
       const position = first + at(step.outputs, output);

@@ -1,45 +1,90 @@
-/** One running request: its tokens, how many of them are in the KV cache, and its pages. */
+/** One request: its tokens, how many of them are in the KV cache, its pages, and when what happened to it. */
 
 import { assert, at } from "../base/mod.ts";
 import { KV_PAGE_TOKENS } from "../kernels/mod.ts";
-import type { PagePool } from "./pages.ts";
+import type { PrefixNode } from "./prefix-cache.ts";
 import type { GenerationRequest } from "./request.ts";
+import type { RequestRecord } from "./step-record.ts";
 
-export class Sequence {
+/** Pages that hold so many tokens. */
+export function pagesFor(tokens: number): number {
+  return Math.ceil(tokens / KV_PAGE_TOKENS);
+}
+
+export class Sequence implements RequestRecord {
   readonly id: number;
   readonly request: GenerationRequest;
+  readonly tenant: string;
+  readonly priority: number;
+  /** What its pages' contents depend on beside the tokens, and who may see them. */
+  readonly scope: string;
+  /** When it ends with E_DEADLINE; infinite where it never does. */
+  readonly deadlineAt: number;
   /** Prompt and answer. */
   readonly tokens: Int32Array;
-  readonly pages: number[] = [];
+  /** Its pages; the first `pageCount` entries are in use. */
+  readonly pages: Int32Array;
+  /** Where in the prefix cache's tree its shared pages end. */
+  node: PrefixNode | undefined;
+  /** Places of its pages in the swap space, while they are there. */
+  swapped: Int32Array | undefined;
   #length: number;
-  /** Tokens whose keys and values are in the cache. */
   #cached = 0;
+  #pageCount = 0;
+  #shared = 0;
 
-  constructor(id: number, request: GenerationRequest) {
-    assert(
-      request.prompt.length > 0 && request.maxTokens > 0,
-      "A sequence has a prompt and room for an answer.",
-    );
+  readonly queuedAt: number;
+  admittedAt: number | undefined;
+  firstTokenAt: number | undefined;
+  previousTokenAt: number | undefined;
+  lastTokenAt: number | undefined;
+  prefixHitTokens = 0;
+  preemptions = 0;
+
+  constructor(id: number, request: GenerationRequest, { scope, now }: { scope: string; now: number }) {
+    const { prompt, maxTokens, drawn } = request;
+    assert(prompt.length > 0 && maxTokens > 0, "A sequence has a prompt and room for an answer.");
     this.id = id;
     this.request = request;
-    this.tokens = new Int32Array(request.prompt.length + request.maxTokens);
-    this.tokens.set(request.prompt);
-    this.#length = request.prompt.length;
+    this.tenant = request.tenant ?? "";
+    this.priority = request.priority ?? 0;
+    this.scope = scope;
+    this.queuedAt = now;
+    this.deadlineAt = now + (request.deadlineMs ?? Number.POSITIVE_INFINITY);
+    this.tokens = new Int32Array(prompt.length + maxTokens);
+    this.tokens.set(prompt);
+    if (drawn !== undefined) this.tokens.set(drawn, prompt.length);
+    this.#length = prompt.length + (drawn?.length ?? 0);
+    this.pages = new Int32Array(pagesFor(this.tokens.length));
   }
 
   get length(): number {
     return this.#length;
   }
 
+  /** Tokens whose keys and values are in the cache (or in the swap space). */
   get cached(): number {
     return this.#cached;
+  }
+
+  get pageCount(): number {
+    return this.#pageCount;
+  }
+
+  /** Its first pages, which the prefix cache's tree holds too: full, and never written again. */
+  get shared(): number {
+    return this.#shared;
   }
 
   get promptLength(): number {
     return this.request.prompt.length;
   }
 
-  get generated(): number {
+  get promptTokens(): number {
+    return this.promptLength;
+  }
+
+  get generatedTokens(): number {
     return this.#length - this.promptLength;
   }
 
@@ -50,12 +95,23 @@ export class Sequence {
 
   /** Pages the whole request may come to need: the last token drawn is never fed. */
   get pagesNeeded(): number {
-    return Math.ceil((this.tokens.length - 1) / KV_PAGE_TOKENS);
+    return pagesFor(this.tokens.length - 1);
   }
 
-  /** Makes sure that the next `count` tokens have pages. */
-  grow(count: number, pool: PagePool): void {
-    while (this.pages.length * KV_PAGE_TOKENS < this.#cached + count) this.pages.push(pool.take());
+  /** The last token. */
+  get last(): number {
+    return at(this.tokens, this.#length - 1);
+  }
+
+  addPage(page: number): void {
+    this.pages[this.#pageCount++] = page;
+  }
+
+  /** Its next page is the tree's. */
+  share(node: PrefixNode, page: number): void {
+    this.pages[this.#shared++] = page;
+    this.#pageCount = Math.max(this.#pageCount, this.#shared);
+    this.node = node;
   }
 
   /** Notes that the next `count` tokens are in the cache now. */
@@ -64,18 +120,19 @@ export class Sequence {
     assert(this.#cached <= this.#length, "More tokens were cached than the sequence has.");
   }
 
-  append(token: number): void {
+  /** Notes that it has no pages any more. */
+  drop(): void {
+    this.#cached = 0;
+    this.#pageCount = 0;
+    this.#shared = 0;
+    this.node = undefined;
+  }
+
+  append(token: number, now: number): void {
     assert(this.#length < this.tokens.length, "The answer is longer than the request allows.");
     this.tokens[this.#length++] = token;
-  }
-
-  /** The last token. */
-  get last(): number {
-    return at(this.tokens, this.#length - 1);
-  }
-
-  release(pool: PagePool): void {
-    pool.release(this.pages, this.pagesNeeded - this.pages.length);
-    this.pages.length = 0;
+    this.previousTokenAt = this.lastTokenAt;
+    this.lastTokenAt = now;
+    this.firstTokenAt ??= now;
   }
 }

@@ -11,10 +11,20 @@ export interface EngineSettings {
   /** Compute threads; undefined: one per core this process may use. */
   readonly threads?: number | undefined;
   readonly context?: number | undefined;
+  /** Sequences that run together at first, and what that may be changed to; undefined: BATCH_PREPARED or `batch`. */
   readonly batch: number;
+  readonly batchMax?: number | undefined;
   readonly rows: number;
   readonly kvFormat?: KvFormat | undefined;
+  /** KV cache at first, and what that may be changed to; undefined: the machine's memory. */
   readonly kvBytes?: number | undefined;
+  readonly kvBytesMax?: number | undefined;
+  /** Prompt tokens in a step beside decoding sequences, at most; undefined: all the step's rows. */
+  readonly prefillChunkTokens?: number | undefined;
+  /** Host memory for the pages of preempted sequences. */
+  readonly swapBytes?: number | undefined;
+  /** Whether requests of a tenant share the pages of what they begin with alike; they do unless told. */
+  readonly prefixCache?: boolean | undefined;
   readonly degree?: number | undefined;
   /** Where packed weights are kept between starts; undefined: nowhere. */
   readonly packedCache?: PackedCacheSettings | undefined;
@@ -28,6 +38,9 @@ export interface EngineInfo {
   readonly kvFormat: KvFormat;
   readonly context: number;
   readonly batch: number;
+  /** What `batch` and `kvBytes` can become while the engine runs. */
+  readonly batchMax: number;
+  readonly kvBytesMax: number;
   readonly vocabulary: number;
   readonly weightBytes: number;
   /** Where the packed weights came from. */
@@ -36,6 +49,16 @@ export interface EngineInfo {
   readonly bufferBytes: number;
   /** Something the operator should know, such as a fallback to the reference. */
   readonly warning: string | undefined;
+}
+
+/** What may change while an engine runs; what is left out stays. Takes effect between two steps, and changes no bit. */
+export interface EngineChange {
+  /** Sequences that run together; at most what the engine was started for. */
+  readonly maxBatch?: number | undefined;
+  /** Prompt tokens in a step beside decoding sequences; the engine takes fewer where they would stall those. */
+  readonly prefillChunkTokens?: number | undefined;
+  /** Bytes of KV cache; at most what the engine was started for. */
+  readonly kvCacheBytes?: number | undefined;
 }
 
 /** Requests in an engine. */

@@ -1,17 +1,23 @@
-/** I/O: the engine's thread. Loads the model, then steps; everything it says goes through its message port. */
+/** I/O: the engine's thread. Loads the model, then steps; tokens leave through a ring, all else through its port. */
 
+import { totalmem } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
-import { asClawError, assert } from "../base/mod.ts";
+import { asClawError, assert, ClawError } from "../base/mod.ts";
 import type { Device } from "../kernels/mod.ts";
 import { openModelFile, openPackedCache } from "../model/mod.ts";
 import { openDevice } from "./device.ts";
 import { Engine } from "./engine.ts";
+import { BATCH_PREPARED } from "./limits.ts";
 import { EngineLoop } from "./loop.ts";
-import { errorData, type FromEngine, type ToEngine } from "./messages.ts";
+import { type EngineStart, errorData, type FromEngine, type ToEngine } from "./messages.ts";
+import { EngineMetrics } from "./metrics.ts";
 import type { GenerationListener } from "./request.ts";
-import { createRuntime } from "./runtime.ts";
-import type { EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
+import { createRuntime, type RuntimeOptions } from "./runtime.ts";
+import type { EngineChange, EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
+import { watchPauses } from "./thread-pauses.ts";
+import { TokenRing } from "./token-ring.ts";
+import { TokenSender } from "./token-sender.ts";
 
 assert(parentPort !== null, "The engine's thread is started as a worker.");
 const port = parentPort;
@@ -23,6 +29,8 @@ function send(message: FromEngine): void {
 interface Started {
   readonly engine: Engine;
   readonly device: Device;
+  /** Bytes of a KV page. */
+  readonly pageBytes: number;
   readonly info: EngineInfo;
   /** Keeps the packed weights for the next start. */
   readonly keep: () => Promise<void>;
@@ -32,15 +40,16 @@ async function start(settings: EngineSettings): Promise<Started> {
   const model = openModelFile(settings.model);
   const { device, warning } = await openDevice(settings);
   const onProgress = (fraction: number): void => send({ type: "loading", fraction });
-  const { batch, rows, format, degree = 1, packedCache } = settings;
+  const { batch, format, degree = 1, packedCache, prefillChunkTokens, swapBytes, prefixCache } = settings;
   const onNote = (text: string): void => send({ type: "note", text });
-  const task = { format, degree, onNote, settings: packedCache };
-  const packed = await openPackedCache(device, model, task);
-  const runtime = await createRuntime(device, model, { ...settings, onProgress, packed });
+  const packed = await openPackedCache(device, model, { format, degree, onNote, settings: packedCache });
+  const runtime = await createRuntime(device, model, { ...roomToGrow(settings, device), onProgress, packed });
   model.close();
   const { vocabulary } = model.description;
-  const { context, pages, executable, kvFormat } = runtime;
-  const engine = new Engine({ executable, vocabulary, context, batch, rows, pages });
+  const { context, kvFormat, pages, pagesMax, pageBytes, executable } = runtime;
+  const clock = (): number => performance.now();
+  const limits = { vocabulary, batch, prefillChunkTokens, swapBytes, prefixCache };
+  const engine = new Engine({ ...runtime, ...limits, clock });
   const memory = device.memory();
   const info: EngineInfo = {
     device: device.name,
@@ -49,14 +58,24 @@ async function start(settings: EngineSettings): Promise<Started> {
     kvFormat,
     context,
     batch,
+    batchMax: executable.step.outputs.length,
     vocabulary,
     weightBytes: memory.weights,
     weights: packed?.complete === true ? "cache" : "model",
-    kvBytes: memory.kv,
+    kvBytes: pages * pageBytes,
+    kvBytesMax: pagesMax * pageBytes,
     bufferBytes: memory.buffers,
     warning,
   };
-  return { engine, device, info, keep: async () => packed?.save() };
+  return { engine, device, pageBytes, info, keep: async () => packed?.save() };
+}
+
+/** The settings with what the engine is prepared for beyond what it begins with. The reference has no memory to spare. */
+function roomToGrow(settings: EngineSettings, device: Device): RuntimeOptions {
+  const { batch, rows } = settings;
+  const batchMax = Math.max(batch, settings.batchMax ?? Math.min(BATCH_PREPARED, rows));
+  const kvBytesMax = settings.kvBytesMax ?? (device.name === "reference" ? undefined : totalmem());
+  return { ...settings, batchMax, kvBytesMax };
 }
 
 /** Says how many requests there are whenever that has changed. */
@@ -70,55 +89,100 @@ function createLoadReport(engine: Engine): () => void {
   };
 }
 
-function serve({ engine, device, keep }: Started): void {
-  const kept = keep();
-  const loop = new EngineLoop(engine, setImmediate);
-  const reportLoad = createLoadReport(engine);
-  engine.onStep(reportLoad);
+/** Answers the messages of the client. */
+class Service {
+  readonly #engine: Engine;
+  readonly #device: Device;
+  readonly #pageBytes: number;
+  readonly #sender: TokenSender;
+  readonly #loop: EngineLoop;
+  readonly #reportLoad: () => void;
+  /** Settles when the packed weights are kept for the next start. */
+  readonly #kept: Promise<void>;
   /** Engine ids by the client's ids. */
-  const ids = new Map<number, number>();
-  const generate = ({ id, request }: ToEngine & { type: "generate" }): void => {
+  readonly #ids = new Map<number, number>();
+
+  constructor({ engine, device, pageBytes, keep }: Started, { metrics, ring }: EngineStart) {
+    this.#engine = engine;
+    this.#device = device;
+    this.#pageBytes = pageBytes;
+    this.#sender = new TokenSender(new TokenRing(ring), send);
+    this.#loop = new EngineLoop(engine, setImmediate);
+    this.#reportLoad = createLoadReport(engine);
+    this.#kept = keep();
+    const counted = new EngineMetrics(metrics);
+    engine.observe(counted);
+    watchPauses(counted);
+    engine.observe({ stepped: this.#reportLoad });
+    engine.observe({ stepped: () => this.#sender.flush() });
+  }
+
+  receive(message: ToEngine): void {
+    if (message.type === "generate") this.#generate(message);
+    else if (message.type === "cancel") this.#cancel(message.id);
+    else if (message.type === "configure") this.#configure(message.id, message.change);
+    else if (message.type === "received") this.#sender.confirmed();
+    else void this.#close();
+  }
+
+  #generate({ id, request }: ToEngine & { type: "generate" }): void {
     const listener: GenerationListener = {
       token: (event) => {
-        if (event.finish !== undefined) ids.delete(id);
-        send({ type: "token", id, event });
+        if (event.finish !== undefined) this.#ids.delete(id);
+        this.#sender.token(id, event);
       },
       failed: (error) => {
-        ids.delete(id);
-        reportLoad();
+        this.#ids.delete(id);
+        this.#reportLoad();
         send({ type: "failed", id, error: errorData(error) });
       },
     };
     try {
-      ids.set(id, engine.submit(request, listener));
-      reportLoad();
-      loop.wake();
+      this.#ids.set(id, this.#engine.submit(request, listener));
+      this.#reportLoad();
+      this.#loop.wake();
     } catch (error) {
       listener.failed(asClawError(error));
     }
-  };
-  const cancel = (id: number): void => {
-    const engineId = ids.get(id);
-    if (engineId !== undefined) engine.cancel(engineId);
-    ids.delete(id);
-    reportLoad();
-  };
-  const close = async (): Promise<void> => {
-    await loop.close();
-    await kept;
-    device.close();
+  }
+
+  #cancel(id: number): void {
+    const engineId = this.#ids.get(id);
+    if (engineId !== undefined) this.#engine.cancel(engineId);
+    this.#ids.delete(id);
+    this.#reportLoad();
+  }
+
+  #configure(id: number, { maxBatch, prefillChunkTokens, kvCacheBytes }: EngineChange): void {
+    try {
+      const pages = kvCacheBytes === undefined ? undefined : this.#pagesOf(kvCacheBytes);
+      this.#engine.configure({ batch: maxBatch, prefillChunkTokens, pages });
+      send({ type: "configured", id, error: undefined });
+    } catch (error) {
+      send({ type: "configured", id, error: errorData(asClawError(error)) });
+    }
+  }
+
+  #pagesOf(bytes: number): number {
+    const pages = Math.floor(bytes / this.#pageBytes);
+    if (pages >= 1) return pages;
+    const told = `${bytes} bytes of KV cache hold no page of ${this.#pageBytes} bytes.`;
+    throw new ClawError("E_PARAMETER", told, { param: "kv_cache_bytes" });
+  }
+
+  async #close(): Promise<void> {
+    await this.#loop.close();
+    await this.#kept;
+    this.#device.close();
     port.close();
-  };
-  port.on("message", (message: ToEngine) => {
-    if (message.type === "generate") generate(message);
-    else if (message.type === "cancel") cancel(message.id);
-    else void close();
-  });
+  }
 }
 
 try {
-  const started = await start(workerData as EngineSettings);
-  serve(started);
+  const begin = workerData as EngineStart;
+  const started = await start(begin.settings);
+  const service = new Service(started, begin);
+  port.on("message", (message: ToEngine) => service.receive(message));
   send({ type: "ready", info: started.info });
 } catch (error) {
   send({ type: "refused", error: errorData(asClawError(error)) });

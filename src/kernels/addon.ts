@@ -81,6 +81,10 @@ export interface Addon {
   checksum(bytes: Uint8Array, result: BigUint64Array): void;
   loadVector(device: NativeHandle, values: Float32Array): number;
   allocateKv(device: NativeHandle, ...shape: readonly [number, number, number, number, number]): void;
+  copyPage(device: NativeHandle, from: number, to: number): void;
+  /** Between a KV page and `bytes`: into the page where `write` is 1. */
+  movePage(device: NativeHandle, page: number, ...move: readonly [bytes: Uint8Array, write: 0 | 1]): void;
+  discardPage(device: NativeHandle, page: number): void;
   prepare(
     device: NativeHandle,
     buffers: Int32Array,

@@ -140,6 +140,11 @@ export interface KvShape {
 /** Positions in a KV page. A constant, so that page tables mean the same everywhere; it changes no bit. */
 export const KV_PAGE_TOKENS = 32;
 
+/** Bytes of one KV page over all layers and heads, keys and values, in the format it is kept in. */
+export function kvPageBytes({ layers, heads, headDim, format }: Omit<KvShape, "pages">): number {
+  return 2 * layers * heads * headDim * KV_PAGE_TOKENS * (format === "f16" ? 2 : 4);
+}
+
 /** Positions in an attention chunk: arithmetic, not configuration (docs/reference/arithmetic.md, Attention). */
 export const ATTENTION_CHUNK = 256;
 
@@ -212,7 +217,22 @@ export interface PackedMatrices {
   map(spec: MatrixSpec, place: PackedPlace): Promise<number | undefined>;
 }
 
-export interface Device {
+/**
+ * KV pages as they lie in a device: moved whole, between steps only, whatever is in them. A page that is not there is
+ * E_INTERNAL.
+ */
+export interface KvPages {
+  /** Bytes of a page as this device moves it; 0 while no KV cache is allocated. */
+  readonly kvPageBytes: number;
+  copyPage(from: number, to: number): void;
+  /** `bytes` is of kvPageBytes. */
+  readPage(page: number, bytes: Uint8Array): void;
+  writePage(page: number, bytes: Uint8Array): void;
+  /** What is in the page is not needed any more; its memory goes back to the system where that is possible. */
+  discardPage(page: number): void;
+}
+
+export interface Device extends KvPages {
   /** `reference`, `cpu-scalar`, `cpu-avx512`, … */
   readonly name: string;
   readonly threads: number;
@@ -220,7 +240,10 @@ export interface Device {
   loadMatrix(spec: MatrixSpec, source: MatrixSource): Promise<number>;
   /** Keeps a copy of an f32 vector (norm weights, RoPE table); its id. */
   loadVector(values: Float32Array): number;
-  /** Allocates the KV cache the executables of this device use; replaces the one before. E_MEMORY. */
+  /**
+   * Allocates the KV cache the executables of this device use; replaces the one before. Pages cost memory once they are
+   * written. E_MEMORY.
+   */
   allocateKv(shape: KvShape): void;
   prepare(program: Program, limits: StepLimits): Executable;
   memory(): DeviceMemory;

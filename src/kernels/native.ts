@@ -13,19 +13,20 @@ import {
   type NativeHandle,
   type NativePeaks,
 } from "./addon.ts";
-import type {
-  BufferSpec,
-  Device,
-  DeviceMemory,
-  Executable,
-  KvShape,
-  MatrixSource,
-  MatrixSpec,
-  PackedMatrices,
-  PackedPlace,
-  Program,
-  StepBlock,
-  StepLimits,
+import {
+  type BufferSpec,
+  type Device,
+  type DeviceMemory,
+  type Executable,
+  type KvShape,
+  kvPageBytes,
+  type MatrixSource,
+  type MatrixSpec,
+  type PackedMatrices,
+  type PackedPlace,
+  type Program,
+  type StepBlock,
+  type StepLimits,
 } from "./contract.ts";
 import { weightsError } from "./weights-error.ts";
 
@@ -71,6 +72,7 @@ class NativeDevice implements Device {
   readonly packed: PackedMatrices;
   readonly #addon: Addon;
   readonly #handle: NativeHandle;
+  #kvPageBytes = 0;
 
   constructor(addon: Addon, handle: NativeHandle, { name, threads }: { name: string; threads: number }) {
     this.#addon = addon;
@@ -105,6 +107,27 @@ class NativeDevice implements Device {
     const { pages, layers, heads, headDim, format } = shape;
     const kind = format === "f16" ? 0 : 1;
     translated(() => this.#addon.allocateKv(this.#handle, pages, layers, heads, headDim, kind));
+    this.#kvPageBytes = kvPageBytes(shape);
+  }
+
+  get kvPageBytes(): number {
+    return this.#kvPageBytes;
+  }
+
+  copyPage(from: number, to: number): void {
+    translated(() => this.#addon.copyPage(this.#handle, from, to));
+  }
+
+  readPage(page: number, bytes: Uint8Array): void {
+    translated(() => this.#addon.movePage(this.#handle, page, bytes, 0));
+  }
+
+  writePage(page: number, bytes: Uint8Array): void {
+    translated(() => this.#addon.movePage(this.#handle, page, bytes, 1));
+  }
+
+  discardPage(page: number): void {
+    translated(() => this.#addon.discardPage(this.#handle, page));
   }
 
   prepare(program: Program, limits: StepLimits): Executable {

@@ -38,8 +38,8 @@ export interface Surroundings {
   readonly randomId: () => string;
   /** Milliseconds of a clock that only goes forward. */
   readonly clock: () => number;
-  /** A signal that is aborted after so many milliseconds. */
-  readonly timeout: (milliseconds: number) => AbortSignal;
+  /** Calls back after so many milliseconds, unless what it returns is called before. */
+  readonly timeout: (milliseconds: number, expire: () => void) => () => void;
 }
 
 /** Either the whole answer or a stream of chunks, each an object for JSON. */
@@ -156,9 +156,14 @@ export class Completions {
   ): AsyncGenerator<Piece, void, void> {
     const { admission, surroundings } = this.#options;
     const leave = admission.enter(jobs.length);
+    const late = new AbortController();
+    const inTime = surroundings.timeout(timeoutMs, () => late.abort());
+    const over = (): void => {
+      leave();
+      inTime();
+    };
     // A stream whose client left may never be read to its end.
-    signal.addEventListener("abort", leave, { once: true });
-    const late = surroundings.timeout(timeoutMs);
+    signal.addEventListener("abort", over, { once: true });
     const own: TokenGenerator = {
       // In the engine larger numbers come first.
       generate: (asked) =>
@@ -169,17 +174,17 @@ export class Completions {
           deadlineMs: timeoutMs,
         }),
     };
-    const source = { generator: own, tokenizer, signal: AbortSignal.any([signal, late]) };
+    const source = { generator: own, tokenizer, signal: AbortSignal.any([signal, late.signal]) };
     try {
       for await (const piece of generateAnswers(jobs, source)) {
         account.piece(piece);
         yield piece;
       }
     } catch (error) {
-      if (!late.aborted || signal.aborted) throw error;
+      if (!late.signal.aborted || signal.aborted) throw error;
       throw new ClawError("E_DEADLINE", `The request was not done in ${timeoutMs / 1000} seconds.`);
     } finally {
-      leave();
+      over();
     }
   }
 }

@@ -3,19 +3,32 @@ import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { openModel } from "../../src/model/mod.ts";
 import { exitOf, makeFolder, makeTinyModel, start } from "./claw.ts";
 
 const STREAMS = 8;
 const folder = makeFolder();
 const file = join(folder, "openclaw.json");
 let child: ChildProcess;
+let pageBytes: number;
 let url: string;
 let key: string;
 let log = "";
 let undisturbed: string[];
 
+interface Limits {
+  readonly max_batch_size: number;
+  readonly prefill_chunk_tokens: number;
+  readonly kv_cache_bytes: number;
+}
+
+/** Limits with so many KV pages. */
+function limits(batch: number, chunk: number, pages: number): Limits {
+  return { max_batch_size: batch, prefill_chunk_tokens: chunk, kv_cache_bytes: pages * pageBytes };
+}
+
 /** What the file says, with `queue` to tell its versions apart. */
-function document(queue: number, more: object = {}): string {
+function document(queue: number, more: object = limits(8, 64, 64)): string {
   return JSON.stringify({
     model: "tiny.gguf",
     device: "reference",
@@ -28,7 +41,11 @@ function document(queue: number, more: object = {}): string {
 }
 
 beforeAll(async () => {
-  makeTinyModel(folder);
+  const model = openModel(makeTinyModel(folder));
+  model.close();
+  const { layers, kvHeads, headDim } = model.description;
+  // Keys and values of 32 positions in half floats.
+  pageBytes = layers * kvHeads * headDim * 32 * 2 * 2;
   writeFileSync(file, document(100));
   child = start(["serve", "--config", file], { env: { XDG_STATE_HOME: join(folder, "state") } });
   child.stderr?.on("data", (part: Buffer) => {
@@ -96,35 +113,73 @@ async function becomes(name: string, value: unknown): Promise<void> {
   }
 }
 
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`, { headers: headers() })).text();
+  const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`));
+  return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+}
+
+/** Waits for the engine to go by a batch size: its numbers are those of its last step. */
+async function batchBecomes(batch: number): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while ((await metric("claw:max_batch_size")) !== batch) {
+    if (Date.now() > deadline) throw new Error(`The batch did not become ${batch}.`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+async function put(body: object): Promise<unknown> {
+  const answer = await fetch(`${url}/admin/config`, {
+    method: "PUT",
+    headers: headers(),
+    body: JSON.stringify(body),
+  });
+  return await answer.json();
+}
+
 test.each<[string, () => Promise<void>]>([
   [
     "another file in its place",
     async () => {
-      writeFileSync(`${file}.new`, document(101));
+      const preempted = await metric("claw:num_preemptions_total");
+      writeFileSync(`${file}.new`, document(101, limits(3, 8, 24)));
       renameSync(`${file}.new`, file);
       await becomes("max_queue_size", 101);
+      await batchBecomes(3);
+      expect(await metric("claw:kv_cache_pages")).toBe(24);
+      expect(await metric("claw:num_preemptions_total")).toBeGreaterThan(preempted);
     },
   ],
   [
     "SIGHUP",
     async () => {
       // Written and signalled at once: whichever comes first, the other finds nothing more to do.
-      writeFileSync(file, document(102));
+      writeFileSync(file, document(102, limits(12, 100, 64)));
       child.kill("SIGHUP");
       await becomes("max_queue_size", 102);
+      await batchBecomes(12);
+      expect(await metric("claw:kv_cache_pages")).toBe(64);
     },
   ],
   [
     "PUT /admin/config",
     async () => {
-      const body = JSON.stringify({ max_queue_size: 103, threads: 1 });
-      const answer = await fetch(`${url}/admin/config`, { method: "PUT", headers: headers(), body });
-      expect(await answer.json()).toMatchObject({
-        applied: [{ name: "max_queue_size", from: 102, to: 103 }],
+      expect(await put({ ...limits(2, 16, 20), threads: 1 })).toEqual({
+        applied: [
+          { name: "max_batch_size", from: 12, to: 2 },
+          { name: "kv_cache_bytes", from: 64 * pageBytes, to: 20 * pageBytes },
+          { name: "prefill_chunk_tokens", from: 100, to: 16 },
+        ],
         needs_restart: [{ name: "threads", from: null, to: 1 }],
       });
-      expect(await shown()).toMatchObject({ max_queue_size: { value: 103 }, threads: { after_restart: 1 } });
-      await fetch(`${url}/admin/config`, { method: "PUT", headers: headers(), body: "{}" });
+      await batchBecomes(2);
+      expect(await shown()).toMatchObject({ max_batch_size: { value: 2 }, threads: { after_restart: 1 } });
+      expect(await put({ max_batch_size: 500 })).toMatchObject({
+        error: { code: "E_PARAMETER", param: "max_batch_size" },
+      });
+      expect(await shown()).toMatchObject({ max_batch_size: { value: 2, source: "admin" } });
+      await put({});
+      await batchBecomes(12);
     },
   ],
   [

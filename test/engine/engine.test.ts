@@ -40,8 +40,7 @@ afterAll(() => {
 });
 
 function newEngine(pages = runtime.pages): Engine {
-  const { executable, context } = runtime;
-  return new Engine({ executable, vocabulary: 512, context, batch: BATCH, rows: ROWS, pages });
+  return new Engine({ ...runtime, vocabulary: 512, batch: BATCH, pages, clock: () => 0 });
 }
 
 interface Outcome {
@@ -115,12 +114,16 @@ describe("a request's tokens and log-probabilities are those of running alone", 
       for (const arrival of all.filter(({ atStep }) => atStep === step)) {
         running.set(arrival, submit(engine, arrival.request));
       }
-      for (const [{ atStep, cancelAfter }, { id }] of running) {
-        if (cancelAfter !== undefined && step === atStep + cancelAfter) engine.cancel(id);
-      }
+      const leaving = [...running].flatMap(([{ atStep, cancelAfter }, { id }]) =>
+        cancelAfter !== undefined && step === atStep + cancelAfter ? [id] : [],
+      );
+      // Half of them between two steps, half while one runs.
+      for (const id of leaving) if (id % 2 === 0) engine.cancel(id);
       if (engine.load.running > 1) seen.together++;
       if (engine.load.waiting > 0) seen.waited++;
-      const worked = await engine.step();
+      const stepped = engine.step();
+      for (const id of leaving) if (id % 2 === 1) engine.cancel(id);
+      const worked = await stepped;
       if (!worked && step > 40) break;
     }
     expect(engine.load).toEqual({ running: 0, waiting: 0, pagesFree: runtime.pages });

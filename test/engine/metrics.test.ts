@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import {
   EngineMetrics,
@@ -5,6 +7,7 @@ import {
   type RequestRecord,
   type StepRecord,
 } from "../../src/engine/mod.ts";
+import { watchPauses } from "../../src/engine/thread-pauses.ts";
 
 const step: StepRecord = {
   step: 0,
@@ -78,4 +81,20 @@ test("what is beyond every bound is counted in the last bucket", () => {
   const metrics = new EngineMetrics();
   metrics.stepped({ ...step, executeMs: 1e9 });
   expect(metrics.read().histograms.executeSeconds.counts.at(-1)).toBe(1);
+});
+
+test("garbage collections and delays of a thread are told", async () => {
+  const metrics = new EngineMetrics();
+  watchPauses(metrics);
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+  const deadline = Date.now() + 10_000;
+  const collections = (): number =>
+    metrics.read().histograms.collectSeconds.counts.reduce((sum, count) => sum + count, 0);
+  while (collections() === 0 && Date.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(collections()).toBeGreaterThan(0);
+  expect(metrics.read().histograms.collectSeconds.sum).toBeGreaterThan(0);
+  metrics.delayed({ loopDelayP50: 1, loopDelayP99: 2, loopDelayMax: 3 });
+  expect(metrics.read().delays).toEqual({ loopDelayP50: 1, loopDelayP99: 2, loopDelayMax: 3 });
 });

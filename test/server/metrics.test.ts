@@ -96,6 +96,8 @@ test("an answer whose client leaves is counted as aborted", async () => {
   const aborted = async (): Promise<number> =>
     sample(await scrape(), "claw:request_success_total", 'finished_reason="abort"');
   expect(await until(aborted, (count) => count === 3)).toBe(3);
+  const busy = async (): Promise<number> => sample(await scrape(), "claw:num_requests_running");
+  expect(await until(busy, (count) => count === 0)).toBe(0);
 });
 
 test("only a key with the scope, or an open door, leads to them", async () => {
@@ -151,7 +153,11 @@ describe("the engine's numbers", () => {
       drawnIds: new Int32Array(0),
       drawnTokens: new Int32Array(0),
     });
+    engine.collected(0.002);
+    engine.delayed({ loopDelayP50: 0, loopDelayP99: 0.25, loopDelayMax: 0.5 });
     const text = await metrics.text();
+    expect(sample(text, "claw:engine_gc_duration_seconds_count")).toBe(1);
+    expect(sample(text, "claw:engine_eventloop_delay_seconds", 'statistic="p99"')).toBe(0.25);
     expect(sample(text, "claw:num_requests_running")).toBe(2);
     expect(sample(text, "claw:num_requests_waiting")).toBe(1);
     expect(sample(text, "claw:batch_occupancy_perc")).toBe(0.25);

@@ -1,2 +1,2 @@
 export { checkSampling, checkStopTokens, defaultSampling, type SamplingParameters } from "./parameters.ts";
-export { Sampler, type TokenLogprob } from "./sampler.ts";
+export { type Draw, Sampler, type TokenLogprob } from "./sampler.ts";

@@ -1,5 +1,6 @@
 /** Attention over paged keys and values in chunks of 256 positions (arithmetic.md, "Attention"). */
 
+import { assert } from "../../base/mod.ts";
 import { ATTENTION_CHUNK, KV_PAGE_TOKENS, type KvFormat, type KvShape } from "../contract.ts";
 import { sumLanes } from "./elementwise.ts";
 import { exp, fma } from "./float.ts";
@@ -15,6 +16,19 @@ export class ReferenceKv {
     const size = shape.pages * shape.layers * shape.heads * KV_PAGE_TOKENS * shape.headDim;
     this.keys = new Float32Array(size);
     this.values = new Float32Array(size);
+  }
+
+  /** Values of a page's keys, and of its values. */
+  get pageLength(): number {
+    const { layers, heads, headDim } = this.shape;
+    return layers * heads * KV_PAGE_TOKENS * headDim;
+  }
+
+  /** A page's keys and values, as views. */
+  page(page: number): readonly [keys: Float32Array, values: Float32Array] {
+    assert(page >= 0 && page < this.shape.pages, `There is no KV page ${page}.`);
+    const [first, end] = [page * this.pageLength, (page + 1) * this.pageLength];
+    return [this.keys.subarray(first, end), this.values.subarray(first, end)];
   }
 
   /** Offset of a position's vector. */

@@ -53,6 +53,35 @@ export class ReferenceDevice implements Device, ReferenceStore {
     this.kv = new ReferenceKv(shape);
   }
 
+  get kvPageBytes(): number {
+    return this.kv === undefined ? 0 : 2 * this.kv.pageLength * Float32Array.BYTES_PER_ELEMENT;
+  }
+
+  copyPage(from: number, to: number): void {
+    const kv = this.requireKv();
+    const [keys, values] = kv.page(to);
+    keys.set(kv.page(from)[0]);
+    values.set(kv.page(from)[1]);
+  }
+
+  readPage(page: number, bytes: Uint8Array): void {
+    assert(bytes.byteLength === this.kvPageBytes, "A KV page has another size.");
+    const [keys, values] = this.requireKv().page(page);
+    bytes.set(bytesOf(keys));
+    bytes.set(bytesOf(values), keys.byteLength);
+  }
+
+  writePage(page: number, bytes: Uint8Array): void {
+    assert(bytes.byteLength === this.kvPageBytes, "A KV page has another size.");
+    const [keys, values] = this.requireKv().page(page);
+    bytesOf(keys).set(bytes.subarray(0, keys.byteLength));
+    bytesOf(values).set(bytes.subarray(keys.byteLength));
+  }
+
+  discardPage(page: number): void {
+    for (const part of this.requireKv().page(page)) part.fill(0);
+  }
+
   prepare(program: Program, limits: StepLimits): Executable {
     const executable = new ReferenceExecutable(this, program, limits);
     this.#bufferBytes += executable.bytes;
@@ -84,6 +113,10 @@ export class ReferenceDevice implements Device, ReferenceStore {
     assert(this.kv !== undefined, "The KV cache is allocated before a program that uses it runs.");
     return this.kv;
   }
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 interface RowReader {

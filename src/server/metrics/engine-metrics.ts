@@ -45,7 +45,10 @@ const histograms: readonly (readonly [name: string, help: string, histogram: key
   ["inter_token_latency_seconds", "Between two tokens of an answer.", "interTokenSeconds"],
   ["request_queue_time_seconds", "From a request's arrival to its place in the batch.", "queueSeconds"],
   ["e2e_request_latency_seconds", "From a request's arrival to its last token.", "requestSeconds"],
+  ["engine_gc_duration_seconds", "Garbage collections on the engine's thread.", "collectSeconds"],
 ];
+
+const delays = { p50: "loopDelayP50", p99: "loopDelayP99", max: "loopDelayMax" } as const;
 
 const stages = {
   plan: "planSeconds",
@@ -69,6 +72,12 @@ export function addEngineMetrics(registry: Registry, snapshot: Snapshot): void {
     help: "KV pages of running answers, of the prefix cache alone, and free ones.",
     label: "state",
     values: () => mapValues(pageStates, (name) => snapshot()?.gauges[name] ?? 0),
+  });
+  labelled(registry, {
+    name: "claw:engine_eventloop_delay_seconds",
+    help: "How late the engine's thread was to its events in the last ten seconds.",
+    label: "statistic",
+    values: () => mapValues(delays, (name) => snapshot()?.delays[name] ?? 0),
   });
   for (const [suffix, help, name] of counters) {
     counted(registry, {

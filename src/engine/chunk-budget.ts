@@ -1,0 +1,119 @@
+/**
+ * How many prompt tokens go into a step beside decoding sequences: as many as let the step take twice as long as one
+ * that only decodes, in all but one of a hundred steps. Streams then slow down to half at most, and prompts get about
+ * half of the machine or, where decoding leaves arithmetic idle, more. Learned from the steps' own times; it changes no
+ * bit (arithmetic.md).
+ */
+
+import { at } from "../base/mod.ts";
+
+/** A mixed step's time against a decoding one's, for 99 of 100 steps. */
+const STEP_RATIO = 2;
+const SHARE_BELOW = 0.99;
+
+/** How fast the spread of step times is learned, and what it is taken for at first and at most. */
+const SPREAD_STEP = 0.02;
+const SPREAD_ASSUMED = 1.08;
+const SPREAD_MAX = 1.6;
+
+/** Mixed steps after which one that only decodes is measured again; sooner where so many rows never were. */
+const MEASURED_FOR = 64;
+const UNMEASURED_FOR = 4;
+
+/** How much a new time counts. */
+const SMOOTHING = 0.1;
+
+/** Kernels take rows in blocks; a block begun takes as long as a full one. */
+const ROW_BLOCK = 8;
+
+/** Prompt tokens that always go: less would only be waste. */
+const CHUNK_MIN = 8;
+
+/** A prompt token's time before any was measured. */
+const TOKEN_MS_ASSUMED = 1;
+
+export class ChunkBudget {
+  readonly #rows: number;
+  #most: number;
+  /** Time of a step that only decodes, by the number of its rows; 0: not known. */
+  readonly #decodeMs: Float64Array;
+  /** Time that a prompt token adds to a step that also decodes; 0: not known. */
+  #addedMs = 0;
+  /** Time of a prompt token in any step. */
+  #tokenMs = TOKEN_MS_ASSUMED;
+  /** What 99 of 100 mixed steps stay below, as a multiple of the time expected. */
+  #spread = SPREAD_ASSUMED;
+  #sinceMeasured = 0;
+
+  /** `rows`: the most a step has, and `batch` of them the most that decode. */
+  constructor(rows: number, batch: number, most: number) {
+    this.#rows = rows;
+    this.#most = most;
+    this.#decodeMs = new Float64Array(batch + 1);
+  }
+
+  /** The most prompt tokens in a step beside decoding sequences, however quick it would be. */
+  set most(tokens: number) {
+    this.#most = tokens;
+  }
+
+  get most(): number {
+    return this.#most;
+  }
+
+  /** What a prompt token is estimated to take, in milliseconds. */
+  get tokenMs(): number {
+    return this.#tokenMs;
+  }
+
+  /** Prompt tokens for a step with so many decoding sequences. */
+  tokens(decoding: number): number {
+    const room = this.#rows - decoding;
+    if (decoding === 0) return room;
+    const measured = at(this.#decodeMs, decoding) > 0;
+    if (this.#sinceMeasured >= (measured ? MEASURED_FOR : UNMEASURED_FOR)) return 0;
+    const spareMs = (STEP_RATIO / this.#spread - 1) * this.#decodingMs(decoding);
+    const affordable = this.#addedMs === 0 ? 0 : Math.floor(spareMs / this.#addedMs);
+    const whole = affordable - ((affordable + decoding) % ROW_BLOCK);
+    return Math.min(room, this.#most, Math.max(CHUNK_MIN, whole));
+  }
+
+  /** A step of so many decoding sequences and prompt tokens took so long. */
+  record(decoding: number, prompt: number, ms: number): void {
+    if (prompt === 0) {
+      this.#recordDecoding(decoding, ms);
+      return;
+    }
+    this.#tokenMs += (ms / prompt - this.#tokenMs) * SMOOTHING;
+    if (decoding === 0) return;
+    this.#sinceMeasured++;
+    const decodingMs = this.#decodingMs(decoding);
+    // Where decoding leaves arithmetic idle, prompt tokens may seem to cost nothing.
+    const added = Math.max(ms - decodingMs, ms / 64) / prompt;
+    if (this.#addedMs === 0) this.#addedMs = added;
+    if (decodingMs > 0) this.#learnSpread(ms / (decodingMs + this.#addedMs * prompt));
+    this.#addedMs += (added - this.#addedMs) * SMOOTHING;
+  }
+
+  /** Moves towards the quantile: up a little for each step above it, down a ninety-ninth of that for one below. */
+  #learnSpread(ratio: number): void {
+    const moved = this.#spread + SPREAD_STEP * (ratio > this.#spread ? SHARE_BELOW : SHARE_BELOW - 1);
+    this.#spread = Math.min(SPREAD_MAX, Math.max(1, moved));
+  }
+
+  #recordDecoding(decoding: number, ms: number): void {
+    const known = at(this.#decodeMs, decoding);
+    this.#decodeMs[decoding] = known === 0 ? ms : known + (ms - known) * SMOOTHING;
+    this.#sinceMeasured = 0;
+  }
+
+  /** Time of a step that only decodes, as measured for so many rows or else for the number nearest to it; 0: for none. */
+  #decodingMs(decoding: number): number {
+    const times = this.#decodeMs;
+    for (let away = 0; away < times.length; away++) {
+      const ms = times[decoding - away] || times[decoding + away];
+      if (ms !== undefined && ms > 0) return ms;
+    }
+    return 0;
+  }
+}

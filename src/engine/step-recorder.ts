@@ -1,0 +1,92 @@
+/** Fills the one record of a step, stage by stage, and passes it on. */
+
+import type { Plan } from "./plan.ts";
+import type { Residency } from "./residency.ts";
+import type { Scheduler } from "./scheduler.ts";
+import type { EngineObserver, RequestOutcome, RequestRecord, StepRecord } from "./step-record.ts";
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+export class StepRecorder {
+  readonly #clock: () => number;
+  readonly #record: Writable<StepRecord>;
+  readonly #observers: EngineObserver[] = [];
+  /** When the stage that runs began. */
+  #since = 0;
+
+  /** `batch`: the most tokens drawn in a step. */
+  constructor(clock: () => number, batch: number) {
+    this.#clock = clock;
+    this.#record = {
+      ...{ step: 0, rows: 0, prefillTokens: 0, decodeTokens: 0, running: 0, batch: 0, waiting: 0 },
+      ...{ pagesUsed: 0, pagesCached: 0, pagesFree: 0, pagesLimit: 0 },
+      ...{ prefixLookupTokens: 0, prefixHitTokens: 0, swappedOut: 0, recomputed: 0, swappedIn: 0 },
+      ...{ planMs: 0, executeMs: 0, sampleMs: 0, deliverMs: 0 },
+      drawn: 0,
+      drawnIds: new Int32Array(batch),
+      drawnTokens: new Int32Array(batch),
+    };
+  }
+
+  observe(observer: EngineObserver): void {
+    this.#observers.push(observer);
+  }
+
+  begin(): void {
+    this.#since = this.#clock();
+    this.#record.drawn = 0;
+  }
+
+  planned(plan: Plan): void {
+    this.#record.planMs = this.#lap();
+    this.#record.rows = plan.rows;
+    this.#record.prefillTokens = plan.promptTokens;
+    this.#record.decodeTokens = plan.decoding;
+  }
+
+  executed(): void {
+    this.#record.executeMs = this.#lap();
+  }
+
+  sampled(): void {
+    this.#record.sampleMs = this.#lap();
+  }
+
+  drew(id: number, token: number): void {
+    const record = this.#record;
+    record.drawnIds[record.drawn] = id;
+    record.drawnTokens[record.drawn++] = token;
+  }
+
+  token(request: RequestRecord): void {
+    for (const observer of this.#observers) observer.token?.(request);
+  }
+
+  ended(request: RequestRecord, outcome: RequestOutcome): void {
+    for (const observer of this.#observers) observer.ended?.(request, outcome);
+  }
+
+  /** The step is over: says so to all who watch. Its time in milliseconds. */
+  delivered(scheduler: Scheduler, residency: Residency): number {
+    const record = this.#record;
+    record.deliverMs = this.#lap();
+    record.running = scheduler.running;
+    record.batch = scheduler.batch;
+    record.waiting = scheduler.waiting;
+    record.pagesUsed = residency.used;
+    record.pagesCached = residency.cached;
+    record.pagesFree = residency.free;
+    record.pagesLimit = residency.limit;
+    Object.assign(record, scheduler.counts);
+    for (const observer of this.#observers) observer.stepped?.(record);
+    record.step++;
+    return record.planMs + record.executeMs + record.sampleMs + record.deliverMs;
+  }
+
+  #lap(): number {
+    const now = this.#clock();
+    const ms = now - this.#since;
+    this.#since = now;
+    return ms;
+  }
+}
