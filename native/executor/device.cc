@@ -44,6 +44,9 @@ std::vector<const Kernels*> availableKernels() {
 #ifdef CLAW_HAVE_AVX2
   if (avx2Supported()) found.push_back(&avx2Kernels());
 #endif
+#ifdef CLAW_HAVE_AVX2_VNNI
+  if (avx2VnniSupported()) found.push_back(&avx2VnniKernels());
+#endif
 #ifdef CLAW_HAVE_AVX512
   if (avx512Supported()) found.push_back(&avx512Kernels());
 #endif

@@ -186,6 +186,10 @@ const Kernels& scalarKernels();
 const Kernels& avx2Kernels();
 bool avx2Supported();
 #endif
+#ifdef CLAW_HAVE_AVX2_VNNI
+const Kernels& avx2VnniKernels();
+bool avx2VnniSupported();
+#endif
 #ifdef CLAW_HAVE_AVX512
 const Kernels& avx512Kernels();
 bool avx512Supported();

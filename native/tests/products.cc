@@ -18,7 +18,8 @@ using namespace claw::test;
 struct {
   int shortGroups;
   int partialProducts;
-  int tokenChunks;  // products of more tokens than pass together
+  int tokenGroups;  // products of more tokens than the leaves of a group
+  int tokenChunks;  // products of more activations than pass together
   int notFinite;
 } events;
 
@@ -188,7 +189,8 @@ void checkProduct(const Shape& s, Packed& packed, const QuantizedRows* quantized
   const bool partial = s.held() < s.segments || oneIn(4);
   events.partialProducts += partial;
   events.shortGroups += s.format != Format::f16 && s.segmentLength % kGroup != 0;
-  events.tokenChunks += tokens > 96;
+  events.tokenGroups += tokens > 24;
+  events.tokenChunks += tokens > 24 && tokens * s.held() * s.segmentLength > 384 << (s.format == Format::f16 ? 8 : 10);
   const ptrdiff_t stride = static_cast<ptrdiff_t>(s.rows) * (partial ? s.segments : 1) + between(0, 5);
   Guarded<float> first(static_cast<size_t>(stride) * tokens);
   Guarded<float> second(first.size());
@@ -244,6 +246,17 @@ void testMatrices(int rounds) {
   }
 }
 
+void testTokenChunks() {
+  for (const Format format : {Format::f16, Format::i8, Format::i4}) {
+    const Shape s{format, 100, 8, 616, 0, 8};
+    Guarded<uint8_t> source(rowBytes(SourceType::bf16, s.columns()) * s.rows);
+    fillSource(SourceType::bf16, source, s.columns());
+    Guarded<float> x(static_cast<size_t>(90) * s.columns());
+    for (float& value : x) value = randomValue(4);
+    checkMatrix(s, SourceType::bf16, source, x, 90);
+  }
+}
+
 // Sums as large as they get: all weights and activations of the largest magnitude, in all combinations of signs.
 void testLargestSums() {
   for (const Format format : {Format::i8, Format::i4}) {
@@ -280,9 +293,11 @@ void testSet(const Kernels& kernels) {
   actual = &kernels;
   events = {};
   testMatrices(600);
+  testTokenChunks();
   testLargestSums();
   testRefusals();
-  CHECK(events.shortGroups > 100 && events.partialProducts > 100 && events.tokenChunks > 3 && events.notFinite > 50);
+  CHECK(events.shortGroups > 100 && events.partialProducts > 100 && events.notFinite > 50);
+  CHECK(events.tokenGroups > 20 && events.tokenChunks >= 3);
 }
 
 }  // namespace

@@ -30,6 +30,11 @@ export const instructionSets = [
     ],
   },
   { name: "avx2", arch: "x64", flags: ["-mavx2", "-mfma", "-mf16c", ...intrinsicsWarnings] },
+  {
+    name: "avx2-vnni",
+    arch: "x64",
+    flags: ["-mavx2", "-mavxvnni", "-mfma", "-mf16c", ...intrinsicsWarnings],
+  },
   { name: "neon", arch: "arm64", flags: [] },
   { name: "neon-dotprod", arch: "arm64", flags: ["-march=armv8.2-a+dotprod"] },
 ];

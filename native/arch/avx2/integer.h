@@ -1,72 +1,181 @@
-// What the integer products share: the activations of a tile and the leaves they become.
+// The integer products, over the instructions that multiply and add bytes. A set's Dot says
+//   kTokens                       tokens of a tile of one row block
+// and, for i8 and i4 each, as Dot::I8 and Dot::I4,
+//   weights(stored)               eight rows' four columns, made ready
+//   start(value)                  a sum that starts at what takes the weights' offset off
+//   add(sum, weights, four)       sum += products with the four activations in every lane
+// and for i4 multipliers(bytes), of eight rows, and addScaled(sum, dot, multipliers).
 #pragma once
 
-#include "arch/avx2/linear.h"
+#include "arch/avx2/simd.h"
+#include "lanes/linear.h"
 
 namespace claw::avx2 {
 namespace {
 
-// The four activations at `values` in every lane.
-inline __attribute__((always_inline)) __m256i broadcast4(const int8_t* values) {
+// Vectors of rows in a row block.
+constexpr int kHalves = kRowBlock / kLanes;
+
+CLAW_INLINE __m256i broadcast4(const int8_t* values) {
   int32_t word;
   __builtin_memcpy(&word, values, sizeof word);
   return _mm256_set1_epi32(word);
 }
 
-// What the integer tiles of either format have in common: where a tile's weights, activations and scales lie.
-template <int Vectors, int Tokens>
-class IntegerTile {
- public:
-  IntegerTile(const Job& job, int block, int token)
-      : job_(job), matrix_(*job.task.matrix), rows_(*job.task.quantized), token_(token), blockBytes_(matrix_.blockBytes()) {
-    weights_ = matrix_.weights + static_cast<size_t>(block) * blockBytes_;
-    scales_ = matrix_.scales + block * blockScales();
-  }
+CLAW_INLINE __m256i loadBytes(const uint8_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
 
- protected:
-  const uint8_t* weights(int segment) const {
-    return weights_ + static_cast<size_t>(segment) * (blockBytes_ / matrix_.held());
-  }
-  // Of the tile's first token; and from a token to the next.
-  const int8_t* q(int segment) const { return rows_.q + place(segment, 0) * rows_.paddedSegment; }
-  ptrdiff_t qStride() const { return static_cast<ptrdiff_t>(rows_.segments) * rows_.paddedSegment; }
-  const int32_t* starts(int segment) const { return rows_.starts + place(segment, 0) * rows_.startsPerSegment; }
-  ptrdiff_t startStride() const { return static_cast<ptrdiff_t>(rows_.segments) * rows_.startsPerSegment; }
-
-  inline __attribute__((always_inline)) void toLeaves(int segment, const __m256i (&sums)[Vectors][Tokens],
-                                                      Sums<Vectors, Tokens>& leaves) const {
-    const float* scales = scales_ + static_cast<ptrdiff_t>(segment) * kRowBlock;
+// sums += the products of four columns: `weights` of each vector of rows, and those at `q` of each token.
+template <class Bytes, class Weights, int Vectors, int Tokens>
+CLAW_INLINE void addColumns(const Weights (&weights)[Vectors], const int8_t* q, ptrdiff_t stride,
+                            __m256i (&sums)[Vectors][Tokens]) {
 #pragma GCC unroll 8
-    for (int j = 0; j < Tokens; ++j) {
-      const __m256 ofInput = _mm256_set1_ps(rows_.scales[place(segment, j)]);
+  for (int j = 0; j < Tokens; ++j) {
+    const __m256i four = broadcast4(q + j * stride);
 #pragma GCC unroll 8
-      for (int i = 0; i < Vectors; ++i) {
-        const __m256 ofRows = _mm256_loadu_ps(scales + i / kHalves * blockScales() + i % kHalves * kLanes);
-        leaves[i][j] = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[i][j]), ofInput), ofRows);
-      }
-    }
-  }
-
-  ptrdiff_t place(int segment, int j) const { return static_cast<ptrdiff_t>(token_ + j) * rows_.segments + segment; }
-  ptrdiff_t blockScales() const { return static_cast<ptrdiff_t>(matrix_.held()) * kRowBlock; }
-
-  const Job& job_;
-  const Matrix& matrix_;
-  const QuantizedRows& rows_;
-  int token_;
-  size_t blockBytes_;
-  const uint8_t* weights_;
-  const float* scales_;
-};
-
-template <int Vectors, int Tokens>
-inline __attribute__((always_inline)) void clear(__m256i (&sums)[Vectors][Tokens]) {
-#pragma GCC unroll 8
-  for (int i = 0; i < Vectors; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < Tokens; ++j) sums[i][j] = _mm256_setzero_si256();
+    for (int i = 0; i < Vectors; ++i) Bytes::add(sums[i][j], weights[i], four);
   }
 }
+
+template <int Vectors, int Tokens>
+CLAW_INLINE void toLeaves(const IntegerSegment& at, int token, const __m256i (&sums)[Vectors][Tokens], float* leaves) {
+  const float* scales = at.scales + token * at.scaleStride;
+#pragma GCC unroll 8
+  for (int j = 0; j < Tokens; ++j) {
+    const __m256 ofInput = _mm256_set1_ps(scales[j * at.scaleStride]);
+#pragma GCC unroll 8
+    for (int i = 0; i < Vectors; ++i) {
+      const __m256 ofRows = _mm256_loadu_ps(at.rowScales + i / kHalves * at.blockScales + i % kHalves * kLanes);
+      const __m256 leaf = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[i][j]), ofInput), ofRows);
+      _mm256_store_ps(leaves + (j * Vectors + i) * kLanes, leaf);
+    }
+  }
+}
+
+template <class Dot>
+struct I8 {
+  using Segment = IntegerSegment;
+  using Bytes = typename Dot::I8;
+
+  static constexpr int kTokens = Dot::kTokens;
+  static constexpr int kSums = Dot::kTokens;
+  static constexpr int kLineColumns = 4;
+
+  static TileShape tileFor(int) { return {1, kTokens}; }
+
+  template <int Blocks, int Tokens>
+  static void leaf(const Segment& at, int token, Request request, float* leaves) {
+    constexpr int kVectors = Blocks * kHalves;
+    const uint8_t* weights = at.weights;
+    const uint8_t* line = weights + request.ahead;
+    const int8_t* q = at.q + token * at.qStride;
+    __m256i sums[kVectors][Tokens];
+#pragma GCC unroll 8
+    for (int j = 0; j < Tokens; ++j) {
+      const __m256i start = Bytes::start(at.starts[(token + j) * at.startStride]);
+#pragma GCC unroll 8
+      for (int i = 0; i < kVectors; ++i) sums[i][j] = start;
+    }
+    for (const int8_t* end = q + at.padded; q < end; q += kLineColumns, weights += kLineBytes, line += request.pace) {
+      prefetch<Blocks>(line, at.blockBytes);
+      decltype(Bytes::weights(__m256i{})) w[kVectors];
+#pragma GCC unroll 8
+      for (int i = 0; i < kVectors; ++i) {
+        w[i] = Bytes::weights(loadBytes(weights + i / kHalves * at.blockBytes + i % kHalves * 32));
+      }
+      addColumns<Bytes>(w, q, at.qStride, sums);
+    }
+    toLeaves(at, token, sums, leaves);
+  }
+};
+
+template <class Dot>
+struct I4 {
+  using Segment = IntegerSegment;
+  using Bytes = typename Dot::I4;
+
+  static constexpr int kTokens = Dot::kTokens;
+  static constexpr int kSums = Dot::kTokens;
+  static constexpr int kLineColumns = 8;
+
+  static TileShape tileFor(int) { return {1, kTokens}; }
+
+  // Where a group lies: the first row block's weights and multipliers, the first token's activations and start.
+  struct Group {
+    const uint8_t* weights;
+    const uint8_t* line;  // to request
+    const int8_t* multipliers;
+    const int8_t* q;
+    const int32_t* starts;
+  };
+
+  template <int Blocks, int Tokens>
+  static void leaf(const Segment& at, int token, Request request, float* leaves) {
+    Group group{at.weights, at.weights + request.ahead, at.multipliers, at.q + token * at.qStride,
+                at.starts + token * at.startStride};
+    __m256i sums[Blocks * kHalves][Tokens];
+#pragma GCC unroll 8
+    for (int i = 0; i < Blocks * kHalves; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < Tokens; ++j) sums[i][j] = _mm256_setzero_si256();
+    }
+    for (int k = at.padded; k > 0; k -= kGroup) addGroup<Blocks>(at, group, smallerOf(k, kGroup), request.pace, sums);
+    toLeaves(at, token, sums, leaves);
+  }
+
+ private:
+  template <int Blocks, int Tokens>
+  CLAW_INLINE static void addGroup(const Segment& at, Group& group, int columns, ptrdiff_t pace,
+                                   __m256i (&sums)[Blocks * kHalves][Tokens]) {
+    __m256i dots[Blocks * kHalves][Tokens];
+#pragma GCC unroll 8
+    for (int j = 0; j < Tokens; ++j) {
+      const __m256i start = Bytes::start(group.starts[j * at.startStride]);
+#pragma GCC unroll 8
+      for (int i = 0; i < Blocks * kHalves; ++i) dots[i][j] = start;
+    }
+    ++group.starts;
+    prefetch<Blocks>(group.multipliers + kMultipliersAhead, at.blockMultipliers);
+    for (; columns > 0; columns -= kLineColumns) {
+      prefetch<Blocks>(group.line, at.blockBytes);
+      group.line += pace;
+      addStep<Blocks>(at, group, dots);
+      group.weights += kLineBytes;
+      group.q += kLineColumns;
+    }
+    addScaled<Blocks>(at, group.multipliers, dots, sums);
+    group.multipliers += kRowBlock;
+  }
+
+  template <int Blocks, int Tokens>
+  CLAW_INLINE static void addStep(const Segment& at, const Group& group, __m256i (&dots)[Blocks * kHalves][Tokens]) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i low[Blocks * kHalves];
+    __m256i high[Blocks * kHalves];
+#pragma GCC unroll 8
+    for (int i = 0; i < Blocks * kHalves; ++i) {
+      const __m256i packed = loadBytes(group.weights + i / kHalves * at.blockBytes + i % kHalves * 32);
+      low[i] = _mm256_and_si256(packed, nibble);
+      high[i] = _mm256_and_si256(_mm256_srli_epi16(packed, 4), nibble);
+    }
+    addColumns<Bytes>(low, group.q, at.qStride, dots);
+    addColumns<Bytes>(high, group.q + 4, at.qStride, dots);
+  }
+
+  template <int Blocks, int Tokens>
+  CLAW_INLINE static void addScaled(const Segment& at, const int8_t* multipliers,
+                                    const __m256i (&dots)[Blocks * kHalves][Tokens],
+                                    __m256i (&sums)[Blocks * kHalves][Tokens]) {
+#pragma GCC unroll 8
+    for (int i = 0; i < Blocks * kHalves; ++i) {
+      const int8_t* from = multipliers + i / kHalves * at.blockMultipliers + i % kHalves * kLanes;
+      const __m256i factor = Bytes::multipliers(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+#pragma GCC unroll 8
+      for (int j = 0; j < Tokens; ++j) Bytes::addScaled(sums[i][j], dots[i][j], factor);
+    }
+  }
+};
 
 }  // namespace
 }  // namespace claw::avx2

@@ -8,14 +8,8 @@ namespace claw {
 namespace avx2 {
 
 void linear(const LinearTask& task) {
-  switch (task.matrix->format) {
-    case Format::f16:
-      return linearF16(task);
-    case Format::i8:
-      return linearI8(task);
-    case Format::i4:
-      return linearI4(task);
-  }
+  if (task.matrix->format == Format::f16) linearF16(task);
+  else linearInteger(task);
 }
 
 }  // namespace avx2

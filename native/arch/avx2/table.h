@@ -7,8 +7,7 @@ namespace claw::avx2 {
 
 void linear(const LinearTask& task);
 void linearF16(const LinearTask& task);
-void linearI8(const LinearTask& task);
-void linearI4(const LinearTask& task);
+void linearInteger(const LinearTask& task);
 int32_t quantizeSegment(const float* x, const QuantizedRows& out, int32_t row, int32_t segment, float* scratch);
 void embedRow(const Matrix& matrix, int32_t token, float* out);
 int32_t rmsNormRow(const float* x, const float* gain, float epsilon, float* out, int32_t width);

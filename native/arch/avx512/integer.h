@@ -1,84 +1,74 @@
 // What the integer products share: dot products of unsigned weights with signed activations, and leaves.
 #pragma once
 
-#include "arch/avx512/linear.h"
+#include "arch/avx512/simd.h"
+#include "lanes/linear.h"
 
 namespace claw::avx512 {
 namespace {
 
 // sum += the four products of unsigned bytes of `weights` and signed bytes of `values` in each lane. Inline assembly,
 // because GCC 12 moves the accumulators of the intrinsic through memory in tiles as large as these.
-inline __attribute__((always_inline)) void dot4(__m512i& sum, __m512i weights, __m512i values) {
+CLAW_INLINE void dot4(__m512i& sum, __m512i weights, __m512i values) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(values));
 }
 
 // The same with the four activations at `values` for every lane.
-inline __attribute__((always_inline)) void dot4At(__m512i& sum, __m512i weights, const int8_t* values) {
+CLAW_INLINE void dot4At(__m512i& sum, __m512i weights, const int8_t* values) {
   __asm__("vpdpbusd %2%{1to16%}, %1, %0"
           : "+v"(sum)
           : "v"(weights), "m"(*reinterpret_cast<const int8_t(*)[4]>(values)));
 }
 
-inline __m512i broadcast4(const int8_t* values) {
+CLAW_INLINE __m512i broadcast4(const int8_t* values) {
   int32_t word;
   __builtin_memcpy(&word, values, sizeof word);
   return _mm512_set1_epi32(word);
 }
 
-// What the integer tiles of either format have in common: where a tile's weights, activations and scales lie.
+// sums += the products of four columns: `weights` of each row block, and those at `q` of each token.
 template <int Blocks, int Tokens>
-class IntegerTile {
- public:
-  IntegerTile(const Job& job, int block, int token)
-      : job_(job), matrix_(*job.task.matrix), rows_(*job.task.quantized), token_(token), blockBytes_(matrix_.blockBytes()) {
-    weights_ = matrix_.weights + static_cast<size_t>(block) * blockBytes_;
-    scales_ = matrix_.scales + static_cast<size_t>(block) * matrix_.held() * kRowBlock;
-  }
-
- protected:
-  const uint8_t* weights(int segment) const {
-    return weights_ + static_cast<size_t>(segment) * (blockBytes_ / matrix_.held());
-  }
-  // Of the tile's first token; and from a token to the next.
-  const int8_t* q(int segment) const { return rows_.q + place(segment, 0) * rows_.paddedSegment; }
-  ptrdiff_t qStride() const { return static_cast<ptrdiff_t>(rows_.segments) * rows_.paddedSegment; }
-  const int32_t* starts(int segment) const { return rows_.starts + place(segment, 0) * rows_.startsPerSegment; }
-  ptrdiff_t startStride() const { return static_cast<ptrdiff_t>(rows_.segments) * rows_.startsPerSegment; }
-
-  // What all rows of a token start at.
-  inline __attribute__((always_inline)) void start(const int32_t* starts, __m512i (&sums)[Blocks][Tokens]) const {
+CLAW_INLINE void addColumns(const __m512i (&weights)[Blocks], const int8_t* q, ptrdiff_t stride,
+                            __m512i (&sums)[Blocks][Tokens]) {
 #pragma GCC unroll 8
-    for (int j = 0; j < Tokens; ++j) {
-      const __m512i value = _mm512_set1_epi32(starts[j * startStride()]);
-#pragma GCC unroll 8
-      for (int i = 0; i < Blocks; ++i) sums[i][j] = value;
+  for (int j = 0; j < Tokens; ++j) {
+    if constexpr (Blocks == 1) {
+      dot4At(sums[0][j], weights[0], q + j * stride);
+    } else {
+      const __m512i four = broadcast4(q + j * stride);
+#pragma GCC unroll 4
+      for (int i = 0; i < Blocks; ++i) dot4(sums[i][j], weights[i], four);
     }
   }
+}
 
-  inline __attribute__((always_inline)) void toLeaves(int segment, const __m512i (&sums)[Blocks][Tokens],
-                                                      Sums<Blocks, Tokens>& leaves) const {
-    const float* scales = scales_ + static_cast<ptrdiff_t>(segment) * kRowBlock;
+// The number of each token's that the sums of all rows start at.
+template <int Blocks, int Tokens>
+CLAW_INLINE void start(const int32_t* starts, ptrdiff_t stride, __m512i (&sums)[Blocks][Tokens]) {
 #pragma GCC unroll 8
+  for (int j = 0; j < Tokens; ++j) {
+    const __m512i value = _mm512_set1_epi32(starts[j * stride]);
+#pragma GCC unroll 4
+    for (int i = 0; i < Blocks; ++i) sums[i][j] = value;
+  }
+}
+
+template <int Blocks, int Tokens>
+CLAW_INLINE void toLeaves(const IntegerSegment& at, int token, const __m512i (&sums)[Blocks][Tokens], float* leaves) {
+  const float* scales = at.scales + token * at.scaleStride;
+  __m512 ofRows[Blocks];
+#pragma GCC unroll 4
+  for (int i = 0; i < Blocks; ++i) ofRows[i] = _mm512_loadu_ps(at.rowScales + i * at.blockScales);
+#pragma GCC unroll 8
+  for (int j = 0; j < Tokens; ++j) {
+    const __m512 ofInput = _mm512_set1_ps(scales[j * at.scaleStride]);
+#pragma GCC unroll 4
     for (int i = 0; i < Blocks; ++i) {
-      const __m512 ofRows = _mm512_loadu_ps(scales + i * static_cast<ptrdiff_t>(matrix_.held()) * kRowBlock);
-#pragma GCC unroll 8
-      for (int j = 0; j < Tokens; ++j) {
-        const __m512 ofInput = _mm512_set1_ps(rows_.scales[place(segment, j)]);
-        leaves[i][j] = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[i][j]), ofInput), ofRows);
-      }
+      const __m512 leaf = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[i][j]), ofInput), ofRows[i]);
+      _mm512_store_ps(leaves + (j * Blocks + i) * kRowBlock, leaf);
     }
   }
-
-  ptrdiff_t place(int segment, int j) const { return static_cast<ptrdiff_t>(token_ + j) * rows_.segments + segment; }
-
-  const Job& job_;
-  const Matrix& matrix_;
-  const QuantizedRows& rows_;
-  int token_;
-  size_t blockBytes_;
-  const uint8_t* weights_;
-  const float* scales_;
-};
+}
 
 }  // namespace
 }  // namespace claw::avx512

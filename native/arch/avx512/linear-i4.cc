@@ -8,118 +8,94 @@
 namespace claw::avx512 {
 namespace {
 
-template <int Blocks, int Tokens>
-class I4Tile : public IntegerTile<Blocks, Tokens> {
-  using Base = IntegerTile<Blocks, Tokens>;
+struct I4 {
+  using Segment = IntegerSegment;
 
- public:
-  I4Tile(const Job& job, int block, int token) : Base(job, block, token) {
-    blockGroups_ = static_cast<size_t>(Base::matrix_.held()) * Base::matrix_.groups;
-    multipliers_ = Base::matrix_.multipliers + block * blockGroups_ * kRowBlock;
+  static constexpr int kTokens = 8;
+  static constexpr int kSums = 12;  // and as many dot products, two times two weights and activations in registers
+  static constexpr int kLineColumns = 8;
+
+  static TileShape tileFor(int tokens) {
+    if (tokens == 1) return {1, 1};  // one stream from memory
+    if (tokens == 2) return {4, 2};
+    return tokens == 7 || tokens == 8 ? TileShape{1, 8} : TileShape{2, 6};
   }
 
-  void leaf(int segment, Sums<Blocks, Tokens>& leaves) const {
-    const uint8_t* weights = Base::weights(segment);
-    const int8_t* multipliers = multipliers_ + static_cast<size_t>(segment) * Base::matrix_.groups * kRowBlock;
-    const int8_t* q = Base::q(segment);
-    const int32_t* starts = Base::starts(segment);
-    const size_t ahead = Base::job_.prefetchFor(segment);
+  // Where a group lies: the first row block's weights and multipliers, the first token's activations and start.
+  struct Group {
+    const uint8_t* weights;
+    const uint8_t* line;  // to request
+    const int8_t* multipliers;
+    const int8_t* q;
+    const int32_t* starts;
+  };
+
+  template <int Blocks, int Tokens>
+  static void leaf(const Segment& at, int token, Request request, float* leaves) {
+    Group group{at.weights, at.weights + request.ahead, at.multipliers, at.q + token * at.qStride,
+                at.starts + token * at.startStride};
     __m512i sums[Blocks][Tokens];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < Blocks; ++i) {
 #pragma GCC unroll 8
       for (int j = 0; j < Tokens; ++j) sums[i][j] = _mm512_setzero_si512();
     }
-    const int padded = Base::rows_.paddedSegment;
-    int k = 0;
-    for (; k + kGroup <= padded; k += kGroup) {
-      addGroup<kGroup / 8>(weights, q, ahead, starts++, multipliers, kGroup / 8, sums);
-      weights += kGroup * kRowBlock / 2;
-      q += kGroup;
-      multipliers += kRowBlock;
-    }
-    if (k < padded) addGroup<0>(weights, q, ahead, starts, multipliers, (padded - k) / 8, sums);
-    Base::toLeaves(segment, sums, leaves);
+    for (int k = at.padded; k > 0; k -= kGroup) addGroup(at, group, smallerOf(k, kGroup), request.pace, sums);
+    toLeaves(at, token, sums, leaves);
   }
 
  private:
-  // Steps known in advance (Steps > 0) are unrolled.
-  template <int Steps>
-  inline __attribute__((always_inline)) void addGroup(const uint8_t* weights, const int8_t* q, size_t ahead,
-                                                      const int32_t* starts, const int8_t* multipliers, int steps,
-                                                      __m512i (&sums)[Blocks][Tokens]) const {
+  template <int Blocks, int Tokens>
+  CLAW_INLINE static void addGroup(const Segment& at, Group& group, int columns, ptrdiff_t pace,
+                                   __m512i (&sums)[Blocks][Tokens]) {
     __m512i dots[Blocks][Tokens];
-    Base::start(starts, dots);
-    if constexpr (Steps > 0) {
-#pragma GCC unroll 8
-      for (int step = 0; step < Steps; ++step) addStep(weights + step * 64, q + step * 8, ahead, dots);
-    } else {
-      for (int step = 0; step < steps; ++step) addStep(weights + step * 64, q + step * 8, ahead, dots);
+    start(group.starts++, at.startStride, dots);
+    prefetch<Blocks>(group.multipliers + kMultipliersAhead, at.blockMultipliers);
+    for (; columns > 0; columns -= kLineColumns) {
+      prefetch<Blocks>(group.line, at.blockBytes);
+      group.line += pace;
+      addStep(at, group, dots);
+      group.weights += kLineBytes;
+      group.q += kLineColumns;
     }
-    addScaled(multipliers, dots, sums);
+    addScaled(at, group.multipliers, dots, sums);
+    group.multipliers += kRowBlock;
   }
 
-  inline __attribute__((always_inline)) void addStep(const uint8_t* weights, const int8_t* q, size_t ahead,
-                                                     __m512i (&dots)[Blocks][Tokens]) const {
+  template <int Blocks, int Tokens>
+  CLAW_INLINE static void addStep(const Segment& at, const Group& group, __m512i (&dots)[Blocks][Tokens]) {
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512i low[Blocks];
     __m512i high[Blocks];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < Blocks; ++i) {
-      const __m512i packed = _mm512_loadu_si512(weights + i * Base::blockBytes_);
-      _mm_prefetch(weights + i * Base::blockBytes_ + ahead, _MM_HINT_T1);
+      __m512i packed = _mm512_loadu_si512(group.weights + i * at.blockBytes);
+      __asm__("" : "+v"(packed));  // or else GCC loads it twice
       low[i] = _mm512_and_si512(packed, nibble);
       high[i] = _mm512_and_si512(_mm512_srli_epi16(packed, 4), nibble);
     }
-    addHalf(low, q, dots);
-    addHalf(high, q + 4, dots);
+    addColumns(low, group.q, at.qStride, dots);
+    addColumns(high, group.q + 4, at.qStride, dots);
   }
-
-  inline __attribute__((always_inline)) void addHalf(const __m512i (&w)[Blocks], const int8_t* q,
-                                                     __m512i (&dots)[Blocks][Tokens]) const {
-#pragma GCC unroll 8
-    for (int j = 0; j < Tokens; ++j) {
-      const int8_t* values = q + j * Base::qStride();
-      if constexpr (Blocks == 1) {
-        dot4At(dots[0][j], w[0], values);
-      } else {
-        const __m512i four = broadcast4(values);
-#pragma GCC unroll 8
-        for (int i = 0; i < Blocks; ++i) dot4(dots[i][j], w[i], four);
-      }
-    }
-  }
-
-  inline __attribute__((always_inline)) void addScaled(const int8_t* multipliers,
-                                                       const __m512i (&dots)[Blocks][Tokens],
-                                                       __m512i (&sums)[Blocks][Tokens]) const {
-#pragma GCC unroll 8
-    for (int i = 0; i < Blocks; ++i) {
-      const void* from = multipliers + i * blockGroups_ * kRowBlock;
-      const __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)));
-      const __m512i scale = _mm512_and_si512(wide, _mm512_set1_epi32(0xffff));
-#pragma GCC unroll 8
-      for (int j = 0; j < Tokens; ++j) {
-        __asm__("vpdpwssd %2, %1, %0" : "+v"(sums[i][j]) : "v"(dots[i][j]), "v"(scale));
-      }
-    }
-  }
-
-  size_t blockGroups_;
-  const int8_t* multipliers_;
-};
-
-struct I4 {
-  static constexpr int kManyTokens = 6;
 
   template <int Blocks, int Tokens>
-  using Tile = I4Tile<Blocks, Tokens>;
-
-  static constexpr int blocksFor(int tokens) { return tokens <= 2 ? 4 : tokens <= 6 ? 2 : 1; }
+  CLAW_INLINE static void addScaled(const Segment& at, const int8_t* multipliers, const __m512i (&dots)[Blocks][Tokens],
+                                    __m512i (&sums)[Blocks][Tokens]) {
+#pragma GCC unroll 4
+    for (int i = 0; i < Blocks; ++i) {
+      const void* from = multipliers + i * at.blockMultipliers;
+      const __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)));
+      const __m512i factor = _mm512_and_si512(wide, _mm512_set1_epi32(0xffff));
+#pragma GCC unroll 8
+      for (int j = 0; j < Tokens; ++j) {
+        __asm__("vpdpwssd %2, %1, %0" : "+v"(sums[i][j]) : "v"(dots[i][j]), "v"(factor));
+      }
+    }
+  }
 };
 
 }  // namespace
 
-void linearI4(const LinearTask& task) { runLinear<I4>(task); }
+void linearI4(const LinearTask& task) { Product<I4>::run(task); }
 
 }  // namespace claw::avx512

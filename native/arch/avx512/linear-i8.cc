@@ -6,61 +6,39 @@
 namespace claw::avx512 {
 namespace {
 
-template <int Blocks, int Tokens>
-class I8Tile : public IntegerTile<Blocks, Tokens> {
-  using Base = IntegerTile<Blocks, Tokens>;
-
- public:
-  using Base::Base;
-
-  void leaf(int segment, Sums<Blocks, Tokens>& leaves) const {
-    const uint8_t* weights = Base::weights(segment);
-    const int8_t* q = Base::q(segment);
-    const size_t ahead = Base::job_.prefetchFor(segment);
-    __m512i sums[Blocks][Tokens];
-    Base::start(Base::starts(segment), sums);
-    for (const int8_t* end = q + Base::rows_.paddedSegment; q < end; q += kSegmentPad) {
-      addStep(weights, q, ahead, sums);
-      addStep(weights + 64, q + 4, ahead, sums);
-      weights += kSegmentPad * kRowBlock;
-    }
-    Base::toLeaves(segment, sums, leaves);
-  }
-
- private:
-  inline __attribute__((always_inline)) void addStep(const uint8_t* weights, const int8_t* q, size_t ahead,
-                                                     __m512i (&sums)[Blocks][Tokens]) const {
-    __m512i w[Blocks];
-#pragma GCC unroll 8
-    for (int i = 0; i < Blocks; ++i) {
-      w[i] = _mm512_loadu_si512(weights + i * Base::blockBytes_);
-      _mm_prefetch(weights + i * Base::blockBytes_ + ahead, _MM_HINT_T1);
-    }
-#pragma GCC unroll 8
-    for (int j = 0; j < Tokens; ++j) {
-      const int8_t* values = q + j * Base::qStride();
-      if constexpr (Blocks == 1) {
-        dot4At(sums[0][j], w[0], values);
-      } else {
-        const __m512i four = broadcast4(values);
-#pragma GCC unroll 8
-        for (int i = 0; i < Blocks; ++i) dot4(sums[i][j], w[i], four);
-      }
-    }
-  }
-};
-
 struct I8 {
-  static constexpr int kManyTokens = 6;
+  using Segment = IntegerSegment;
+
+  static constexpr int kTokens = 8;
+  static constexpr int kSums = 24;  // four weights and four activations are in registers besides
+  static constexpr int kLineColumns = 4;
+
+  static TileShape tileFor(int tokens) {
+    if (tokens == 1) return {1, 1};  // one stream from memory
+    if (tokens <= 6) return {4, 6};
+    return tokens <= 32 ? TileShape{2, 8} : TileShape{4, 6};
+  }
 
   template <int Blocks, int Tokens>
-  using Tile = I8Tile<Blocks, Tokens>;
-
-  static constexpr int blocksFor(int tokens) { return tokens <= 6 ? 4 : 2; }
+  static void leaf(const Segment& at, int token, Request request, float* leaves) {
+    const uint8_t* weights = at.weights;
+    const uint8_t* line = weights + request.ahead;
+    const int8_t* q = at.q + token * at.qStride;
+    __m512i sums[Blocks][Tokens];
+    start(at.starts + token * at.startStride, at.startStride, sums);
+    for (const int8_t* end = q + at.padded; q < end; q += kLineColumns, weights += kLineBytes, line += request.pace) {
+      __m512i w[Blocks];
+#pragma GCC unroll 4
+      for (int i = 0; i < Blocks; ++i) w[i] = _mm512_loadu_si512(weights + i * at.blockBytes);
+      prefetch<Blocks>(line, at.blockBytes);
+      addColumns(w, q, at.qStride, sums);
+    }
+    toLeaves(at, token, sums, leaves);
+  }
 };
 
 }  // namespace
 
-void linearI8(const LinearTask& task) { runLinear<I8>(task); }
+void linearI8(const LinearTask& task) { Product<I8>::run(task); }
 
 }  // namespace claw::avx512

@@ -21,8 +21,8 @@ struct FourColumns {
 }  // namespace
 
 void dotprod::linearInteger(const LinearTask& task) {
-  if (task.matrix->format == Format::i8) runLinear<Integer<FourColumns, Format::i8>>(task);
-  else runLinear<Integer<FourColumns, Format::i4>>(task);
+  if (task.matrix->format == Format::i8) Product<Integer<FourColumns, Format::i8>>::run(task);
+  else Product<Integer<FourColumns, Format::i4>>::run(task);
 }
 
 }  // namespace claw::neon

@@ -1,69 +1,81 @@
 // The integer products, over an instruction or a few that multiply columns and add them:
-//   Dot: kTokens, kBlocks (see linear.h), starting at zero; add(first, second, q) of the 4 columns `first` of four rows
+//   Dot: kTokens, kBlocks of a tile, starting at zero; add(first, second, q) of the 4 columns `first` of four rows
 //        times the low half of q and the columns `second` times the high half; total() of each row.
 // Weights stored as q + 128 become signed by their top bit; those stored as q + 8 stay unsigned, and each group starts
 // at -8 times the sum of its activations.
 #pragma once
 
-#include "arch/neon/linear.h"
+#include "lanes/linear.h"
+#include "arch/neon/simd.h"
 
 namespace claw::neon {
 namespace {
 
 constexpr int kStep = 8;  // columns multiplied at a time: two words of a row in i8, one in i4
+constexpr int kBlockVectors = kRowBlock / kLanes;
 
-template <class Dot, Format kFormat, int Blocks, int Tokens>
-class IntegerTile {
- public:
-  IntegerTile(const LinearTask& task, int block, int token)
-      : matrix_(*task.matrix), rows_(*task.quantized), token_(token), blockBytes_(matrix_.blockBytes()) {
-    weights_ = matrix_.weights + static_cast<size_t>(block) * blockBytes_;
-    scales_ = matrix_.scales + block * blockScales();
-    blockMultipliers_ = static_cast<ptrdiff_t>(matrix_.held()) * matrix_.groups * kRowBlock;
-    multipliers_ = kFormat == Format::i4 ? matrix_.multipliers + block * blockMultipliers_ : nullptr;
-  }
+template <class Dot, Format kFormat>
+struct Integer {
+  using Segment = IntegerSegment;
 
-  void leaf(int segment, Sums<Blocks, Tokens>& leaves) const {
-    const int padded = rows_.paddedSegment;
-    const uint8_t* weights = weights_ + static_cast<ptrdiff_t>(segment) * (padded / kStep) * kStepBytes;
-    const int8_t* q = rows_.q + place(segment, 0) * padded;
-    int32x4_t sums[kVectors][Tokens];
+  static constexpr int kTokens = Dot::kTokens;
+  static constexpr int kSums = Dot::kTokens;
+  static constexpr int kLineColumns = kFormat == Format::i8 ? 4 : 8;
+
+  static TileShape tileFor(int tokens) { return tokens == 1 ? TileShape{Dot::kBlocks, 1} : TileShape{1, kTokens}; }
+
+  template <int Blocks, int Tokens>
+  static void leaf(const Segment& at, int token, Request request, float* leaves) {
+    Place place{at.weights, at.weights + request.ahead, at.q + token * at.qStride};
+    int32x4_t sums[Blocks * kBlockVectors][Tokens];
     if constexpr (kFormat == Format::i8) {
-      Dot dots[kVectors][Tokens];
+      Dot dots[Blocks * kBlockVectors][Tokens];
       clear(dots);
-      for (const int8_t* end = q + padded; q < end; weights += kStepBytes, q += kStep) addStep(weights, q, dots);
-      totals(dots, sums);
+      for (int k = 0; k < at.padded; k += kStep) addStep<Blocks>(at, place, request.pace, dots);
+#pragma GCC unroll 16
+      for (int v = 0; v < Blocks * kBlockVectors; ++v) {
+#pragma GCC unroll 8
+        for (int j = 0; j < Tokens; ++j) sums[v][j] = dots[v][j].total();
+      }
     } else {
       clear(sums);
-      for (int group = 0; group < matrix_.groups; ++group) {
-        Dot dots[kVectors][Tokens];
+      for (int k = 0; k < at.padded; k += kGroup) {
+        Dot dots[Blocks * kBlockVectors][Tokens];
         clear(dots);
-        const int steps = smaller(padded - group * kGroup, kGroup) / kStep;
-        for (int step = 0; step < steps; ++step, weights += kStepBytes, q += kStep) addStep(weights, q, dots);
-        addGroup(segment, group, dots, sums);
+        const int columns = smallerOf(at.padded - k, kGroup);
+        for (int c = 0; c < columns; c += kStep) addStep<Blocks>(at, place, request.pace, dots);
+        addGroup<Blocks>(at, k / kGroup, at.starts + token * at.startStride, dots, sums);
       }
     }
-    toLeaves(segment, sums, leaves);
+    toLeaves(at, token, sums, leaves);
   }
 
  private:
-  static constexpr int kVectors = Blocks * kBlockVectors;
-  static constexpr int kStepBytes = kRowBlock * kStep / (kFormat == Format::i8 ? 1 : 2);
+  // Of the first row block and the first token.
+  struct Place {
+    const uint8_t* weights;
+    const uint8_t* line;  // to request
+    const int8_t* q;
+  };
 
-  CLAW_INLINE void addStep(const uint8_t* weights, const int8_t* q, Dot (&dots)[kVectors][Tokens]) const {
-    const ptrdiff_t stride = static_cast<ptrdiff_t>(rows_.segments) * rows_.paddedSegment;
+  template <int Blocks, int Tokens>
+  CLAW_INLINE static void addStep(const Segment& at, Place& place, ptrdiff_t pace,
+                                  Dot (&dots)[Blocks * kBlockVectors][Tokens]) {
+    constexpr int kLines = kStep / kLineColumns;
+#pragma GCC unroll 2
+    for (int line = 0; line < kLines; ++line, place.line += pace) prefetch<Blocks>(place.line, at.blockBytes);
     int8x8_t values[Tokens];
 #pragma GCC unroll 8
-    for (int j = 0; j < Tokens; ++j) values[j] = vld1_s8(q + j * stride);
+    for (int j = 0; j < Tokens; ++j) values[j] = vld1_s8(place.q + j * at.qStride);
 #pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) {
-      const uint8_t* from = weights + (v / kBlockVectors) * blockBytes_ + (v % kBlockVectors) * 16;
+    for (int v = 0; v < Blocks * kBlockVectors; ++v) {
+      const uint8_t* from = place.weights + v / kBlockVectors * at.blockBytes + v % kBlockVectors * 16;
       const uint8x16_t bytes = vld1q_u8(from);
       uint8x16_t first;
       uint8x16_t second;
       if constexpr (kFormat == Format::i8) {
         first = veorq_u8(bytes, vdupq_n_u8(128));
-        second = veorq_u8(vld1q_u8(from + kRowBlock * 4), vdupq_n_u8(128));
+        second = veorq_u8(vld1q_u8(from + kLineBytes), vdupq_n_u8(128));
       } else {
         first = vandq_u8(bytes, vdupq_n_u8(15));
         second = vshrq_n_u8(bytes, 4);
@@ -73,35 +85,33 @@ class IntegerTile {
         dots[v][j].add(vreinterpretq_s8_u8(first), vreinterpretq_s8_u8(second), values[j]);
       }
     }
-  }
-
-  CLAW_INLINE void totals(const Dot (&dots)[kVectors][Tokens], int32x4_t (&sums)[kVectors][Tokens]) const {
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) {
-#pragma GCC unroll 8
-      for (int j = 0; j < Tokens; ++j) sums[v][j] = dots[v][j].total();
-    }
+    place.weights += kLines * kLineBytes;
+    place.q += kStep;
   }
 
   // sums += the group's dot products times the rows' multipliers.
-  CLAW_INLINE void addGroup(int segment, int group, const Dot (&dots)[kVectors][Tokens],
-                            int32x4_t (&sums)[kVectors][Tokens]) const {
-    int32x4_t multipliers[kVectors];
-    loadMultipliers(segment * matrix_.groups + group, multipliers);
+  template <int Blocks, int Tokens>
+  CLAW_INLINE static void addGroup(const Segment& at, int group, const int32_t* starts,
+                                   const Dot (&dots)[Blocks * kBlockVectors][Tokens],
+                                   int32x4_t (&sums)[Blocks * kBlockVectors][Tokens]) {
+    int32x4_t multipliers[Blocks * kBlockVectors];
+    loadMultipliers<Blocks>(at.multipliers + static_cast<ptrdiff_t>(group) * kRowBlock, at.blockMultipliers, multipliers);
 #pragma GCC unroll 8
     for (int j = 0; j < Tokens; ++j) {
-      const int32x4_t start = vdupq_n_s32(rows_.starts[place(segment, j) * rows_.startsPerSegment + group]);
+      const int32x4_t start = vdupq_n_s32(starts[j * at.startStride + group]);
 #pragma GCC unroll 16
-      for (int v = 0; v < kVectors; ++v) {
+      for (int v = 0; v < Blocks * kBlockVectors; ++v) {
         sums[v][j] = vmlaq_s32(sums[v][j], vaddq_s32(dots[v][j].total(), start), multipliers[v]);
       }
     }
   }
 
-  CLAW_INLINE void loadMultipliers(int group, int32x4_t (&into)[kVectors]) const {
+  template <int Blocks>
+  CLAW_INLINE static void loadMultipliers(const int8_t* from, ptrdiff_t stride,
+                                          int32x4_t (&into)[Blocks * kBlockVectors]) {
 #pragma GCC unroll 4
     for (int i = 0; i < Blocks; ++i) {
-      const int8x16_t bytes = vld1q_s8(multipliers_ + i * blockMultipliers_ + static_cast<ptrdiff_t>(group) * kRowBlock);
+      const int8x16_t bytes = vld1q_s8(from + i * stride);
       const int16x8_t low = vmovl_s8(vget_low_s8(bytes));
       const int16x8_t high = vmovl_s8(vget_high_s8(bytes));
       into[i * kBlockVectors] = vmovl_s16(vget_low_s16(low));
@@ -111,40 +121,21 @@ class IntegerTile {
     }
   }
 
-  CLAW_INLINE void toLeaves(int segment, const int32x4_t (&sums)[kVectors][Tokens],
-                            Sums<Blocks, Tokens>& leaves) const {
-    const float* scales = scales_ + static_cast<ptrdiff_t>(segment) * kRowBlock;
+  template <int Vectors, int Tokens>
+  CLAW_INLINE static void toLeaves(const Segment& at, int token, const int32x4_t (&sums)[Vectors][Tokens],
+                                   float* leaves) {
+    const float* scales = at.scales + token * at.scaleStride;
 #pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) {
-      const float32x4_t ofRows = vld1q_f32(scales + v / kBlockVectors * blockScales() + v % kBlockVectors * kLanes);
+    for (int v = 0; v < Vectors; ++v) {
+      const float* rowScales = at.rowScales + v / kBlockVectors * at.blockScales + v % kBlockVectors * kLanes;
+      const float32x4_t ofRows = vld1q_f32(rowScales);
 #pragma GCC unroll 8
       for (int j = 0; j < Tokens; ++j) {
-        const float ofInput = rows_.scales[place(segment, j)];
-        leaves[v][j] = vmulq_f32(vmulq_n_f32(vcvtq_f32_s32(sums[v][j]), ofInput), ofRows);
+        const float32x4_t ofInput = vmulq_n_f32(vcvtq_f32_s32(sums[v][j]), scales[j * at.scaleStride]);
+        vst1q_f32(leaves + (j * Vectors + v) * kLanes, vmulq_f32(ofInput, ofRows));
       }
     }
   }
-
-  ptrdiff_t place(int segment, int j) const { return static_cast<ptrdiff_t>(token_ + j) * rows_.segments + segment; }
-  ptrdiff_t blockScales() const { return static_cast<ptrdiff_t>(matrix_.held()) * kRowBlock; }
-
-  const Matrix& matrix_;
-  const QuantizedRows& rows_;
-  int token_;
-  size_t blockBytes_;
-  ptrdiff_t blockMultipliers_;
-  const uint8_t* weights_;
-  const int8_t* multipliers_;
-  const float* scales_;
-};
-
-template <class Dot, Format kFormat>
-struct Integer {
-  static constexpr int kTokens = Dot::kTokens;
-  static constexpr int kBlocks = Dot::kBlocks;
-
-  template <int Blocks, int Tokens>
-  using Tile = IntegerTile<Dot, kFormat, Blocks, Tokens>;
 };
 
 }  // namespace

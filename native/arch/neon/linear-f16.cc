@@ -1,63 +1,49 @@
 // uses-fma: LINEAR with f16 weights, a chain of fused multiply-adds over k for every row and token.
-#include "arch/neon/linear.h"
+#include "lanes/linear.h"
+#include "arch/neon/simd.h"
 #include "arch/neon/table.h"
 
 namespace claw::neon {
 namespace {
 
-template <int Blocks, int Tokens>
-class F16Tile {
- public:
-  F16Tile(const LinearTask& task, int block, int token)
-      : matrix_(*task.matrix), xStride_(task.xStride), blockHalves_(matrix_.blockBytes() / sizeof(uint16_t)) {
-    x_ = task.x + token * xStride_;
-    weights_ = reinterpret_cast<const uint16_t*>(matrix_.weights) + static_cast<size_t>(block) * blockHalves_;
-  }
-
-  void leaf(int segment, Sums<Blocks, Tokens>& leaves) const {
-    const ptrdiff_t first = static_cast<ptrdiff_t>(segment) * matrix_.segmentLength;
-    const uint16_t* weights = weights_ + first * kRowBlock;
-    const float* x = x_ + first;
-    Sums<Blocks, Tokens> sums;
-    clear(sums);
-    for (int k = 0; k < matrix_.segmentLength; ++k) addColumn(weights + k * kRowBlock, x + k, sums);
-    __builtin_memcpy(leaves, sums, sizeof sums);
-  }
-
- private:
-  static constexpr int kVectors = Blocks * kBlockVectors;
-
-  CLAW_INLINE void addColumn(const uint16_t* weights, const float* x, Sums<Blocks, Tokens>& sums) const {
-    float32x4_t w[kVectors];
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) {
-      w[v] = loadHalves(weights + (v / kBlockVectors) * blockHalves_ + (v % kBlockVectors) * kLanes);
-    }
-#pragma GCC unroll 8
-    for (int j = 0; j < Tokens; ++j) {
-      const float value = x[j * xStride_];
-#pragma GCC unroll 16
-      for (int v = 0; v < kVectors; ++v) sums[v][j] = vfmaq_n_f32(sums[v][j], w[v], value);
-    }
-  }
-
-  const Matrix& matrix_;
-  ptrdiff_t xStride_;
-  size_t blockHalves_;
-  const float* x_;
-  const uint16_t* weights_;
-};
-
 struct F16 {
+  using Segment = HalfSegment;
+
   static constexpr int kTokens = 5;  // 20 sums, four weights and a value are in registers
-  static constexpr int kBlocks = 3;  // enough chains at once to hide the latency of each
+  static constexpr int kSums = 5;
+  static constexpr int kLineColumns = 2;
+
+  // Chains enough to hide the latency of each.
+  static TileShape tileFor(int tokens) { return tokens == 1 ? TileShape{4, 1} : TileShape{1, kTokens}; }
 
   template <int Blocks, int Tokens>
-  using Tile = F16Tile<Blocks, Tokens>;
+  static void leaf(const Segment& at, int token, Request request, float* leaves) {
+    constexpr int kBlockVectors = kRowBlock / kLanes;
+    constexpr int kVectors = Blocks * kBlockVectors;
+    const uint16_t* weights = at.weights;
+    const uint8_t* line = reinterpret_cast<const uint8_t*>(weights) + request.ahead;
+    const float* x = at.x + token * at.xStride;
+    float32x4_t sums[kVectors][Tokens];
+    clear(sums);
+    for (const float* end = x + at.length; x < end; ++x, weights += kRowBlock, line += request.pace / kLineColumns) {
+      prefetch<Blocks>(line, at.blockHalves * 2);
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) {
+        const float32x4_t w = loadHalves(weights + v / kBlockVectors * at.blockHalves + v % kBlockVectors * kLanes);
+#pragma GCC unroll 8
+        for (int j = 0; j < Tokens; ++j) sums[v][j] = vfmaq_n_f32(sums[v][j], w, x[j * at.xStride]);
+      }
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 8
+      for (int j = 0; j < Tokens; ++j) vst1q_f32(leaves + (j * kVectors + v) * kLanes, sums[v][j]);
+    }
+  }
 };
 
 }  // namespace
 
-void linearF16(const LinearTask& task) { runLinear<F16>(task); }
+void linearF16(const LinearTask& task) { Product<F16>::run(task); }
 
 }  // namespace claw::neon

@@ -27,8 +27,8 @@ struct PairsOfColumns {
 }  // namespace
 
 void linearInteger(const LinearTask& task) {
-  if (task.matrix->format == Format::i8) runLinear<Integer<PairsOfColumns, Format::i8>>(task);
-  else runLinear<Integer<PairsOfColumns, Format::i4>>(task);
+  if (task.matrix->format == Format::i8) Product<Integer<PairsOfColumns, Format::i8>>::run(task);
+  else Product<Integer<PairsOfColumns, Format::i4>>::run(task);
 }
 
 }  // namespace claw::neon
