@@ -107,7 +107,8 @@ function pageCounts(
   const fitting = Math.floor(free / bytes);
   const usual = Math.max(perSequence, Math.min(useful, Math.floor(KV_BYTES_DEFAULT / bytes)));
   const most = perSequence * batchMax;
-  const pages = kvBytes === undefined ? Math.min(usual, fitting) : Math.min(most, Math.floor(kvBytes / bytes));
+  const pages =
+    kvBytes === undefined ? Math.min(usual, fitting) : Math.min(most, Math.floor(kvBytes / bytes));
   if (pages > fitting) {
     const asked = `A KV cache of ${kvBytes} bytes was asked for`;
     throw new ClawError("E_MEMORY", `${asked}; ${free} are free.`);

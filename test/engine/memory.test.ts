@@ -96,7 +96,9 @@ test("the KV cache takes no more than is free: fewer pages by itself, E_MEMORY w
   await expect(start({ memoryAvailable: () => pageBytes - 1 })).rejects.toMatchObject({ code: "E_MEMORY" });
   const kvBytes = 8 * pageBytes;
   expect(await start({ kvBytes, memoryAvailable: () => kvBytes })).toMatchObject({ pages: 8 });
-  await expect(start({ kvBytes, memoryAvailable: () => kvBytes - 1 })).rejects.toMatchObject({ code: "E_MEMORY" });
+  await expect(start({ kvBytes, memoryAvailable: () => kvBytes - 1 })).rejects.toMatchObject({
+    code: "E_MEMORY",
+  });
 });
 
 const native = nativeAvailable();
