@@ -9,7 +9,13 @@
 
 namespace claw {
 
-constexpr float kI4Factors[] = {1.0f, 15.0f / 16, 7.0f / 8, 17.0f / 16, 9.0f / 8};
+// Of a group's plain step: a few values cut off at the edge can serve the others better.
+constexpr float kI4Factors[] = {1.0f,        31.0f / 32, 15.0f / 16, 29.0f / 32, 7.0f / 8,  27.0f / 32,
+                                13.0f / 16, 33.0f / 32, 17.0f / 16, 35.0f / 32, 9.0f / 8};
+
+// What the largest step of a segment is multiplied by for its scale: the largest factor, so that every one of them is a
+// choice for every group.
+constexpr float kI4Headroom = 9.0f / 8;
 
 // The 4-bit value of a weight for a step's reciprocal (0: none), as a float.
 static inline float quantizedI4(float weight, float inverse) {

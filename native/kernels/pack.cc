@@ -90,7 +90,7 @@ void sealI4(const Segment& segment) {
     const int32_t count = std::min(kGroup, m.segmentLength - first);
     largest = std::max(largest, std::abs(plainStep(segment.values + first, count)));
   }
-  const float scale = largest < kTiny ? 0.0f : largest / 127.0f;
+  const float scale = largest < kTiny ? 0.0f : largest * kI4Headroom / 127.0f;
   for (int32_t g = 0; g < m.groups; g++) sealGroupI4(segment, g, scale);
   segment.setScale(scale);
 }

@@ -182,7 +182,7 @@ template <class Lanes>
 CLAW_INLINE void packI4(const PackedSegment& segment, float largest) {
   const Matrix& matrix = segment.matrix;
   // The largest step of a group is that of the largest magnitude, since division is monotonic.
-  const float scale = largest / 8.0f < kTiny ? 0.0f : largest / 8.0f / 127.0f;
+  const float scale = largest / 8.0f < kTiny ? 0.0f : largest / 8.0f * kI4Headroom / 127.0f;
   segment.setScale(scale);
   uint8_t* to = segment.words();
   int8_t* multipliers = matrix.multipliers + segment.place * matrix.groups * kRowBlock + segment.lane;

@@ -341,9 +341,9 @@ describe.skipIf(!native)(`packed weights between starts${noNative}`, () => {
     // When these change, kLayoutVersion or kArithmeticVersion in native/kernels/kernels.h has to.
     expect(sums).toMatchInlineSnapshot(`
       {
-        "layout 1, arithmetic 1, little endian, f16": "0ea3e7c0fdc6a6e0",
-        "layout 1, arithmetic 1, little endian, i4": "860b96d290b1c560",
-        "layout 1, arithmetic 1, little endian, i8": "0d63d8901e1467e9",
+        "layout 2, arithmetic 2, little endian, f16": "f50cbf3e00bf9697",
+        "layout 2, arithmetic 2, little endian, i4": "391d70907ebe474f",
+        "layout 2, arithmetic 2, little endian, i8": "350301826e74c11c",
       }
     `);
   });

@@ -92,7 +92,10 @@ function sealI8(values: Float32Array, out: Float32Array | Int16Array): number {
 }
 
 /** Factors of a group's plain step that are tried: a few values cut off at the edge can serve the others better. */
-const I4_FACTORS: readonly number[] = [1, 15 / 16, 7 / 8, 17 / 16, 9 / 8];
+const I4_FACTORS: readonly number[] = [32, 31, 30, 29, 28, 27, 26, 33, 34, 35, 36].map((n) => n / 32);
+
+/** What a segment's largest step is multiplied by for its scale: the largest factor, so that it is a choice for all groups. */
+const I4_HEADROOM: number = 9 / 8;
 
 function sealI4(values: Float32Array, out: Float32Array | Int16Array): number {
   const groups = Array.from({ length: Math.ceil(values.length / GROUP) }, (_, g) =>
@@ -101,7 +104,7 @@ function sealI4(values: Float32Array, out: Float32Array | Int16Array): number {
   const steps = groups.map((group) => Math.fround(extreme(group) / -8));
   const largest = steps.reduce((most, step) => Math.max(most, Math.abs(step)), 0);
   if (largest < TINY) return 0;
-  const scale = Math.fround(largest / 127);
+  const scale = Math.fround(Math.fround(largest * I4_HEADROOM) / 127);
   const reciprocal = Math.fround(1 / scale);
   for (const [g, group] of groups.entries()) {
     out.set(sealGroup(group, { step: at(steps, g), scale, reciprocal }), g * GROUP);
