@@ -7,7 +7,7 @@
 
 #include "addon-jobs.h"
 #include "executor/checksum.h"
-#include "executor/matrix-map.h"
+#include "executor/matrix-read.h"
 
 namespace claw::addon {
 namespace {
@@ -29,7 +29,7 @@ napi_value packedVersion(napi_env env) {
                              std::to_string(kArithmeticVersion) + ", little endian");
 }
 
-napi_value mapMatrix(napi_env env, napi_callback_info call) {
+napi_value readMatrix(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
   const DeviceReference handle = openDevice(env, &arguments);
   if (handle == nullptr) return nullptr;
@@ -40,12 +40,12 @@ napi_value mapMatrix(napi_env env, napi_callback_info call) {
   const std::span<const uint64_t> checksum = arguments.words();
   if (!arguments.intact()) return nullptr;
   if (!shaped || checksum.size() != 1) return throwShape(env);
-  std::unique_ptr<MatrixMap> map;
+  std::unique_ptr<MatrixRead> read;
   const FilePlace place = {descriptor, offset};
-  if (const Error error = MatrixMap::begin(handle->device(), shape, place, checksum[0], &map)) {
+  if (const Error error = MatrixRead::begin(handle->device(), shape, place, checksum[0], &read)) {
     return rejected(env, error);
   }
-  return handle->submit(env, std::make_unique<LoadJob>(handle, std::move(map), nullptr));
+  return handle->submit(env, std::make_unique<LoadJob>(handle, std::move(read), nullptr));
 }
 
 napi_value packedBytes(napi_env env, napi_callback_info call) {

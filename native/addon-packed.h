@@ -13,7 +13,7 @@ bool readShape(std::span<const int32_t> numbers, MatrixShape* shape);
 napi_value packedVersion(napi_env env);
 
 // device, shape, file descriptor, offset, [checksum] -> promise of an id; -1 when the bytes have another checksum
-napi_value mapMatrix(napi_env env, napi_callback_info call);
+napi_value readMatrix(napi_env env, napi_callback_info call);
 
 // shape -> bytes
 napi_value packedBytes(napi_env env, napi_callback_info call);

@@ -351,7 +351,7 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"info", info},
       {"createDevice", createDevice},
       {"loadMatrix", loadMatrix},
-      {"mapMatrix", mapMatrix},
+      {"readMatrix", readMatrix},
       {"packedBytes", packedBytes},
       {"matrixBytes", matrixBytes},
       {"checksum", checksumOf},

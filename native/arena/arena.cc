@@ -99,18 +99,6 @@ Region Arena::map(Purpose purpose, size_t bytes) const {
   return counted(purpose, base, size);
 }
 
-Region Arena::mapFile(Purpose purpose, const FilePlace& place, size_t bytes) const {
-  const size_t size = wholePages(bytes);
-  if (size == 0) return {};
-  void* base = mmap(nullptr, size, PROT_READ, MAP_SHARED, place.descriptor, place.offset);
-  if (base == MAP_FAILED) return {};
-#ifdef MADV_HUGEPAGE
-  if (size >= kHugeFrom) madvise(base, size, MADV_HUGEPAGE);
-#endif
-  madvise(base, size, MADV_WILLNEED);
-  return counted(purpose, base, size);
-}
-
 Region Arena::counted(Purpose purpose, void* base, size_t size) const {
   usage_->lockRefused.store(locked_ && mlock(base, size) != 0);
   if (lockRefused()) {

@@ -61,11 +61,6 @@ class Region {
   std::shared_ptr<Usage> usage_;
 };
 
-struct FilePlace {
-  int descriptor;
-  int64_t offset;
-};
-
 class Arena {
  public:
   // Regions mapped from now on are kept in memory (mlock).
@@ -76,8 +71,6 @@ class Arena {
   // reserved huge pages where there are enough of them; other memory is in transparent ones where those are allowed. With
   // several NUMA nodes, pages go around all of them, as the threads that use them do.
   Region map(Purpose purpose, size_t bytes) const;
-  // `bytes` of a file from `offset` on, a multiple of the page size; only to be read. Empty when the system refuses it.
-  Region mapFile(Purpose purpose, const FilePlace& place, size_t bytes) const;
   size_t bytes(Purpose purpose) const { return usage_->bytes[static_cast<size_t>(purpose)].load(); }
 
  private:

@@ -100,15 +100,6 @@ Error Device::allocateMatrix(const MatrixShape& shape, Matrix* matrix, Region* r
   return {};
 }
 
-Error Device::mapMatrix(const MatrixShape& shape, const FilePlace& place, Matrix* matrix, Region* region) const {
-  PackedBytes bytes{};
-  if (Error error = layOut(shape, matrix, &bytes)) return error;
-  *region = arena_.mapFile(Purpose::weights, place, bytes.total());
-  if (!*region) return refusal(arena_, "packed weights", bytes.total());
-  takeParts(bytes, region, matrix);
-  return {};
-}
-
 int32_t Device::keepMatrix(const Matrix& matrix, Region region) {
   owned_.push_back(std::make_unique<Matrix>(matrix));
   matrixRegions_.push_back(std::make_shared<const Region>(std::move(region)));

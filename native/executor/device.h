@@ -57,8 +57,6 @@ class Device {
 
   // Memory for a matrix of this shape, not packed yet.
   Error allocateMatrix(const MatrixShape& shape, Matrix* matrix, Region* region) const;
-  // A matrix of this shape that was packed before, in a file.
-  Error mapMatrix(const MatrixShape& shape, const FilePlace& place, Matrix* matrix, Region* region) const;
   // Keeps a packed matrix; its id.
   int32_t keepMatrix(const Matrix& matrix, Region region);
   // The packed bytes of a matrix, which live as long as anyone holds them; null for no matrix of this device.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "executor/matrix-read.h"
 #include "kernels/dequantize.h"
 
 namespace claw {
@@ -16,19 +17,6 @@ namespace {
 constexpr size_t kScratchRows = 17;  // f32 rows the pack kernels ask for
 
 size_t scratchBytes(int32_t columns) { return alignUp(kScratchRows * static_cast<size_t>(columns) * sizeof(float)); }
-
-// Reads all of it, whatever pieces the system hands out.
-bool readFully(int descriptor, uint8_t* to, size_t bytes, int64_t offset) {
-  while (bytes > 0) {
-    const ssize_t got = pread(descriptor, to, bytes, offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    to += got;
-    offset += got;
-    bytes -= static_cast<size_t>(got);
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -65,7 +53,7 @@ const uint8_t* MatrixLoad::rows(int32_t block, uint8_t* buffer) {
   const size_t first = static_cast<size_t>(block) * kRowBlock * rowBytes_;
   if (source_.memory != nullptr) return source_.memory + first;
   const size_t count = static_cast<size_t>(std::min(kRowBlock, matrix_.rows - block * kRowBlock));
-  const bool read = readFully(descriptor_, buffer, count * rowBytes_, source_.offset + static_cast<int64_t>(first));
+  const bool read = readFully({descriptor_, source_.offset + static_cast<int64_t>(first)}, buffer, count * rowBytes_);
   return read ? buffer : nullptr;
 }
 

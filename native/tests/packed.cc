@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "executor/checksum.h"
-#include "executor/matrix-map.h"
+#include "executor/matrix-read.h"
 #include "tests/check.h"
 #include "tests/matrix.h"
 
@@ -60,17 +60,17 @@ int temporaryFile(const Region& region) {
   return descriptor;
 }
 
-int32_t mapped(const std::shared_ptr<Device>& device, const MatrixShape& shape, const FilePlace& place, uint64_t sum) {
-  std::unique_ptr<MatrixMap> map;
-  CHECK(!MatrixMap::begin(device, shape, place, sum, &map));
+int32_t reread(const std::shared_ptr<Device>& device, const MatrixShape& shape, const FilePlace& place, uint64_t sum) {
+  std::unique_ptr<MatrixRead> read;
+  CHECK(!MatrixRead::begin(device, shape, place, sum, &read));
   Barrier barrier(1);
-  map->run(Team{0, 1, barrier});
+  read->run(Team{0, 1, barrier});
   int32_t id = -2;
-  CHECK(!map->end(&id));
+  CHECK(!read->end(&id));
   return id;
 }
 
-void testMapping() {
+void testReading() {
   const std::shared_ptr<Device> device = Device::create(1, "scalar");
   test::Random random(12);
   for (const Format format : {Format::f16, Format::i8, Format::i4}) {
@@ -79,18 +79,18 @@ void testMapping() {
     const int descriptor = temporaryFile(packed.region);
     const uint64_t sum = blockChecksum(packed.region);
     const size_t before = device->arena().bytes(Purpose::weights);
-    const int32_t id = mapped(device, shape, {descriptor, kPage}, sum);
+    const int32_t id = reread(device, shape, {descriptor, kPage}, sum);
     CHECK(id >= 0 && device->arena().bytes(Purpose::weights) == before + packed.region.size());
     const auto bytes = device->matrixBytes(id);
     CHECK(bytes->used() == packed.region.used());
     CHECK(std::memcmp(bytes->base(), packed.region.base(), bytes->used()) == 0);
-    CHECK(mapped(device, shape, {descriptor, kPage}, sum + 1) == -1);
+    CHECK(reread(device, shape, {descriptor, kPage}, sum + 1) == -1);
     CHECK(device->arena().bytes(Purpose::weights) == before + packed.region.size());
     // A file that ends before the matrix does is refused, not touched.
     CHECK(ftruncate(descriptor, static_cast<off_t>(kPage + packed.region.used() - 1)) == 0);
-    std::unique_ptr<MatrixMap> map;
-    CHECK(MatrixMap::begin(device, shape, {descriptor, kPage}, sum, &map));
-    CHECK(MatrixMap::begin(device, shape, {descriptor, -1}, sum, &map));
+    std::unique_ptr<MatrixRead> read;
+    CHECK(MatrixRead::begin(device, shape, {descriptor, kPage}, sum, &read));
+    CHECK(MatrixRead::begin(device, shape, {descriptor, -1}, sum, &read));
     close(descriptor);
     // Bytes outlive the device that held them.
     device->release();
@@ -103,6 +103,6 @@ void testMapping() {
 
 int main() {
   testChecksum();
-  testMapping();
+  testReading();
   return 0;
 }

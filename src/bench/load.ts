@@ -23,7 +23,7 @@ type Timed =
   | "firstStart"
   | "secondStart"
   | "decodePacked"
-  | "decodeMapped";
+  | "decodeCached";
 
 export async function measureLoad(options: BenchOptions, path: string): Promise<Outcome> {
   const { rounds } = options;
@@ -49,7 +49,7 @@ export async function measureLoad(options: BenchOptions, path: string): Promise<
           importKeptRate: rate(seconds.importKept),
           firstStartSeconds: seconds.firstStart,
           secondStartSeconds: seconds.secondStart,
-          mappedSpeed: seconds.decodePacked / seconds.decodeMapped,
+          cachedSpeed: seconds.decodePacked / seconds.decodeCached,
         },
         medianSeconds: seconds,
       },
@@ -64,7 +64,7 @@ async function startRound(
   options: BenchOptions,
   path: string,
   home: string,
-): Promise<Record<Exclude<Timed, "decodePacked" | "decodeMapped">, number>> {
+): Promise<Record<Exclude<Timed, "decodePacked" | "decodeCached">, number>> {
   const fresh = (): void => rmSync(join(home, "openclaw", "packed"), { recursive: true, force: true });
   fresh();
   await forgetFile(path);
@@ -131,7 +131,7 @@ function forgetFile(path: string): Promise<void> {
 }
 
 interface DecodeRounds {
-  readonly times: Times<"decodePacked" | "decodeMapped">;
+  readonly times: Times<"decodePacked" | "decodeCached">;
   readonly device: Pick<Outcome, "device" | "threads" | "peaks">;
 }
 
@@ -142,23 +142,23 @@ async function decodeRounds(options: BenchOptions, path: string, home: string): 
   const size = { sequences: 1, context: CONTEXT_SMALL, rows: 1 };
   const packed = await LocalModel.open({ path, format, threads, onProgress, ...size });
   const packedFolder = join(home, "openclaw", "packed");
-  const mapped = await LocalModel.open({ path, format, threads, onProgress, packedFolder, ...size });
+  const cached = await LocalModel.open({ path, format, threads, onProgress, packedFolder, ...size });
   const decode = async (local: LocalModel): Promise<void> => {
     for (let position = CONTEXT_SMALL - DECODE_STEPS; position < CONTEXT_SMALL; position++) {
       await local.decode({ first: 0, count: 1, position });
     }
   };
-  for (const local of [packed, mapped]) await local.fill(CONTEXT_SMALL);
+  for (const local of [packed, cached]) await local.fill(CONTEXT_SMALL);
   const times = await interleave(
     rounds,
     async () => ({ decodePacked: await timed(() => decode(packed)) }),
-    async () => ({ decodeMapped: await timed(() => decode(mapped)) }),
+    async () => ({ decodeCached: await timed(() => decode(cached)) }),
   );
   const { name: device, threads: used } = packed.device;
   const peaks = measurePeaks(used);
-  for (const local of [packed, mapped]) local.close();
+  for (const local of [packed, cached]) local.close();
   return {
-    times: { ...times.ours, ...(times.peer ?? { decodeMapped: [] }) },
+    times: { ...times.ours, ...(times.peer ?? { decodeCached: [] }) },
     device: { device, threads: used, peaks },
   };
 }

@@ -24,7 +24,7 @@ interface Details {
     readonly importKeptRate: number;
     readonly firstStartSeconds: number;
     readonly secondStartSeconds: number;
-    readonly mappedSpeed: number;
+    readonly cachedSpeed: number;
   };
   readonly products?: readonly {
     readonly rows: number;
@@ -91,7 +91,10 @@ function loadRows({ load }: Details): Row[] {
     ["Until kept and ended", rate(load.importKeptRate)],
     ["First start", `${figure(load.firstStartSeconds)} s from the process to the first token`],
     ["Second start", `${figure(load.secondStartSeconds)} s from the process to the first token`],
-    ["Decoding from the mapping", `${figure(load.mappedSpeed)} times the speed from packed memory`],
+    [
+      "Decoding with weights from the cache",
+      `${figure(load.cachedSpeed)} times the speed with weights just packed`,
+    ],
   ];
 }
 

@@ -71,7 +71,7 @@ export interface Addon {
     ...source: readonly [Uint8Array] | readonly [file: string, offset: number]
   ): Promise<number>;
   /** Resolves to -1 where the bytes have another checksum. */
-  mapMatrix(
+  readMatrix(
     device: NativeHandle,
     shape: Int32Array,
     ...place: readonly [descriptor: number, offset: number, checksum: BigUint64Array]

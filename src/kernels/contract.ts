@@ -210,20 +210,20 @@ export interface PackedPlace {
   readonly checksum: string;
 }
 
-/** The largest memory page of the systems we run on: files are mapped by whole pages. */
+/** Matrices begin in a file at multiples of it: of the largest memory page of the systems we run on. */
 export const PACKED_ALIGNMENT = 65_536;
 
 /** Packed matrices as bytes, for those who keep them in files. */
 export interface PackedMatrices {
-  /** What bytes mean; those of another version are never mapped. The instruction set is not in it. */
+  /** What bytes mean; those of another version are never read. The instruction set is not in it. */
   readonly version: string;
   /** Bytes that a matrix takes. E_MODEL_SHAPE, E_MEMORY. */
   size(spec: MatrixSpec): number;
   /** The device's own memory of a loaded matrix, to be read only; it outlives the device. */
   bytes(id: number): Uint8Array;
   checksum(bytes: Uint8Array): string;
-  /** Resolves to the id of the matrix mapped there; undefined where the bytes sum up to something else. E_FILE, E_MEMORY. */
-  map(spec: MatrixSpec, place: PackedPlace): Promise<number | undefined>;
+  /** Resolves to the id of the matrix read from there; undefined where the bytes sum up to something else. E_FILE, E_MEMORY. */
+  read(spec: MatrixSpec, place: PackedPlace): Promise<number | undefined>;
 }
 
 /**

@@ -193,11 +193,11 @@ class NativePacked implements PackedMatrices {
     return at(result, 0).toString(16).padStart(16, "0");
   }
 
-  async map(spec: MatrixSpec, { descriptor, offset, checksum }: PackedPlace): Promise<number | undefined> {
+  async read(spec: MatrixSpec, { descriptor, offset, checksum }: PackedPlace): Promise<number | undefined> {
     const shape = Int32Array.from(shapeNumbers(spec));
     const expected = BigUint64Array.of(BigInt(`0x${checksum}`));
     try {
-      const id = await this.#addon.mapMatrix(this.#handle, shape, descriptor, offset, expected);
+      const id = await this.#addon.readMatrix(this.#handle, shape, descriptor, offset, expected);
       return id < 0 ? undefined : id;
     } catch (error) {
       throw matrixError(error, spec);

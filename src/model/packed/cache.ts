@@ -94,7 +94,7 @@ class PackedCache implements PackedStore {
     try {
       if (place.bytes !== this.#packed.size(spec)) throw new Unusable(`${spec.name} has another size`);
       const { descriptor } = this.#entry;
-      const id = await this.#packed.map(spec, { ...place, descriptor });
+      const id = await this.#packed.read(spec, { ...place, descriptor });
       if (id === undefined) throw new Unusable(`${spec.name} is damaged`);
       this.#loaded.push({ key, id });
       return id;
