@@ -7,9 +7,9 @@ import { Random } from "./random.ts";
 
 const shape: KvShape = { format: "f16", pages: 6, layers: 2, heads: 3, headDim: 16 };
 
-function allocated(open: () => Device): Device {
+function allocated(open: () => Device, format: KvShape["format"] = "f16"): Device {
   const device = open();
-  device.allocateKv(shape);
+  device.allocateKv({ ...shape, format });
   return device;
 }
 
@@ -73,7 +73,24 @@ test.each(devices)("$name gives discarded pages back and keeps their neighbours"
   device.close();
 });
 
+test.each(["f16", "f32", "i8"] as const)(
+  "the reference's discarded pages are as at first, kept as %s",
+  (format) => {
+    const device = allocated(referenceDevice.open, format);
+    const fresh = contents(device);
+    const random = new Random(9);
+    for (let page = 0; page < shape.pages; page++)
+      device.writePage(page, randomBytes(random, device.kvPageBytes));
+    expect(contents(device)).not.toEqual(fresh);
+    for (let page = 0; page < shape.pages; page++) device.discardPage(page);
+    expect(contents(device)).toEqual(fresh);
+    device.close();
+  },
+);
+
 test("a page is as large as its keys and values", () => {
   expect(kvPageBytes(shape)).toBe(2 * 2 * 3 * 16 * KV_PAGE_TOKENS * 2);
   expect(kvPageBytes({ ...shape, format: "f32" })).toBe(2 * kvPageBytes(shape));
+  // A byte for each value, and a scale for each vector.
+  expect(kvPageBytes({ ...shape, format: "i8" })).toBe(2 * 2 * 3 * (16 + 4) * KV_PAGE_TOKENS);
 });

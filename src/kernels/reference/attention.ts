@@ -37,6 +37,13 @@ export class ReferenceKv {
     });
   }
 
+  /** Makes a page as it was at first; formats without scales leave them at 1. */
+  clear(page: number): void {
+    const [keys, values, ...scales] = this.page(page);
+    for (const part of [keys, values]) part?.fill(0);
+    for (const part of scales) part.fill(1);
+  }
+
   /** Offset of a position's vector. */
   offset(page: number, place: { layer: number; head: number; position: number }): number {
     const { layers, heads, headDim } = this.shape;

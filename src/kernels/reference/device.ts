@@ -82,7 +82,7 @@ export class ReferenceDevice implements Device, ReferenceStore {
   }
 
   discardPage(page: number): void {
-    for (const part of this.requireKv().page(page)) part.fill(0);
+    this.requireKv().clear(page);
   }
 
   prepare(program: Program, limits: StepLimits): Executable {
