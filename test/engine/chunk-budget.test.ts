@@ -22,7 +22,7 @@ const machines: readonly Machine[] = [
     name: "bound by memory while it decodes",
     stepMs: (rows) => Math.max(60, 10 + rows * 2),
     noise: 0.05,
-    share: 0.9,
+    share: 0.75,
   },
   { name: "weights, then arithmetic", stepMs: (rows) => 30 + rows * 1.5, noise: 0.05, share: 0.46 },
   { name: "rows in blocks of 16", stepMs: (rows) => 20 + Math.ceil(rows / 16) * 16, noise: 0.03, share: 0.5 },
