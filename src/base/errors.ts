@@ -49,6 +49,10 @@ export type ErrorCode =
   | "E_DEADLINE"
   | "E_ENGINE_RESTARTED"
   | "E_NUMERIC"
+  | "E_KEY"
+  | "E_UNSEALED"
+  | "E_SEAL"
+  | "E_ALTERED"
   | "E_NOTE"
   | "E_PROOF"
   | "E_LEDGER"
@@ -116,6 +120,29 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   E_TEMPLATE: { status: 422, exit: 1, remedy: "Check the messages, or use /v1/completions instead." },
   E_FORMAT: { status: 400, exit: 2, remedy: "Choose f16, i8 or i4." },
   E_MEMORY: { status: 503, exit: 1, remedy: "Lower --context or --max-batch, or use a smaller --format." },
+  // seals
+  E_KEY: {
+    status: 422,
+    exit: 1,
+    remedy:
+      "Name a P-256 or P-384 key in PEM: a private one with mode 0600, a public one that only its owner can write.",
+  },
+  E_UNSEALED: {
+    status: 422,
+    exit: 1,
+    remedy:
+      "Have the model sealed (`claw model seal`) with a key that `trust.keys` names, or change `trust.policy`.",
+  },
+  E_SEAL: {
+    status: 422,
+    exit: 1,
+    remedy: "Do not trust it; ask who sealed the model for the bundle and the public key again.",
+  },
+  E_ALTERED: {
+    status: 422,
+    exit: 1,
+    remedy: "Do not use it; fetch the model again from who sealed it.",
+  },
   // ledger
   E_NOTE: {
     status: 422,

@@ -10,6 +10,14 @@ export {
 } from "./packed/mod.ts";
 export { evenShards, loadProgram, type MatrixUse, modelMatrices, type PackedStore } from "./program/mod.ts";
 export {
+  compareSeals,
+  isConsistent,
+  type ModelSeal,
+  measureSeal,
+  type Topology,
+  topologyParts,
+} from "./seal/mod.ts";
+export {
   Generator,
   type PresetName,
   presetNames,

@@ -12,10 +12,23 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   model: ["base", "tensor", "kernels"],
   engine: ["base", "tensor", "kernels", "model"],
   ledger: ["base", "crypto"],
+  seal: ["base", "crypto", "model"],
   bench: ["base", "tensor", "kernels", "model", "engine"],
   server: ["base", "protocol", "config", "engine", "model"],
-  app: ["base", "tensor", "protocol", "config", "kernels", "model", "engine", "server"],
-  cli: ["base", "tensor", "protocol", "config", "kernels", "model", "engine", "bench", "server", "app"],
+  app: ["base", "tensor", "seal", "protocol", "config", "kernels", "model", "engine", "server"],
+  cli: [
+    "base",
+    "tensor",
+    "seal",
+    "protocol",
+    "config",
+    "kernels",
+    "model",
+    "engine",
+    "bench",
+    "server",
+    "app",
+  ],
 };
 
 /** Files outside `src/` that a room may import beside packages. */

@@ -11,6 +11,7 @@ import { chat } from "./chat.ts";
 import { configCheck, configSchemaCommand } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { modelInspect } from "./model-inspect.ts";
+import { modelKeygen, modelSeal, modelVerify } from "./model-seal.ts";
 import { modelSynth } from "./model-synth.ts";
 import { perplexity } from "./perplexity.ts";
 import { run } from "./run.ts";
@@ -26,6 +27,9 @@ export const commands: readonly Command[] = [
   tokenize,
   modelInspect,
   modelSynth,
+  modelKeygen,
+  modelSeal,
+  modelVerify,
   perplexity,
   // Before `bench`, which would take their second word for its operand.
   benchAlloc,

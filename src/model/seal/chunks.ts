@@ -1,0 +1,47 @@
+/** I/O: hashes chunks of an open file, as the leaves of a tensor's tree. */
+
+import { createHash } from "node:crypto";
+import { readSync } from "node:fs";
+import { CHUNK_BYTES, PIECE_BYTES } from "./limits.ts";
+
+/** Bytes of an open file; plain data, so that it crosses to a thread. */
+export interface ChunkTask {
+  readonly descriptor: number;
+  readonly offset: number;
+  readonly length: number;
+  /** Where the bytes that were hashed are left, too. */
+  readonly into?: { readonly memory: SharedArrayBuffer; readonly at: number } | undefined;
+}
+
+const LEAF = Uint8Array.of(0);
+const HASH_BYTES = 32;
+
+/**
+ * The leaf hashes of the chunks in a row, 32 bytes each. What is left in memory are the bytes that were hashed: nothing is read
+ * twice. Throws what the system says, or where the file ends before.
+ */
+export function hashChunks({ descriptor, offset, length, into }: ChunkTask): Uint8Array {
+  const hashes = new Uint8Array(HASH_BYTES * Math.ceil(length / CHUNK_BYTES));
+  const memory = into?.memory ?? new ArrayBuffer(PIECE_BYTES);
+  for (let first = 0; first < length; first += CHUNK_BYTES) {
+    const hash = createHash("sha256").update(LEAF);
+    const end = Math.min(length, first + CHUNK_BYTES);
+    for (let at = first; at < end; ) {
+      const count = Math.min(PIECE_BYTES, end - at);
+      const piece = new Uint8Array(memory, into === undefined ? 0 : into.at + at, count);
+      readWhole(descriptor, piece, offset + at);
+      hash.update(piece);
+      at += count;
+    }
+    hashes.set(hash.digest(), HASH_BYTES * (first / CHUNK_BYTES));
+  }
+  return hashes;
+}
+
+function readWhole(descriptor: number, piece: Uint8Array, offset: number): void {
+  for (let done = 0; done < piece.length; ) {
+    const count = readSync(descriptor, piece, done, piece.length - done, offset + done);
+    if (count === 0) throw new Error("the file became shorter while it was read");
+    done += count;
+  }
+}

@@ -1,0 +1,3 @@
+export { compareSeals, isConsistent } from "./compare.ts";
+export { measureSeal } from "./measure.ts";
+export { type ModelSeal, type Topology, topologyParts } from "./tree.ts";
