@@ -18,7 +18,8 @@ export function compareSeals(found: ModelSeal, sealed: ModelSeal): void {
   const names = new Set([...Object.keys(found.tensors), ...Object.keys(sealed.tensors)]);
   const changed = [...names].filter((name) => found.tensors[name] !== sealed.tensors[name]);
   const more = changed.length > 3 ? ` and ${changed.length - 3} more` : "";
-  if (parts.length > 0 && changed.length === 0) throw altered(parts.map((part) => partNames[part]).join(", "));
+  if (parts.length > 0 && changed.length === 0)
+    throw altered(parts.map((part) => partNames[part]).join(", "));
   if (changed.length > 0) {
     const what = changed.length === 1 ? "the tensor" : "the tensors";
     throw altered(`${what} ${changed.slice(0, 3).join(", ")}${more}`);
