@@ -29,7 +29,7 @@ export function merkleRoot(leaves: readonly Uint8Array[]): Uint8Array {
   if (leaves.length === 0) return sha256();
   if (leaves.length === 1) return at(leaves, 0);
   // The largest power of two below the number of leaves.
-  const half = 2 ** (31 - Math.clz32(leaves.length - 1));
+  const half = 1 << (31 - Math.clz32(leaves.length - 1));
   return sha256(NODE, merkleRoot(leaves.slice(0, half)), merkleRoot(leaves.slice(half)));
 }
 
