@@ -4,9 +4,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Calls `work` with the path of an empty folder, which is gone afterwards. */
-export async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), "claw-bench-"));
+/** Calls `work` with the path of an empty folder below `parent`, which is gone afterwards. */
+export async function withFolder<T>(
+  work: (folder: string) => Promise<T>,
+  parent: string = tmpdir(),
+): Promise<T> {
+  const folder = mkdtempSync(join(parent, "claw-bench-"));
   try {
     return await work(folder);
   } finally {

@@ -17,19 +17,18 @@ import {
   signNote,
   utf8,
 } from "../crypto/mod.ts";
-import type { Disk } from "./disk/mod.ts";
-import { Journal } from "./journal.ts";
 import { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, ENTRY_BYTES_MAX, PENDING_MAX, TILE_WIDTH } from "./limits.ts";
-import { CHECKPOINT, type Recovered, recover } from "./recovery.ts";
+import { type Recovered, recover } from "./recovery.ts";
+import type { LogStorage } from "./storage/mod.ts";
 import { encodeBundle, newTiles, type TileName, tilePath } from "./tiles.ts";
 import type { TreeEdge } from "./tree-edge.ts";
 
 export interface LogOptions {
-  readonly disk: Disk;
+  readonly storage: LogStorage;
   /** The log's name, on the first line of its checkpoints. */
   readonly origin: string;
   readonly signers: readonly NoteSigner[];
-  /** The same keys, to check what is found on the disk. */
+  /** The same keys, to check what is found in the storage. */
   readonly verifiers: readonly NoteVerifier[];
 }
 
@@ -47,7 +46,6 @@ interface Pending {
 
 export class Log {
   readonly #options: LogOptions;
-  readonly #journal: Journal;
   readonly #edge: TreeEdge;
   /** What is durable and not in a published full bundle yet: the entries from #bundled on. */
   readonly #entries: Uint8Array[];
@@ -61,9 +59,8 @@ export class Log {
   #publishing: Promise<void> | undefined;
   #failure: ClawError | undefined;
 
-  private constructor(options: LogOptions, recovered: Recovered, journal: Journal) {
+  private constructor(options: LogOptions, recovered: Recovered) {
     this.#options = options;
-    this.#journal = journal;
     this.#edge = recovered.edge;
     this.#entries = recovered.entries;
     this.#bundled = recovered.bundled;
@@ -71,14 +68,12 @@ export class Log {
     this.#note = recovered.note;
   }
 
-  /** Opens the log on a disk, or begins it there. Errors: E_LEDGER, E_NOTE for what was altered behind its back. */
+  /** Opens the log in its storage, or begins it there. Errors: E_LEDGER, E_NOTE for what was altered behind its back. */
   static async open(options: LogOptions): Promise<Log> {
-    const recovered = await recover(options);
-    const { disk } = options;
-    const later: Uint8Array[] = [];
-    const journal = await Journal.open(disk, recovered.published.size, (entry) => later.push(entry));
-    const log = new Log(options, recovered, journal);
-    for (const entry of later) log.#place(entry);
+    const { storage } = options;
+    await storage.open();
+    const log = new Log(options, await recover(options));
+    await storage.replay(log.size, (entry) => log.#place(entry));
     await log.publish();
     return log;
   }
@@ -98,7 +93,7 @@ export class Log {
     return this.#note;
   }
 
-  /** Adds an entry. Errors: E_PARAMETER when it is too long, E_OVERLOADED, E_LEDGER when the disk refuses. */
+  /** Adds an entry. Errors: E_PARAMETER when it is too long, E_OVERLOADED, E_LEDGER when the storage refuses. */
   add(entry: Uint8Array): Promise<Placed> {
     if (entry.length === 0 || entry.length > ENTRY_BYTES_MAX) {
       const message = `An entry has ${entry.length} bytes; 1 to ${ENTRY_BYTES_MAX} are possible.`;
@@ -116,7 +111,7 @@ export class Log {
     });
   }
 
-  /** Publishes a checkpoint over every entry that is durable now. Errors: E_LEDGER when the disk refuses. */
+  /** Publishes a checkpoint over every entry that is durable now. Errors: E_LEDGER when the storage refuses. */
   async publish(): Promise<void> {
     await this.#publishing?.catch(() => {}); // whoever asked for that one hears of its failure
     this.#publishing ??= this.#publishNow().finally(() => {
@@ -134,20 +129,27 @@ export class Log {
     const files = newTiles(this.#published.size, size).map(
       (name) => [tilePath(name), this.#content(name)] as const,
     );
-    const { disk } = this.#options;
-    for (const [path, bytes] of files) await disk.replace(path, bytes);
-    await disk.replace(CHECKPOINT, utf8(note));
+    const { storage } = this.#options;
+    for (const [path, bytes] of files) await storage.publish(path, bytes);
+    await storage.publishCheckpoint(size, utf8(note));
     this.#published = checkpoint;
     this.#note = note;
     for (const [path] of files) this.#full.delete(path);
     await this.#forget(Math.floor(size / TILE_WIDTH) * TILE_WIDTH);
   }
 
-  /** A published tile or bundle. Errors: E_LEDGER when the disk lacks it. */
+  /** A published tile or bundle. Errors: E_LEDGER when the storage lacks it. */
   async tile(name: TileName): Promise<Uint8Array> {
-    const bytes = await this.#options.disk.read(tilePath(name));
+    const bytes = await this.#options.storage.read(tilePath(name));
     if (bytes !== undefined) return bytes;
     throw new ClawError("E_LEDGER", `The ledger lacks ${tilePath(name)}.`);
+  }
+
+  /** Lets what waits be written, and lets go of the storage. Entries that were not published are when it opens again. */
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#committing, this.#publishing]);
+    this.#failure ??= new ClawError("E_LEDGER", "The ledger is closed.");
+    await this.#options.storage.close();
   }
 
   /** Commits until nothing waits: what arrives during one write goes into the next (group commit). */
@@ -175,12 +177,11 @@ export class Log {
   async #commit(batch: readonly Pending[]): Promise<void> {
     try {
       if (this.#failure !== undefined) throw this.#failure;
-      await this.#journal.append(
-        this.#edge.size,
-        batch.map(({ entry }) => entry),
-      );
+      const entries = batch.map(({ entry }) => entry);
+      const others = await this.#options.storage.append(this.#edge.size, entries);
+      for (const entry of others) this.#place(entry);
     } catch (error) {
-      // What the journal holds is unknown now; only opening it again can tell.
+      // What the storage holds is unknown now; only opening it again can tell.
       this.#failure ??=
         error instanceof ClawError ? error : new ClawError("E_LEDGER", String(error), { cause: error });
       for (const { reject } of batch) reject(this.#failure);
@@ -216,6 +217,6 @@ export class Log {
   async #forget(bundled: number): Promise<void> {
     this.#entries.splice(0, bundled - this.#bundled);
     this.#bundled = bundled;
-    await this.#journal.release(bundled);
+    await this.#options.storage.release(bundled);
   }
 }

@@ -85,6 +85,11 @@ export class CrashDisk implements Disk {
     return file;
   }
 
+  /** One process has it all. */
+  async hold(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
   async read(path: string): Promise<Uint8Array | undefined> {
     this.#step();
     const file = this.#files.get(path);

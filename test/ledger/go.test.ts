@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { NOTE_KEY, noteVerifier, toBase64, utf8 } from "../../src/crypto/mod.ts";
 import {
   consistencyProof,
+  FileStorage,
   FolderDisk,
   inclusionProof,
   Log,
@@ -69,7 +70,7 @@ describe.skipIf(!present)(`golang.org/x/mod/sumdb${why}`, () => {
     const signers = [make(NOTE_KEY.ED25519), make(NOTE_KEY.COSIGNATURE_ML_DSA_44)];
     const verifiers = signers.map(({ vkey }) => noteVerifier(vkey));
     const disk = new FolderDisk(join(folder, "log"));
-    const log = await Log.open({ disk, origin, signers, verifiers });
+    const log = await Log.open({ storage: new FileStorage(disk), origin, signers, verifiers });
     const older: string[] = [];
     for (const size of [1, 2, 255, 256, 257, 700, 1300]) {
       if (log.size > 0) older.push(log.signedCheckpoint);

@@ -1,6 +1,6 @@
 /** The log over disks that work, lie and lose power; and its tiles against a tree that shares no code with it. */
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -17,6 +17,7 @@ import {
 import {
   type Disk,
   decodeBundle,
+  FileStorage,
   FolderDisk,
   inclusionProof,
   Log,
@@ -44,7 +45,12 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function options(disk: Disk): LogOptions {
-  return { disk, origin: ORIGIN, signers: [key], verifiers: [noteVerifier(key.vkey)] };
+  return {
+    storage: new FileStorage(disk),
+    origin: ORIGIN,
+    signers: [key],
+    verifiers: [noteVerifier(key.vkey)],
+  };
 }
 
 /** Every entry that the published log holds, read as a stranger would. */
@@ -127,6 +133,20 @@ describe("a log in a folder", () => {
     expect((await Log.open(options(disk))).size).toBe(300);
     await disk.close();
   });
+});
+
+test("a folder has one writer at a time; an unfinished file of a crash goes away", async () => {
+  const [first, second] = [new FolderDisk(join(folder, "held")), new FolderDisk(join(folder, "held"))];
+  const log = await Log.open(options(first));
+  await log.add(utf8("entry"));
+  await expect(Log.open(options(second))).rejects.toMatchObject({ code: "E_LEDGER" });
+  writeFileSync(join(folder, "held", "unfinished", "7"), "half");
+  await log.close();
+  await expect(log.add(utf8("late"))).rejects.toMatchObject({ code: "E_LEDGER" });
+  const again = await Log.open(options(second));
+  expect(again.size).toBe(1);
+  expect(existsSync(join(folder, "held", "unfinished", "7"))).toBe(false);
+  await again.close();
 });
 
 interface Life {

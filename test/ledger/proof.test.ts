@@ -15,6 +15,7 @@ import {
 } from "../../src/crypto/mod.ts";
 import {
   cosign,
+  FileStorage,
   inclusionProof,
   Log,
   readOrMakeKey,
@@ -37,7 +38,8 @@ beforeAll(async () => {
   logKey = make(ORIGIN, NOTE_KEY.ED25519);
   witnessKey = make("witness.example", NOTE_KEY.COSIGNATURE_ML_DSA_44);
   const verifiers = [noteVerifier(logKey.vkey)];
-  const log = await Log.open({ disk: new CrashDisk(() => 0), origin: ORIGIN, signers: [logKey], verifiers });
+  const storage = new FileStorage(new CrashDisk(() => 0));
+  const log = await Log.open({ storage, origin: ORIGIN, signers: [logKey], verifiers });
   await Promise.all(Array.from({ length: 300 }, (_, i) => log.add(utf8(`entry ${i}`))));
   await log.publish();
   const read = log.tile.bind(log);

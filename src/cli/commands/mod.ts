@@ -4,6 +4,7 @@ import type { Command } from "../command.ts";
 import { bench } from "./bench.ts";
 import { benchAlloc } from "./bench-alloc.ts";
 import { benchDivergence } from "./bench-divergence.ts";
+import { benchLedger } from "./bench-ledger.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
 import { benchServe } from "./bench-serve.ts";
 import { cacheClear, cacheList } from "./cache.ts";
@@ -34,6 +35,7 @@ export const commands: readonly Command[] = [
   // Before `bench`, which would take their second word for its operand.
   benchAlloc,
   benchDivergence,
+  benchLedger,
   benchPerplexity,
   benchServe,
   bench,

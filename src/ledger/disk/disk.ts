@@ -4,6 +4,8 @@
  */
 
 export interface Disk {
+  /** Keeps other processes from writing until `close` or this process's end. Errors: E_LEDGER when another writes. */
+  hold(): Promise<void>;
   /** The file's bytes; undefined where there is none. */
   read(path: string): Promise<Uint8Array | undefined>;
   /** Names in a folder, sorted; none where there is no such folder. */
@@ -18,4 +20,6 @@ export interface Disk {
   replace(path: string, bytes: Uint8Array): Promise<void>;
   /** Removes a file; none is no error. Not durable: whoever finds it again removes it again. */
   remove(path: string): Promise<void>;
+  /** Lets go of the files; another process may hold the disk then. */
+  close(): Promise<void>;
 }

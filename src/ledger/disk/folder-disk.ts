@@ -3,21 +3,38 @@
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
 import { ClawError } from "../../base/mod.ts";
 import type { Disk } from "./disk.ts";
+import { lockFile } from "./folder-lock.ts";
 
 /** Only the owner reads the ledger's files: their entries name requests and times. */
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
+
+/** Taken by the one process that writes. */
+const LOCK = "lock";
+/** Files that are not whole yet; what a crash left here is of no use. */
+const UNFINISHED = "unfinished";
 
 export class FolderDisk implements Disk {
   readonly #root: string;
   readonly #open = new Map<string, FileHandle>();
   readonly #folders = new Set<string>();
   #temporary = 0;
+  #lock: DatabaseSync | undefined;
 
   constructor(root: string) {
     this.#root = root;
+  }
+
+  async hold(): Promise<void> {
+    if (this.#lock !== undefined) return;
+    await this.#failing(LOCK, async () => {
+      await this.#makeFolder(this.#root);
+      this.#lock = lockFile(join(this.#root, LOCK));
+      await rm(join(this.#root, UNFINISHED), { recursive: true, force: true });
+    });
   }
 
   async read(path: string): Promise<Uint8Array | undefined> {
@@ -61,7 +78,8 @@ export class FolderDisk implements Disk {
   async replace(path: string, bytes: Uint8Array): Promise<void> {
     await this.#failing(path, async () => {
       const target = join(this.#root, path);
-      const temporary = `${target}.${this.#temporary++}.new`;
+      const temporary = join(this.#root, UNFINISHED, String(this.#temporary++));
+      await this.#makeFolder(dirname(temporary));
       await this.#makeFolder(dirname(target));
       const file = await open(temporary, "w", FILE_MODE);
       try {
@@ -82,9 +100,10 @@ export class FolderDisk implements Disk {
     });
   }
 
-  /** Closes the files that were appended to. */
   async close(): Promise<void> {
     for (const path of [...this.#open.keys()]) await this.#close(path);
+    this.#lock?.close();
+    this.#lock = undefined;
   }
 
   async #handle(path: string): Promise<FileHandle> {
@@ -143,6 +162,7 @@ async function syncPath(path: string): Promise<void> {
 }
 
 function storageError(path: string, error: unknown): ClawError {
+  if (error instanceof ClawError) return error;
   const reason = error instanceof Error ? error.message : String(error);
   return new ClawError("E_LEDGER", `The ledger cannot use its file ${path} (${reason}).`, { cause: error });
 }

@@ -5,10 +5,10 @@
  */
 
 import { crc32 } from "node:zlib";
-import { assert, ClawError } from "../base/mod.ts";
-import { concat } from "../crypto/mod.ts";
-import type { Disk } from "./disk/mod.ts";
-import { ENTRY_BYTES_MAX, JOURNAL_FILE_BYTES } from "./limits.ts";
+import { assert, ClawError } from "../../base/mod.ts";
+import { concat } from "../../crypto/mod.ts";
+import type { Disk } from "../disk/mod.ts";
+import { ENTRY_BYTES_MAX, JOURNAL_FILE_BYTES } from "../limits.ts";
 
 const FOLDER = "journal";
 const HEADER_BYTES = 8;
