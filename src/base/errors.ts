@@ -56,6 +56,9 @@ export type ErrorCode =
   | "E_NOTE"
   | "E_PROOF"
   | "E_LEDGER"
+  | "E_ENTRY"
+  | "E_RECEIPT"
+  | "E_REPLAY"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
   | "E_INTERNAL";
@@ -154,6 +157,17 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 503,
     exit: 1,
     remedy: "Check the ledger's folder: free space, permissions, and whether its files were altered.",
+  },
+  E_ENTRY: {
+    status: 422,
+    exit: 1,
+    remedy: "Do not trust it; entries are canonical JSON, as docs/reference/ledger.md describes.",
+  },
+  E_RECEIPT: { status: 422, exit: 1, remedy: "Do not trust it; fetch the receipt again from the server." },
+  E_REPLAY: {
+    status: 422,
+    exit: 1,
+    remedy: "Replay with the model, the engine and the vault that the entry was made with.",
   },
   E_MEMORY_LOCK: {
     status: 503,

@@ -2,6 +2,7 @@ export {
   concat,
   equalBytes,
   fromBase64,
+  fromHex,
   fromUtf8,
   readDecimal,
   toBase64,

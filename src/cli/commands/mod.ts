@@ -15,6 +15,7 @@ import { modelInspect } from "./model-inspect.ts";
 import { modelKeygen, modelSeal, modelVerify } from "./model-seal.ts";
 import { modelSynth } from "./model-synth.ts";
 import { perplexity } from "./perplexity.ts";
+import { receiptVerify } from "./receipt-verify.ts";
 import { run } from "./run.ts";
 import { serve } from "./serve.ts";
 import { tokenize } from "./tokenize.ts";
@@ -41,5 +42,6 @@ export const commands: readonly Command[] = [
   bench,
   cacheList,
   cacheClear,
+  receiptVerify,
   doctor,
 ];

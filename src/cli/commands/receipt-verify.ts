@@ -1,0 +1,61 @@
+/** I/O: `claw receipt verify`: checks a receipt with public keys alone; no server and no ledger are needed. */
+
+import { existsSync } from "node:fs";
+import { ClawError } from "../../base/mod.ts";
+import { switchOption, textOption } from "../../config/mod.ts";
+import { type VerifiedReceipt, verifyReceipt } from "../../records/mod.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { readText } from "../files.ts";
+import { print, printJson } from "../terminal.ts";
+
+interface ReceiptVerifyOptions {
+  readonly key: string | undefined;
+  readonly witness: string | undefined;
+  readonly json: boolean;
+}
+
+export const receiptVerify: Command = defineCommand<ReceiptVerifyOptions>({
+  name: "receipt verify",
+  summary: "Checks offline that an answer's record is in the log that a public key stands for.",
+  operands: "FILE",
+  operandCount: [1, 1],
+  options: {
+    key: textOption({
+      flag: "key",
+      placeholder: "PUB",
+      meaning: "the log's public key (a C2SP vkey), or a file with one or several, one a line",
+      default: undefined,
+    }),
+    witness: textOption({
+      flag: "witness",
+      placeholder: "PUB",
+      meaning: "public keys of witnesses, in the same way; all of them must have cosigned",
+      default: undefined,
+    }),
+    json: switchOption("json", "print an object"),
+  },
+  run: ({ key, witness, json }, [file = ""]) => {
+    if (key === undefined) throw new ClawError("E_USAGE", "claw receipt verify needs --key PUB.");
+    const witnesses = witness === undefined ? [] : keysOf(witness);
+    const policy = { keys: keysOf(key), witnesses, witnessesMin: witnesses.length };
+    const verified = verifyReceipt(readText(file), policy);
+    return json ? printJson(verified) : print(described(verified));
+  },
+});
+
+/** A key, or those in the file of that name. Errors: E_FILE. */
+function keysOf(given: string): string[] {
+  const text = existsSync(given) ? readText(given) : given;
+  return text.split("\n").filter((line) => line.trim() !== "");
+}
+
+function described({ index, leaf, entry, log, opened }: VerifiedReceipt): string {
+  const of = entry.kind === "progress" ? "" : `, model ${entry.model.root} (${entry.model.source})`;
+  const tokens = opened ? "; its tokens are those that it commits to" : "";
+  return [
+    `Entry ${index} is in the log ${log.origin} of ${log.size} entries${tokens}.`,
+    `${entry.kind} of stream ${entry.stream}${of}, ${new Date(entry.time).toISOString()}`,
+    `leaf hash ${leaf}`,
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,16 @@
+export { canonicalJson, parseCanonicalJson } from "./canonical.ts";
+export { commitment, RunningHash } from "./commitment.ts";
+export {
+  type CloseEntry,
+  encodeEntry,
+  type OpenEntry,
+  type ProgressEntry,
+  parseEntry,
+} from "./entry.ts";
+export {
+  makeReceipt,
+  type Opening,
+  type Receipt,
+  type VerifiedReceipt,
+  verifyReceipt,
+} from "./receipt.ts";
