@@ -20,3 +20,9 @@ export const JOURNAL_FILE_BYTES: number = 16 * 1024 * 1024;
 
 /** Levels of tiles at most: eight bits of the tree's height each, and sizes stay below 2^53. */
 export const TILE_LEVELS_MAX = 7;
+
+/** Entries that the index takes in at once: some milliseconds, in which nothing else runs. */
+export const INDEX_BATCH = 1024;
+
+/** Entries that a search in the index finds at most. */
+export const INDEX_ANSWER_MAX = 10_000;

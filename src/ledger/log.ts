@@ -20,7 +20,7 @@ import {
 import { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, ENTRY_BYTES_MAX, PENDING_MAX, TILE_WIDTH } from "./limits.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import type { LogStorage } from "./storage/mod.ts";
-import { encodeBundle, newTiles, type TileName, tilePath } from "./tiles.ts";
+import { decodeBundle, encodeBundle, newTiles, type TileName, tilePath } from "./tiles.ts";
 import type { TreeEdge } from "./tree-edge.ts";
 
 export interface LogOptions {
@@ -143,6 +143,26 @@ export class Log {
     const bytes = await this.#options.storage.read(tilePath(name));
     if (bytes !== undefined) return bytes;
     throw new ClawError("E_LEDGER", `The ledger lacks ${tilePath(name)}.`);
+  }
+
+  /** The durable entries [first, end). Errors: E_PARAMETER when there are none such, E_LEDGER when the storage lacks them. */
+  async entries(first: number, end: number): Promise<Uint8Array[]> {
+    if (!(first >= 0 && first <= end && end <= this.size)) {
+      throw new ClawError("E_PARAMETER", `The ledger has ${this.size} entries, not ${first} to ${end}.`);
+    }
+    const found: Uint8Array[] = [];
+    while (first + found.length < end) found.push(...(await this.#entriesFrom(first + found.length, end)));
+    return found;
+  }
+
+  /** Some entries from `index` on, one at least: those in memory, or of its bundle. */
+  async #entriesFrom(index: number, end: number): Promise<Uint8Array[]> {
+    if (index >= this.#bundled) return this.#entries.slice(index - this.#bundled, end - this.#bundled);
+    const bundle = Math.floor(index / TILE_WIDTH);
+    const bytes = await this.tile({ level: "entries", index: bundle, width: TILE_WIDTH });
+    const entries = decodeBundle(bytes) ?? [];
+    if (entries.length !== TILE_WIDTH) throw new ClawError("E_LEDGER", `The bundle ${bundle} is damaged.`);
+    return entries.slice(index - bundle * TILE_WIDTH, end - bundle * TILE_WIDTH);
   }
 
   /** Lets what waits be written, and lets go of the storage. Entries that were not published are when it opens again. */

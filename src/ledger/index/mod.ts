@@ -1,0 +1,1 @@
+export { type IndexKeys, LedgerIndex } from "./ledger-index.ts";
