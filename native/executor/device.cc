@@ -27,7 +27,7 @@ Matrix matrixOf(const MatrixShape& shape) {
   m.segmentLength = shape.columns / shape.segments;
   const int32_t padded = (m.segmentLength + kSegmentPad - 1) / kSegmentPad * kSegmentPad;
   m.paddedSegment = shape.format == Format::f16 ? m.segmentLength : padded;
-  m.groups = (m.segmentLength + kGroup - 1) / kGroup;
+  m.groups = groupCount(m.format, m.segmentLength);
   return m;
 }
 
@@ -86,7 +86,7 @@ Error layOut(const MatrixShape& shape, Matrix* matrix, PackedBytes* bytes) {
   if (!multiply({blocks, m.blockBytes()}, &bytes->weights)) return makeError("E_MEMORY", "A matrix is too large.");
   const size_t scales = m.format == Format::f16 ? 0 : blocks * static_cast<size_t>(m.held()) * kRowBlock;
   if (m.format == Format::i4) bytes->multipliers = scales * static_cast<size_t>(m.groups);
-  bytes->scales = scales * sizeof(float);
+  bytes->scales = scales * static_cast<size_t>(m.scalesPerSegment()) * sizeof(float);
   *matrix = m;
   return {};
 }

@@ -37,7 +37,7 @@ QuantizedRows shapeOf(const BufferShape& shape) {
   rows.segmentLength = shape.width / shape.segments;
   rows.paddedSegment = (rows.segmentLength + kSegmentPad - 1) / kSegmentPad * kSegmentPad;
   rows.format = shape.format;
-  rows.startsPerSegment = shape.format == Format::i8 ? 1 : (rows.segmentLength + kGroup - 1) / kGroup;
+  rows.groups = groupCount(shape.format, rows.segmentLength);
   return rows;
 }
 
@@ -45,9 +45,9 @@ size_t bufferBytes(const Buffer& buffer, size_t rows) {
   if (!buffer.shape.quantized) return alignUp(rows * static_cast<size_t>(buffer.shape.width) * sizeof(float));
   const QuantizedRows& q = buffer.quantized;
   const size_t segments = rows * static_cast<size_t>(q.segments);
-  const size_t starts = segments * static_cast<size_t>(q.startsPerSegment);
-  return alignUp(segments * static_cast<size_t>(q.paddedSegment)) + alignUp(segments * sizeof(float)) +
-         alignUp(starts * sizeof(int32_t));
+  return alignUp(segments * static_cast<size_t>(q.paddedSegment)) +
+         alignUp(segments * static_cast<size_t>(q.scalesPerSegment()) * sizeof(float)) +
+         alignUp(segments * static_cast<size_t>(q.groups) * sizeof(int32_t));
 }
 
 void place(Buffer* buffer, Region* region, size_t rows) {
@@ -58,8 +58,8 @@ void place(Buffer* buffer, Region* region, size_t rows) {
   QuantizedRows& q = buffer->quantized;
   const size_t segments = rows * static_cast<size_t>(q.segments);
   q.q = region->take<int8_t>(segments * static_cast<size_t>(q.paddedSegment));
-  q.scales = region->take<float>(segments);
-  q.starts = region->take<int32_t>(segments * static_cast<size_t>(q.startsPerSegment));
+  q.scales = region->take<float>(segments * static_cast<size_t>(q.scalesPerSegment()));
+  q.starts = region->take<int32_t>(segments * static_cast<size_t>(q.groups));
 }
 
 }  // namespace

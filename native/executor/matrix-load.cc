@@ -61,11 +61,11 @@ const uint8_t* MatrixLoad::rows(int32_t block, uint8_t* buffer) {
 int32_t MatrixLoad::packBlock(int32_t block, const uint8_t* source, float* scratch) {
   Matrix part = matrix_;
   const auto index = static_cast<size_t>(block);
-  const size_t scales = index * static_cast<size_t>(part.held()) * kRowBlock;
+  const size_t segmentRows = index * static_cast<size_t>(part.held()) * kRowBlock;
   part.rows = std::min(kRowBlock, matrix_.rows - block * kRowBlock);
   part.weights += index * matrix_.blockBytes();
-  if (part.format != Format::f16) part.scales += scales;
-  if (part.format == Format::i4) part.multipliers += scales * static_cast<size_t>(part.groups);
+  if (part.format != Format::f16) part.scales += segmentRows * static_cast<size_t>(part.scalesPerSegment());
+  if (part.format == Format::i4) part.multipliers += segmentRows * static_cast<size_t>(part.groups);
   return device_->kernels().packBlock(PackTask{&part, source_.type, source, rowBytes_, 0, scratch});
 }
 

@@ -17,7 +17,7 @@ struct PackedSegment {
 
   size_t place() const { return block * matrix.segments + segment; }
   const uint8_t* weights() const { return matrix.weights + place() * (matrix.blockBytes() / matrix.segments); }
-  float scale() const { return matrix.scales[place() * kRowBlock + row]; }
+  float scale(int32_t group) const { return matrix.scales[(place() * matrix.scalesPerSegment() + group) * kRowBlock + row]; }
 };
 
 void embedF16(const PackedSegment& at, float* out) {
@@ -29,7 +29,7 @@ void embedI8(const PackedSegment& at, float* out) {
   const uint8_t* w = at.weights() + at.row * 4;
   for (int32_t k = 0; k < at.matrix.segmentLength; k++) {
     const int32_t q = w[(k / 4) * kRowBlock * 4 + k % 4] - 128;
-    out[k] = static_cast<float>(q) * at.scale();
+    out[k] = static_cast<float>(q) * at.scale(k / kScaleGroup);
   }
 }
 
@@ -39,7 +39,7 @@ void embedI4(const PackedSegment& at, float* out) {
   for (int32_t k = 0; k < at.matrix.segmentLength; k++) {
     const uint8_t pair = w[(k / 8) * kRowBlock * 4 + k % 4];
     const int32_t q = (k % 8 < 4 ? pair & 15 : pair >> 4) - 8;
-    out[k] = static_cast<float>(q * multipliers[(k / kGroup) * kRowBlock]) * at.scale();
+    out[k] = static_cast<float>(q * multipliers[(k / kGroup) * kRowBlock]) * at.scale(0);
   }
 }
 

@@ -12,6 +12,7 @@
 namespace claw {
 
 constexpr int kGroup = 32;           // i4 weights that share a multiplier within a segment
+constexpr int kScaleGroup = 64;      // i8 values that share a scale within a segment
 constexpr int kRowBlock = 16;        // matrix rows interleaved in the packed layout
 constexpr int kSegmentPad = 8;       // packed integer segments are padded with zeros to a multiple of this
 constexpr int kSegmentsMax = 64;     // leaves of the balanced tree at most
@@ -22,10 +23,16 @@ constexpr int kHeadDimMax = 512;     // largest head dimension supported
 
 // Packed matrices are kept on disk, and a later build must not misread them: the first number changes with the layout
 // below, the second with the arithmetic that decides which weights are in it (docs/reference/arithmetic.md, Weights).
-constexpr int kLayoutVersion = 2;
-constexpr int kArithmeticVersion = 2;
+constexpr int kLayoutVersion = 3;
+constexpr int kArithmeticVersion = 3;
 
 enum class Format : int32_t { f16 = 0, i8 = 1, i4 = 2 };
+
+// Values of a group within a segment, and the groups of so long a segment.
+CLAW_INLINE constexpr int32_t groupLength(Format format) { return format == Format::i8 ? kScaleGroup : kGroup; }
+CLAW_INLINE constexpr int32_t groupCount(Format format, int32_t segmentLength) {
+  return (segmentLength + groupLength(format) - 1) / groupLength(format);
+}
 
 // Row status bits; the same as ROW_STATUS in src/kernels/contract.ts.
 constexpr int32_t kNotFinite = 1;
@@ -37,7 +44,7 @@ constexpr int32_t kKvRange = 2;
 //   i4:  [row block][segments held * paddedSegment / 8][16 rows][4] bytes; byte i holds the 4-bit value q + 8 of
 //        column 8c + i in its low half and of column 8c + 4 + i in its high half (padding: 8)
 //        multipliers: [row block][segments held * groups][16 rows] int8
-// scales: [row block][segments held][16 rows] f32, of i8 and i4.
+// scales: [row block][segments held * scalesPerSegment][16 rows] f32, of i8 and i4.
 struct Matrix {
   Format format;
   int32_t rows;          // rows held
@@ -47,12 +54,13 @@ struct Matrix {
   int32_t segmentEnd;
   int32_t segmentLength;
   int32_t paddedSegment;  // segmentLength rounded up to kSegmentPad for i8 and i4; segmentLength for f16
-  int32_t groups;         // groups per segment
+  int32_t groups;         // per segment: of kScaleGroup values that share a scale (i8) or kGroup that share a multiplier (i4)
   uint8_t* weights;
   int8_t* multipliers;  // i4 only
   float* scales;
 
   CLAW_INLINE int32_t held() const { return segmentEnd - segmentFirst; }
+  CLAW_INLINE int32_t scalesPerSegment() const { return format == Format::i8 ? groups : 1; }
   CLAW_INLINE int32_t rowBlocks() const { return (rows + kRowBlock - 1) / kRowBlock; }
   CLAW_INLINE size_t blockBytes() const {
     const size_t columnsHeld = static_cast<size_t>(held()) * static_cast<size_t>(paddedSegment) * kRowBlock;
@@ -65,13 +73,16 @@ struct Matrix {
 struct QuantizedRows {
   Format format;     // of the matrices that read them: i8 or i4
   int8_t* q;         // [row][segments * paddedSegment]
-  float* scales;     // [row][segments]
-  int32_t* starts;   // [row][segments * startsPerSegment]: what integer sums start at, so that the weights' offsets leave
+  float* scales;     // [row][segments * scalesPerSegment]
+  int32_t* starts;   // [row][segments * groups]: what a group's sums start at, so that the weights' offsets leave: minus
+                     // the sum of the group's q, times 128 (i8) or 8 (i4)
   int32_t width;     // values per row, unpadded
   int32_t segments;
   int32_t segmentLength;
   int32_t paddedSegment;
-  int32_t startsPerSegment;  // i8: 1, -128 * (sum of the segment's q); i4: one per group, -8 * (sum of the group's q)
+  int32_t groups;  // per segment, as in the matrices
+
+  CLAW_INLINE int32_t scalesPerSegment() const { return format == Format::i8 ? groups : 1; }
 };
 
 struct Subtree {

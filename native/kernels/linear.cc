@@ -1,4 +1,4 @@
-// uses-fma: the chains of f16 products.
+// uses-fma: the chains of f16 and i8 products.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -55,39 +55,51 @@ void addI4(const uint8_t* w, const int8_t* q, int32_t words, int32_t* dot) {
   }
 }
 
-void sumI8(const Leaf& leaf, const QuantizedRows& x, const uint8_t* w, Sums& acc) {
-  const size_t place = static_cast<size_t>(leaf.row) * x.segments + leaf.segment;
-  std::fill_n(acc, kRowBlock, static_cast<uint32_t>(x.starts[place]));
-  addI8(w, x.q + place * x.paddedSegment, x.paddedSegment / 4, acc);
-}
-
-void sumI4(const Leaf& leaf, const QuantizedRows& x, const uint8_t* w, Sums& acc) {
+// A segment's integer sums times the scales of the input and of the rows.
+void leafI4(const Leaf& leaf, const QuantizedRows& x, const uint8_t* w, float* leaves) {
   const Matrix& m = leaf.matrix;
   const size_t place = static_cast<size_t>(leaf.row) * x.segments + leaf.segment;
   const int8_t* q = x.q + place * x.paddedSegment;
-  const size_t groupPlace = (static_cast<size_t>(leaf.block) * m.held() + leaf.segment) * m.groups;
-  const int8_t* multipliers = m.multipliers + groupPlace * kRowBlock;
-  std::fill_n(acc, kRowBlock, 0u);
+  const size_t blockPlace = static_cast<size_t>(leaf.block) * m.held() + leaf.segment;
+  const int8_t* multipliers = m.multipliers + blockPlace * m.groups * kRowBlock;
+  Sums acc = {};
   for (int32_t g = 0; g < m.groups; g++, multipliers += kRowBlock) {
     const int32_t words = std::min(kGroup, m.paddedSegment - g * kGroup) / 8;
     int32_t dot[kRowBlock];
-    std::fill_n(dot, kRowBlock, x.starts[place * x.startsPerSegment + g]);
+    std::fill_n(dot, kRowBlock, x.starts[place * x.groups + g]);
     addI4(w + static_cast<size_t>(g) * (kGroup / 8) * kRowBlock * 4, q + g * kGroup, words, dot);
     for (int32_t r = 0; r < kRowBlock; r++) acc[r] += static_cast<uint32_t>(dot[r] * multipliers[r]);
+  }
+  const float* rowScales = m.scales + blockPlace * kRowBlock;
+  for (int32_t r = 0; r < kRowBlock; r++) {
+    leaves[r] = (static_cast<float>(static_cast<int32_t>(acc[r])) * x.scales[place]) * rowScales[r];
+  }
+}
+
+// The chain over a segment's groups of their integer sums times the scales of the input and of the rows.
+void leafI8(const Leaf& leaf, const QuantizedRows& x, const uint8_t* w, float* leaves) {
+  const Matrix& m = leaf.matrix;
+  const size_t place = static_cast<size_t>(leaf.row) * x.segments + leaf.segment;
+  const int8_t* q = x.q + place * x.paddedSegment;
+  const float* rowScales = m.scales + (static_cast<size_t>(leaf.block) * m.held() + leaf.segment) * m.groups * kRowBlock;
+  std::fill_n(leaves, kRowBlock, 0.0f);
+  for (int32_t g = 0; g < m.groups; g++, rowScales += kRowBlock) {
+    const int32_t first = g * kScaleGroup;
+    Sums acc;
+    std::fill_n(acc, kRowBlock, static_cast<uint32_t>(x.starts[place * x.groups + g]));
+    addI8(w + static_cast<size_t>(first) * kRowBlock, q + first, std::min(kScaleGroup, m.paddedSegment - first) / 4, acc);
+    const float scale = x.scales[place * x.groups + g];
+    for (int32_t r = 0; r < kRowBlock; r++) {
+      leaves[r] = std::fma(static_cast<float>(static_cast<int32_t>(acc[r])) * scale, rowScales[r], leaves[r]);
+    }
   }
 }
 
 void leafInteger(const Leaf& leaf, const QuantizedRows& x, float* leaves) {
   const Matrix& m = leaf.matrix;
   const uint8_t* w = m.weights + leaf.block * m.blockBytes() + leaf.segment * (m.blockBytes() / m.held());
-  Sums acc;
-  if (m.format == Format::i8) sumI8(leaf, x, w, acc);
-  else sumI4(leaf, x, w, acc);
-  const float scale = x.scales[static_cast<size_t>(leaf.row) * x.segments + leaf.segment];
-  const float* rowScales = m.scales + (static_cast<size_t>(leaf.block) * m.held() + leaf.segment) * kRowBlock;
-  for (int32_t r = 0; r < kRowBlock; r++) {
-    leaves[r] = (static_cast<float>(static_cast<int32_t>(acc[r])) * scale) * rowScales[r];
-  }
+  if (m.format == Format::i8) leafI8(leaf, x, w, leaves);
+  else leafI4(leaf, x, w, leaves);
 }
 
 // Writes the roots of one input row and row block.

@@ -22,7 +22,9 @@ struct Segment {
   int32_t index;  // of the row within its block
 
   uint8_t* bytes() const { return matrix.weights + place * (matrix.blockBytes() / matrix.held()); }
-  void setScale(float scale) const { matrix.scales[place * kRowBlock + index] = scale; }
+  void setScale(int32_t group, float scale) const {
+    matrix.scales[(place * matrix.scalesPerSegment() + group) * kRowBlock + index] = scale;
+  }
 };
 
 // False when a value becomes infinite.
@@ -37,17 +39,23 @@ bool sealF16(const Segment& segment) {
   return fits;
 }
 
-void sealI8(const Segment& segment) {
+void sealGroupI8(const Segment& segment, int32_t g) {
   const Matrix& m = segment.matrix;
-  const float largest = std::bit_cast<float>(largestMagnitude(segment.values, m.segmentLength));
+  const int32_t first = g * kScaleGroup;
+  const int32_t end = std::min(first + kScaleGroup, m.segmentLength);
+  const float largest = std::bit_cast<float>(largestMagnitude(segment.values + first, end - first));
   const float scale = largest < kTiny ? 0.0f : largest / 127.0f;
   const float reciprocal = scale == 0.0f ? 0.0f : 1.0f / scale;
   uint8_t* out = segment.bytes() + segment.index * 4;
-  for (int32_t k = 0; k < m.paddedSegment; k++) {
-    const float q = k < m.segmentLength ? roundEven(segment.values[k] * reciprocal) : 0.0f;
+  for (int32_t k = first; k < std::min(first + kScaleGroup, m.paddedSegment); k++) {
+    const float q = k < end ? roundEven(segment.values[k] * reciprocal) : 0.0f;
     out[(k / 4) * kRowBlock * 4 + k % 4] = static_cast<uint8_t>(static_cast<int32_t>(q) + 128);
   }
-  segment.setScale(scale);
+  segment.setScale(g, scale);
+}
+
+void sealI8(const Segment& segment) {
+  for (int32_t g = 0; g < segment.matrix.groups; g++) sealGroupI8(segment, g);
 }
 
 // The value of largest magnitude divided by -8, the first of equals.
@@ -92,7 +100,7 @@ void sealI4(const Segment& segment) {
   }
   const float scale = largest < kTiny ? 0.0f : largest * kI4Headroom / 127.0f;
   for (int32_t g = 0; g < m.groups; g++) sealGroupI4(segment, g, scale);
-  segment.setScale(scale);
+  segment.setScale(0, scale);
 }
 
 // False when a value is or becomes infinite or NaN.

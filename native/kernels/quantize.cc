@@ -16,14 +16,14 @@ int32_t sumOf(const int8_t* q, int32_t count) {
   return sum;
 }
 
-void findStarts(const int8_t* q, const QuantizedRows& rows, int32_t* starts) {
-  if (rows.format == Format::i8) {
-    *starts = -128 * sumOf(q, rows.segmentLength);
-    return;
-  }
-  for (int32_t g = 0; g < rows.startsPerSegment; g++) {
-    starts[g] = -8 * sumOf(q + g * kGroup, std::min(kGroup, rows.segmentLength - g * kGroup));
-  }
+// Rounds values that share a scale, which it returns.
+float quantizeRun(const float* values, int32_t count, int8_t* q) {
+  const float largest = std::bit_cast<float>(largestMagnitude(values, count));
+  if (largest < kTiny) return 0.0f;
+  const float scale = largest / 127.0f;
+  const float reciprocal = 1.0f / scale;
+  for (int32_t k = 0; k < count; k++) q[k] = static_cast<int8_t>(roundEven(values[k] * reciprocal));
+  return scale;
 }
 
 }  // namespace
@@ -34,17 +34,19 @@ int32_t quantizeSegment(const float* x, const QuantizedRows& out, int32_t row, i
   int8_t* q = out.q + place * out.paddedSegment;
   applySigns(x, length, scratch);
   transformSegment(scratch, length, activationFactor);
-  const uint32_t largestBits = largestMagnitude(scratch, length);
-  const bool finite = largestBits < kNotFiniteBits;
-  const float largest = finite ? std::bit_cast<float>(largestBits) : 0.0f;
-  const float scale = largest < kTiny ? 0.0f : largest / 127.0f;
   std::fill_n(q, out.paddedSegment, int8_t{0});
-  if (scale != 0.0f) {
-    const float reciprocal = 1.0f / scale;
-    for (int32_t k = 0; k < length; k++) q[k] = static_cast<int8_t>(roundEven(scratch[k] * reciprocal));
+  const bool finite = largestMagnitude(scratch, length) < kNotFiniteBits;
+  if (!finite) std::fill_n(scratch, length, 0.0f);
+  float* scales = out.scales + place * out.scalesPerSegment();
+  const int32_t run = out.format == Format::i8 ? kScaleGroup : length;
+  for (int32_t first = 0; first < length; first += run) {
+    *scales++ = quantizeRun(scratch + first, std::min(run, length - first), q + first);
   }
-  out.scales[place] = scale;
-  findStarts(q, out, out.starts + place * out.startsPerSegment);
+  const int32_t group = groupLength(out.format);
+  for (int32_t g = 0; g < out.groups; g++) {
+    const int32_t sum = sumOf(q + g * group, std::min(group, length - g * group));
+    out.starts[place * out.groups + g] = (out.format == Format::i8 ? -128 : -8) * sum;
+  }
   return finite ? 0 : kNotFinite;
 }
 

@@ -12,7 +12,11 @@ struct EmbeddedSegment {
   int lane;      // of the row within its block
 
   CLAW_INLINE const uint8_t* bytes() const { return matrix.weights + place * (matrix.blockBytes() / matrix.segments); }
-  CLAW_INLINE float scale() const { return matrix.scales[place * kRowBlock + lane]; }
+  // Of the value at column k.
+  CLAW_INLINE float scale(int k) const {
+    const int group = matrix.format == Format::i8 ? k / kScaleGroup : 0;
+    return matrix.scales[(place * matrix.scalesPerSegment() + group) * kRowBlock + lane];
+  }
   CLAW_INLINE int multiplier(int group) const {
     return matrix.multipliers[(place * matrix.groups + group) * kRowBlock + lane];
   }
@@ -59,10 +63,9 @@ CLAW_INLINE typename Lanes::Ints integersI4(const EmbeddedSegment& segment, int 
 template <class Lanes, class Integers>
 CLAW_INLINE void embedInteger(const EmbeddedSegment& segment, float* out, const Integers& integersAt) {
   const uint32_t* signs = rotationSigns();
-  const auto scale = Lanes::set(segment.scale());
   const int length = segment.matrix.segmentLength;
   eachVector(length, [&](int k, auto extent) {
-    store<Lanes>(out + k, Lanes::mul(Lanes::toFloats(integersAt(k)), scale), extent);
+    store<Lanes>(out + k, Lanes::mul(Lanes::toFloats(integersAt(k)), Lanes::set(segment.scale(k))), extent);
   });
   const auto read = [&](int k, auto extent) { return load<Lanes>(out + k, extent); };
   const auto write = [&](int k, const auto& values, auto extent) {

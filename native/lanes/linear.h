@@ -184,7 +184,7 @@ class Product {
 struct IntegerSegment {
   const uint8_t* weights;
   const int8_t* multipliers;  // i4 only
-  const float* rowScales;
+  const float* rowScales;     // i8: of each group
   ptrdiff_t blockBytes;  // from a row block to the next
   ptrdiff_t blockMultipliers;
   ptrdiff_t blockScales;
@@ -196,7 +196,8 @@ struct IntegerSegment {
   ptrdiff_t scaleStride;
   ptrdiff_t bytes;  // of the segment of a row block
   ptrdiff_t multipliersBytes;
-  int startsPerSegment;
+  int groups;
+  int scaleCount;  // of the segment: groups or 1
   int padded;
 
   IntegerSegment(const LinearTask& task, int block, int segment) {
@@ -208,26 +209,28 @@ struct IntegerSegment {
     multipliersBytes = i4 ? static_cast<ptrdiff_t>(m.groups) * kRowBlock : 0;
     blockBytes = bytes * m.held();
     blockMultipliers = multipliersBytes * m.held();
-    blockScales = static_cast<ptrdiff_t>(kRowBlock) * m.held();
+    groups = m.groups;
+    scaleCount = m.scalesPerSegment();
+    blockScales = static_cast<ptrdiff_t>(kRowBlock) * m.held() * scaleCount;
     weights = m.weights + block * blockBytes + segment * bytes;
     multipliers = m.multipliers + block * blockMultipliers + segment * multipliersBytes;
-    rowScales = m.scales + block * blockScales + static_cast<ptrdiff_t>(segment) * kRowBlock;
-    scaleStride = rows.segments;
-    qStride = scaleStride * padded;
-    startsPerSegment = rows.startsPerSegment;
-    startStride = scaleStride * startsPerSegment;
+    rowScales = m.scales + block * blockScales + static_cast<ptrdiff_t>(segment) * scaleCount * kRowBlock;
+    const ptrdiff_t segments = rows.segments;
+    scaleStride = segments * scaleCount;
+    qStride = segments * padded;
+    startStride = segments * groups;
     q = rows.q + static_cast<ptrdiff_t>(segment) * padded;
-    starts = rows.starts + static_cast<ptrdiff_t>(segment) * startsPerSegment;
-    scales = rows.scales + segment;
+    starts = rows.starts + static_cast<ptrdiff_t>(segment) * groups;
+    scales = rows.scales + static_cast<ptrdiff_t>(segment) * scaleCount;
   }
 
   void advance() {
     weights += bytes;
     multipliers += multipliersBytes;
-    rowScales += kRowBlock;
+    rowScales += scaleCount * kRowBlock;
     q += padded;
-    starts += startsPerSegment;
-    ++scales;
+    starts += groups;
+    scales += scaleCount;
   }
 
   static int64_t tokenBytes(const LinearTask& task) {

@@ -66,7 +66,9 @@ struct PackedSegment {
 
   CLAW_INLINE uint8_t* bytes() const { return matrix.weights + place * (matrix.blockBytes() / matrix.held()); }
   CLAW_INLINE uint8_t* words() const { return bytes() + lane * kWordBytes; }
-  CLAW_INLINE void setScale(float scale) const { matrix.scales[place * kRowBlock + lane] = scale; }
+  CLAW_INLINE void setScale(int group, float scale) const {
+    matrix.scales[(place * matrix.scalesPerSegment() + group) * kRowBlock + lane] = scale;
+  }
 };
 
 // False when a value has no finite half.
@@ -84,19 +86,24 @@ CLAW_INLINE bool packF16(const PackedSegment& segment) {
 }
 
 template <class Lanes>
-CLAW_INLINE void packI8(const PackedSegment& segment, float largest) {
+CLAW_INLINE void packI8(const PackedSegment& segment) {
   const Matrix& matrix = segment.matrix;
-  const float scale = largest < kTiny ? 0.0f : largest / 127.0f;
-  const float reciprocal = scale == 0.0f ? 0.0f : 1.0f / scale;
-  segment.setScale(scale);
   uint8_t* to = segment.words();
-  eachVector(matrix.segmentLength, [&](int k, auto extent) {
-    const auto scaled = Lanes::mul(load<Lanes>(segment.values + k, extent), Lanes::set(reciprocal));
-    alignas(16) uint32_t each[kLaneCount / kWordBytes];
-    Lanes::storeBytes(each, Lanes::add(Lanes::toInts(scaled), Lanes::set(128)));
-    const int words = smaller(kLaneCount, matrix.paddedSegment - k) / kWordBytes;
-    for (int i = 0; i < words; ++i, to += kWordStride) __builtin_memcpy(to, &each[i], kWordBytes);
-  });
+  for (int g = 0; g < matrix.groups; ++g) {
+    const int first = g * kScaleGroup;
+    const float* values = segment.values + first;
+    const int count = smaller(kScaleGroup, matrix.segmentLength - first);
+    const float scale = scaleOf(largestOf<Lanes>(values, count));
+    const float reciprocal = scale == 0.0f ? 0.0f : 1.0f / scale;
+    segment.setScale(g, scale);
+    eachVector(count, [&](int k, auto extent) {
+      const auto scaled = Lanes::mul(load<Lanes>(values + k, extent), Lanes::set(reciprocal));
+      alignas(16) uint32_t each[kLaneCount / kWordBytes];
+      Lanes::storeBytes(each, Lanes::add(Lanes::toInts(scaled), Lanes::set(128)));
+      const int words = smaller(kLaneCount, matrix.paddedSegment - first - k) / kWordBytes;
+      for (int i = 0; i < words; ++i, to += kWordStride) __builtin_memcpy(to, &each[i], kWordBytes);
+    });
+  }
 }
 
 // The values of a group, zero beyond its end.
@@ -183,7 +190,7 @@ CLAW_INLINE void packI4(const PackedSegment& segment, float largest) {
   const Matrix& matrix = segment.matrix;
   // The largest step of a group is that of the largest magnitude, since division is monotonic.
   const float scale = largest / 8.0f < kTiny ? 0.0f : largest / 8.0f * kI4Headroom / 127.0f;
-  segment.setScale(scale);
+  segment.setScale(0, scale);
   uint8_t* to = segment.words();
   int8_t* multipliers = matrix.multipliers + segment.place * matrix.groups * kRowBlock + segment.lane;
   for (int first = 0; first < matrix.segmentLength; first += kGroup, multipliers += kRowBlock) {
@@ -204,7 +211,7 @@ CLAW_INLINE bool packSegment(const PackedSegment& segment) {
   const int32_t largest = rotateSegment<Lanes>(values, values, segment.matrix.segmentLength, weightFactor);
   if (largest >= kFirstNotFinite) return false;
   const float magnitude = __builtin_bit_cast(float, largest);
-  if (segment.matrix.format == Format::i8) packI8<Lanes>(segment, magnitude);
+  if (segment.matrix.format == Format::i8) packI8<Lanes>(segment);
   else packI4<Lanes>(segment, magnitude);
   return true;
 }

@@ -105,6 +105,20 @@ CLAW_INLINE void transformSegment(float* data, int length, float (*factorOf)(int
   }
 }
 
+// The bits of the largest magnitude among so many values.
+template <class Lanes>
+CLAW_INLINE int32_t largestOf(const float* values, int count) {
+  auto largest = Lanes::set(0);
+  eachVector(count, [&](int k, auto extent) { largest = Lanes::max(largest, magnitudes<Lanes>(load<Lanes>(values + k, extent))); });
+  return Lanes::largest(largest);
+}
+
+// The i8 scale of values whose largest magnitude has these bits.
+CLAW_INLINE float scaleOf(int32_t largest) {
+  const float magnitude = __builtin_bit_cast(float, largest);
+  return magnitude < kTiny ? 0.0f : magnitude / 127.0f;
+}
+
 // The rotation of the segment at x into `out`, which may be the same; the bits of the largest magnitude of what results.
 template <class Lanes>
 CLAW_INLINE int32_t rotateSegment(const float* x, float* out, int length, float (*factorOf)(int32_t)) {

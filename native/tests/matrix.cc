@@ -34,10 +34,11 @@ double unpacked(const Matrix& m, int32_t row, int32_t column) {
   return q * m.multipliers[group * kRowBlock + r];
 }
 
-// The scale of a row's segment held.
-float scaleOf(const Matrix& m, int32_t row, int32_t segment) {
+// The scale of a value of a row's segment held.
+float scaleOf(const Matrix& m, int32_t row, int32_t segment, int32_t k = 0) {
   const size_t place = static_cast<size_t>(row / kRowBlock) * m.held() + segment;
-  return m.scales[place * kRowBlock + row % kRowBlock];
+  const size_t group = m.format == Format::i8 ? k / 64 : 0;
+  return m.scales[(place * m.scalesPerSegment() + group) * kRowBlock + row % kRowBlock];
 }
 
 // One sign of the rotation, as the arithmetic defines it.
@@ -123,7 +124,7 @@ void checkSegment(const Matrix& m, int32_t row, int32_t segment, const float* so
   // i4 may cut a group's edge at 7 steps of 7/8 where 8 were needed, for the sake of the other values.
   const double allowed = f16 ? 0x1p-12 : m.format == Format::i8 ? largest / 250 : largest / 4;
   for (int32_t k = 0; k < m.segmentLength; k++) {
-    const double denoted = unpacked(m, row, segment * m.segmentLength + k) * (f16 ? 1 : scaleOf(m, row, segment));
+    const double denoted = unpacked(m, row, segment * m.segmentLength + k) * (f16 ? 1 : scaleOf(m, row, segment, k));
     CHECK(std::abs(denoted - wanted[static_cast<size_t>(k)]) <= allowed);
   }
 }
@@ -154,25 +155,30 @@ struct Quantized {
   QuantizedRows rows;
 
   Quantized(const Matrix& m, int32_t count) {
-    const int32_t perSegment = m.format == Format::i4 ? m.groups : 1;
     const auto segments = static_cast<size_t>(count) * m.held();
     q.resize(segments * m.paddedSegment, 99);
-    scales.resize(segments);
-    starts.resize(segments * perSegment);
+    scales.resize(segments * m.scalesPerSegment());
+    starts.resize(segments * m.groups);
     rows = {m.format,  q.data(),        scales.data(),   starts.data(), m.held() * m.segmentLength,
-            m.held(), m.segmentLength, m.paddedSegment, perSegment};
+            m.held(), m.segmentLength, m.paddedSegment, m.groups};
   }
 };
 
 double naiveLeaf(const Matrix& m, const QuantizedRows& x, int32_t row, int32_t n, int32_t segment) {
   const size_t place = static_cast<size_t>(row) * x.segments + segment;
-  int64_t sum = 0;
-  for (int32_t k = 0; k < m.segmentLength; k++) {
-    const auto weight = static_cast<int64_t>(unpacked(m, n, segment * m.segmentLength + k));
-    sum += weight * x.q[place * x.paddedSegment + k];
+  const int32_t run = m.format == Format::i8 ? 64 : m.segmentLength;
+  float leaf = 0;
+  for (int32_t first = 0, g = 0; first < m.segmentLength; first += run, g++) {
+    int64_t sum = 0;
+    for (int32_t k = first; k < std::min(first + run, m.segmentLength); k++) {
+      const auto weight = static_cast<int64_t>(unpacked(m, n, segment * m.segmentLength + k));
+      sum += weight * x.q[place * x.paddedSegment + k];
+    }
+    CHECK(std::abs(sum) < int64_t{1} << 31);
+    const float scaled = static_cast<float>(sum) * x.scales[place * m.scalesPerSegment() + g];
+    leaf = m.format == Format::i8 ? std::fma(scaled, scaleOf(m, n, segment, first), leaf) : scaled * scaleOf(m, n, segment);
   }
-  CHECK(std::abs(sum) < int64_t{1} << 31);
-  return (static_cast<float>(sum) * x.scales[place]) * scaleOf(m, n, segment);
+  return leaf;
 }
 
 void testPartials(const Device& device, Format format, uint64_t seed) {

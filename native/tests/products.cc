@@ -36,11 +36,11 @@ struct Shape {
 
   int columns() const { return segments * segmentLength; }
   int held() const { return end - first; }
-  int groups() const { return (segmentLength + kGroup - 1) / kGroup; }
+  int groups() const { return groupCount(format, segmentLength); }
   int padded() const {
     return format == Format::f16 ? segmentLength : (segmentLength + kSegmentPad - 1) / kSegmentPad * kSegmentPad;
   }
-  int startsPerSegment() const { return format == Format::i4 ? groups() : 1; }
+  int scalesPerSegment() const { return format == Format::i8 ? groups() : 1; }
 };
 
 struct Packed {
@@ -58,7 +58,7 @@ struct Packed {
       : matrix(describe(s)),
         weights(matrix.blockBytes() * matrix.rowBlocks()),
         multipliers(s.format == Format::i4 ? static_cast<size_t>(matrix.rowBlocks()) * s.held() * s.groups() * 16 : 1),
-        scales(s.format == Format::f16 ? 1 : static_cast<size_t>(matrix.rowBlocks()) * s.held() * 16) {
+        scales(s.format == Format::f16 ? 1 : static_cast<size_t>(matrix.rowBlocks()) * s.held() * s.scalesPerSegment() * 16) {
     matrix.weights = weights.data();
     matrix.multipliers = multipliers.data();
     matrix.scales = scales.data();
@@ -146,12 +146,12 @@ struct Activations {
 
   Activations(const Shape& s, int count)
       : q(static_cast<size_t>(count) * s.held() * s.padded()),
-        scales(static_cast<size_t>(count) * s.held()),
-        starts(static_cast<size_t>(count) * s.held() * s.startsPerSegment()) {
+        scales(static_cast<size_t>(count) * s.held() * s.scalesPerSegment()),
+        starts(static_cast<size_t>(count) * s.held() * s.groups()) {
     // Implementations may rely on padding that is already zero.
     std::fill(q.begin(), q.end(), int8_t{0});
     rows = {s.format, q.data(), scales.data(), starts.data(), s.held() * s.segmentLength, s.held(), s.segmentLength,
-            s.padded(), s.startsPerSegment()};
+            s.padded(), s.groups()};
   }
 };
 

@@ -13,7 +13,9 @@ export {
   requireExactSums,
   rotationBlocks,
   rotationNegates,
+  SCALE_GROUP,
   type Subtree,
+  scalesPerSegment,
   segmentCount,
   treeMiddle,
 } from "./segments.ts";

@@ -9,6 +9,9 @@ import { assert, ClawError } from "../base/mod.ts";
 /** `i4` weights that share a multiplier within a segment. */
 export const GROUP = 32;
 
+/** `i8` values that share a scale within a segment. */
+export const SCALE_GROUP = 64;
+
 /** Segments a matrix is cut into at most. More would cost time and gain no precision. */
 const SEGMENTS_MAX = 8;
 
@@ -32,6 +35,11 @@ export function segmentCount(width: number, unit = 1): number {
     fallback = Math.max(fallback, count);
   }
   return fallback;
+}
+
+/** Scales of one segment of integer weights or activations: `i8` has one for each group of 64 values, `i4` a single one. */
+export function scalesPerSegment(format: "f16" | "i8" | "i4", segmentLength: number): number {
+  return format === "i8" ? Math.ceil(segmentLength / SCALE_GROUP) : 1;
 }
 
 /** Refuses a segment whose integer sums could leave int32. E_MODEL_SHAPE. */

@@ -1,3 +1,4 @@
+// uses-fma: the chains over groups of i8.
 // LINEAR with i8 and i4 weights: one instruction multiplies four columns of eight rows and adds them. Inline
 // assembly, because GCC 12 moves the accumulators of the intrinsics through memory.
 #include "arch/avx2-vnni/table.h"

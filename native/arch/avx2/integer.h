@@ -38,6 +38,24 @@ CLAW_INLINE void addColumns(const Weights (&weights)[Vectors], const int8_t* q, 
   }
 }
 
+// leaves += the sums of a group of i8 times the scales of the input and of the rows.
+template <int Vectors, int Tokens>
+CLAW_INLINE void addToLeaves(const IntegerSegment& at, int group, const float* scales,
+                             const __m256i (&sums)[Vectors][Tokens], float* leaves) {
+  const float* rowScales = at.rowScales + group * kRowBlock;
+#pragma GCC unroll 8
+  for (int j = 0; j < Tokens; ++j) {
+    const __m256 ofInput = _mm256_set1_ps(scales[j * at.scaleStride]);
+#pragma GCC unroll 8
+    for (int i = 0; i < Vectors; ++i) {
+      const __m256 ofRows = _mm256_loadu_ps(rowScales + i / kHalves * at.blockScales + i % kHalves * kLanes);
+      float* leaf = leaves + (j * Vectors + i) * kLanes;
+      const __m256 before = group == 0 ? _mm256_setzero_ps() : _mm256_load_ps(leaf);
+      _mm256_store_ps(leaf, _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[i][j]), ofInput), ofRows, before));
+    }
+  }
+}
+
 template <int Vectors, int Tokens>
 CLAW_INLINE void toLeaves(const IntegerSegment& at, int token, const __m256i (&sums)[Vectors][Tokens], float* leaves) {
   const float* scales = at.scales + token * at.scaleStride;
@@ -70,23 +88,27 @@ struct I8 {
     const uint8_t* weights = at.weights;
     const uint8_t* line = weights + request.ahead;
     const int8_t* q = at.q + token * at.qStride;
-    __m256i sums[kVectors][Tokens];
+    const int8_t* end = q + at.padded;
+    for (int group = 0; q < end; ++group) {
+      __m256i sums[kVectors][Tokens];
 #pragma GCC unroll 8
-    for (int j = 0; j < Tokens; ++j) {
-      const __m256i start = Bytes::start(at.starts[(token + j) * at.startStride]);
+      for (int j = 0; j < Tokens; ++j) {
+        const __m256i start = Bytes::start(at.starts[(token + j) * at.startStride + group]);
 #pragma GCC unroll 8
-      for (int i = 0; i < kVectors; ++i) sums[i][j] = start;
-    }
-    for (const int8_t* end = q + at.padded; q < end; q += kLineColumns, weights += kLineBytes, line += request.pace) {
-      prefetch<Blocks>(line, at.blockBytes);
-      decltype(Bytes::weights(__m256i{})) w[kVectors];
-#pragma GCC unroll 8
-      for (int i = 0; i < kVectors; ++i) {
-        w[i] = Bytes::weights(loadBytes(weights + i / kHalves * at.blockBytes + i % kHalves * 32));
+        for (int i = 0; i < kVectors; ++i) sums[i][j] = start;
       }
-      addColumns<Bytes>(w, q, at.qStride, sums);
+      const int8_t* groupEnd = end - q < kScaleGroup ? end : q + kScaleGroup;
+      for (; q < groupEnd; q += kLineColumns, weights += kLineBytes, line += request.pace) {
+        prefetch<Blocks>(line, at.blockBytes);
+        decltype(Bytes::weights(__m256i{})) w[kVectors];
+#pragma GCC unroll 8
+        for (int i = 0; i < kVectors; ++i) {
+          w[i] = Bytes::weights(loadBytes(weights + i / kHalves * at.blockBytes + i % kHalves * 32));
+        }
+        addColumns<Bytes>(w, q, at.qStride, sums);
+      }
+      addToLeaves(at, group, at.scales + token * at.scaleStride + group, sums, leaves);
     }
-    toLeaves(at, token, sums, leaves);
   }
 };
 

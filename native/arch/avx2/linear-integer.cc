@@ -1,3 +1,4 @@
+// uses-fma: the chains over groups of i8.
 // LINEAR with i8 and i4 weights, without VNNI: vpmaddubsw multiplies unsigned by signed bytes and adds pairs of products
 // in 16 bits.
 #include "arch/avx2/integer.h"

@@ -1,3 +1,4 @@
+// uses-fma: the chains over groups of i8.
 // LINEAR with i8 weights. A weight is stored as q + 128, so an unsigned dot product is too large by 128 times the sum
 // of its activations; the segment's sum starts at what takes that off.
 #include "arch/avx512/integer.h"
@@ -24,16 +25,22 @@ struct I8 {
     const uint8_t* weights = at.weights;
     const uint8_t* line = weights + request.ahead;
     const int8_t* q = at.q + token * at.qStride;
-    __m512i sums[Blocks][Tokens];
-    start(at.starts + token * at.startStride, at.startStride, sums);
-    for (const int8_t* end = q + at.padded; q < end; q += kLineColumns, weights += kLineBytes, line += request.pace) {
-      __m512i w[Blocks];
+    const int32_t* starts = at.starts + token * at.startStride;
+    const float* scales = at.scales + token * at.scaleStride;
+    const int8_t* end = q + at.padded;
+    for (int group = 0; q < end; ++group) {
+      __m512i sums[Blocks][Tokens];
+      start(starts + group, at.startStride, sums);
+      const int8_t* groupEnd = end - q < kScaleGroup ? end : q + kScaleGroup;
+      for (; q < groupEnd; q += kLineColumns, weights += kLineBytes, line += request.pace) {
+        __m512i w[Blocks];
 #pragma GCC unroll 4
-      for (int i = 0; i < Blocks; ++i) w[i] = _mm512_loadu_si512(weights + i * at.blockBytes);
-      prefetch<Blocks>(line, at.blockBytes);
-      addColumns(w, q, at.qStride, sums);
+        for (int i = 0; i < Blocks; ++i) w[i] = _mm512_loadu_si512(weights + i * at.blockBytes);
+        prefetch<Blocks>(line, at.blockBytes);
+        addColumns(w, q, at.qStride, sums);
+      }
+      addToLeaves(at, group, scales + group, sums, leaves);
     }
-    toLeaves(at, token, sums, leaves);
   }
 };
 

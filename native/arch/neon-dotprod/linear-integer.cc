@@ -1,3 +1,4 @@
+// uses-fma: the chains over groups of i8.
 // LINEAR with i8 and i4 weights: one instruction multiplies four columns of four rows.
 #include "arch/neon-dotprod/table.h"
 #include "arch/neon/integer.h"

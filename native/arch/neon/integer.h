@@ -27,17 +27,18 @@ struct Integer {
   template <int Blocks, int Tokens>
   static void leaf(const Segment& at, int token, Request request, float* leaves) {
     Place place{at.weights, at.weights + request.ahead, at.q + token * at.qStride};
-    int32x4_t sums[Blocks * kBlockVectors][Tokens];
     if constexpr (kFormat == Format::i8) {
-      Dot dots[Blocks * kBlockVectors][Tokens];
-      clear(dots);
-      for (int k = 0; k < at.padded; k += kStep) addStep<Blocks>(at, place, request.pace, dots);
-#pragma GCC unroll 16
-      for (int v = 0; v < Blocks * kBlockVectors; ++v) {
-#pragma GCC unroll 8
-        for (int j = 0; j < Tokens; ++j) sums[v][j] = dots[v][j].total();
+      const float* scales = at.scales + token * at.scaleStride;
+      for (int k = 0, group = 0; k < at.padded; ++group) {
+        Dot dots[Blocks * kBlockVectors][Tokens];
+        clear(dots);
+        for (const int end = smallerOf(k + kScaleGroup, at.padded); k < end; k += kStep) {
+          addStep<Blocks>(at, place, request.pace, dots);
+        }
+        addToLeaves(at, group, scales + group, dots, leaves);
       }
     } else {
+      int32x4_t sums[Blocks * kBlockVectors][Tokens];
       clear(sums);
       for (int k = 0; k < at.padded; k += kGroup) {
         Dot dots[Blocks * kBlockVectors][Tokens];
@@ -46,8 +47,8 @@ struct Integer {
         for (int c = 0; c < columns; c += kStep) addStep<Blocks>(at, place, request.pace, dots);
         addGroup<Blocks>(at, k / kGroup, at.starts + token * at.startStride, dots, sums);
       }
+      toLeaves(at, token, sums, leaves);
     }
-    toLeaves(at, token, sums, leaves);
   }
 
  private:
@@ -118,6 +119,23 @@ struct Integer {
       into[i * kBlockVectors + 1] = vmovl_s16(vget_high_s16(low));
       into[i * kBlockVectors + 2] = vmovl_s16(vget_low_s16(high));
       into[i * kBlockVectors + 3] = vmovl_s16(vget_high_s16(high));
+    }
+  }
+
+  // leaves += a group's dot products times the scales of the input and of the rows.
+  template <int Vectors, int Tokens>
+  CLAW_INLINE static void addToLeaves(const Segment& at, int group, const float* scales,
+                                      const Dot (&dots)[Vectors][Tokens], float* leaves) {
+    const float* rowScales = at.rowScales + group * kRowBlock;
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) {
+      const float32x4_t ofRows = vld1q_f32(rowScales + v / kBlockVectors * at.blockScales + v % kBlockVectors * kLanes);
+#pragma GCC unroll 8
+      for (int j = 0; j < Tokens; ++j) {
+        float* leaf = leaves + (j * Vectors + v) * kLanes;
+        const float32x4_t scaled = vmulq_n_f32(vcvtq_f32_s32(dots[v][j].total()), scales[j * at.scaleStride]);
+        vst1q_f32(leaf, vfmaq_f32(group == 0 ? vdupq_n_f32(0) : vld1q_f32(leaf), scaled, ofRows));
+      }
     }
   }
 

@@ -1,3 +1,4 @@
+// uses-fma: the chains over groups of i8.
 // LINEAR with i8 and i4 weights, without dot product instructions: products of 16 bits, added in pairs. Two products
 // fit 16 bits, since weights and activations are at most 127 in magnitude.
 #include "arch/neon/integer.h"

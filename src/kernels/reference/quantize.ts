@@ -1,16 +1,17 @@
 /** Quantizing activation rows to int8, segment by segment (arithmetic.md, "Quantizing activations"). */
 
+import { SCALE_GROUP, scalesPerSegment } from "../../tensor/mod.ts";
 import type { BufferSpec } from "../contract.ts";
 import { floatFromBits, magnitudeBits, NOT_FINITE_BITS, roundHalfEven } from "./float.ts";
 import { rotateActivations } from "./rotate.ts";
 import { TINY } from "./weights.ts";
 
-/** A quantized buffer: for each row, q [width] and one scale per segment. */
+/** A quantized buffer: for each row, q [width] and the scales of its segments. */
 export interface QuantizedBuffer {
   readonly spec: BufferSpec & { readonly kind: "quantized" };
   readonly segmentLength: number;
   readonly q: Int8Array;
-  /** [row][segment] */
+  /** [row][segment][scales of a segment] */
   readonly scales: Float32Array;
 }
 
@@ -19,7 +20,9 @@ export function quantizedBuffer(spec: QuantizedBuffer["spec"], rows: number): Qu
     spec,
     segmentLength: spec.width / spec.segments,
     q: new Int8Array(rows * spec.width),
-    scales: new Float32Array(rows * spec.segments),
+    scales: new Float32Array(
+      rows * spec.segments * scalesPerSegment(spec.format, spec.width / spec.segments),
+    ),
   };
 }
 
@@ -31,20 +34,30 @@ export function quantizeRow(source: Float32Array, buffer: QuantizedBuffer, row: 
     const values = source.slice(segment * segmentLength, (segment + 1) * segmentLength);
     const place = row * spec.segments + segment;
     const q = buffer.q.subarray(place * segmentLength, (place + 1) * segmentLength);
-    const scale = quantizeSegment(values, q);
-    buffer.scales[place] = scale ?? 0;
-    finite &&= scale !== undefined;
+    const count = scalesPerSegment(spec.format, segmentLength);
+    const scales = buffer.scales.subarray(place * count, (place + 1) * count);
+    finite = quantizeSegment(values, q, scales) && finite;
   }
   return finite;
 }
 
-/** Rotates `values` and fills `q`; the scale, or undefined when they are not finite. */
-function quantizeSegment(values: Float32Array, q: Int8Array): number | undefined {
+/** Rotates `values` and fills `q` and `scales`; false, and zeros, when they are not finite. */
+function quantizeSegment(values: Float32Array, q: Int8Array, scales: Float32Array): boolean {
   rotateActivations(values);
   q.fill(0);
-  const largestBits = largestMagnitude(values);
-  if (largestBits >= NOT_FINITE_BITS) return undefined;
-  const largest = floatFromBits(largestBits);
+  scales.fill(0);
+  if (largestMagnitude(values) >= NOT_FINITE_BITS) return false;
+  const length = scales.length === 1 ? values.length : SCALE_GROUP;
+  for (let g = 0; g < scales.length; g++) {
+    const [first, end] = [g * length, (g + 1) * length];
+    scales[g] = quantizeRun(values.subarray(first, end), q.subarray(first, end));
+  }
+  return true;
+}
+
+/** Rounds values that share a scale, which it returns. */
+function quantizeRun(values: Float32Array, q: Int8Array): number {
+  const largest = floatFromBits(largestMagnitude(values));
   if (largest < TINY) return 0;
   const scale = Math.fround(largest / 127);
   const reciprocal = Math.fround(1 / scale);

@@ -1,7 +1,7 @@
 /** Sealing a matrix: from f32 rows to the values each weight format denotes (arithmetic.md, "Weights"). */
 
 import { at } from "../../base/mod.ts";
-import { GROUP } from "../../tensor/mod.ts";
+import { GROUP, SCALE_GROUP, scalesPerSegment } from "../../tensor/mod.ts";
 import type { MatrixSpec } from "../contract.ts";
 import { weightsError } from "../weights-error.ts";
 import { sumLanes } from "./elementwise.ts";
@@ -21,14 +21,14 @@ export interface ReferenceMatrix {
   readonly width: number;
   /** [rows][width]: f32 values for `f16`, integers (q, or q * m) for `i8` and `i4`. */
   readonly values: Float32Array | Int16Array;
-  /** [rows][segments held]; ones for `f16`. */
+  /** [rows][segments held][scales of a segment]; ones for `f16`. */
   readonly scales: Float32Array;
 }
 
-/** Writes what a row's segment becomes; returns its scale. The values may be changed. */
-type SegmentSealer = (values: Float32Array, out: Float32Array | Int16Array) => number;
+/** Writes what a run of values of a row's segment becomes; returns its scale. The values may be changed. */
+type RunSealer = (values: Float32Array, out: Float32Array | Int16Array) => number;
 
-const sealers: Record<MatrixSpec["format"], SegmentSealer> = { f16: sealHalf, i8: sealI8, i4: sealI4 };
+const sealers: Record<MatrixSpec["format"], RunSealer> = { f16: sealHalf, i8: sealI8, i4: sealI4 };
 
 /** Quantizes the rows and segments of `spec` from whole source rows, as `rowAt` hands them out. E_WEIGHTS. */
 export function sealMatrix(spec: MatrixSpec, rowAt: (row: number) => Float32Array): ReferenceMatrix {
@@ -38,7 +38,8 @@ export function sealMatrix(spec: MatrixSpec, rowAt: (row: number) => Float32Arra
   const held = spec.segmentRange[1] - spec.segmentRange[0];
   const width = segmentLength * held;
   const values = spec.format === "f16" ? new Float32Array(rows * width) : new Int16Array(rows * width);
-  const matrix = { spec, rows, segmentLength, width, values, scales: new Float32Array(rows * held) };
+  const scales = new Float32Array(rows * held * scalesPerSegment(spec.format, segmentLength));
+  const matrix = { spec, rows, segmentLength, width, values, scales };
   for (let row = 0; row < rows; row++) {
     const source = rowAt(firstRow + row);
     if (!source.every(Number.isFinite) || !sealRow(source, matrix, row))
@@ -56,8 +57,15 @@ function sealRow(source: Float32Array, matrix: ReferenceMatrix, row: number): bo
     if (spec.format !== "f16") rotateWeights(values);
     const target = row * width + (segment - first) * segmentLength;
     const out = matrix.values.subarray(target, target + segmentLength);
-    matrix.scales[row * (end - first) + segment - first] = sealers[spec.format](values, out);
-    if (!(spec.format === "f16" ? out : values).every(Number.isFinite)) return false;
+    if (spec.format !== "f16" && !values.every(Number.isFinite)) return false;
+    const count = scalesPerSegment(spec.format, segmentLength);
+    const place = (row * (end - first) + segment - first) * count;
+    const run = count === 1 ? segmentLength : SCALE_GROUP;
+    for (let g = 0; g < count; g++) {
+      const [from, to] = [g * run, (g + 1) * run];
+      matrix.scales[place + g] = sealers[spec.format](values.subarray(from, to), out.subarray(from, to));
+    }
+    if (spec.format === "f16" && !out.every(Number.isFinite)) return false;
   }
   return true;
 }

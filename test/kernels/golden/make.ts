@@ -28,13 +28,13 @@ const makers: Readonly<Record<string, (random: Random) => KernelCase>> = {
   "linear-f16": (random) =>
     linearCase(random, { format: "f16", rows: 18, columns: 96, segments: 3 }, { style: "outliers" }),
   "linear-i8": (random) =>
-    linearCase(random, { format: "i8", rows: 18, columns: 150, segments: 3 }, { style: "outliers" }),
+    linearCase(random, { format: "i8", rows: 18, columns: 300, segments: 3 }, { style: "outliers" }),
   "linear-i4": (random) =>
     linearCase(random, { format: "i4", rows: 18, columns: 150, segments: 3 }, { style: "outliers" }),
   "linear-split": (random) =>
     splitCase(random, () => [2, 3], { format: random.pick(formats), rows: 17, columns: 100, segments: 5 })
       .split,
-  quantize: (random) => quantizeCase(random, { segments: 1, length: 44, style: "outliers" }),
+  quantize: (random) => quantizeCase(random, { segments: 1, length: 84, style: "outliers" }),
   embed: (random) => embedCase(random, { format: random.pick(formats), rows: 18, columns: 150, segments: 3 }),
   norm: normCase,
   rope: ropeCase,
