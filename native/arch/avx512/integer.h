@@ -55,19 +55,19 @@ CLAW_INLINE void start(const int32_t* starts, ptrdiff_t stride, __m512i (&sums)[
 
 // leaves += the sums of a group of i8 times the scales of the input and of the rows.
 template <int Blocks, int Tokens>
-CLAW_INLINE void addToLeaves(const IntegerSegment& at, int group, const float* scales,
+CLAW_INLINE void addToLeaves(const IntegerSegment& at, const float* rowScales, const float* scales,
                              const __m512i (&sums)[Blocks][Tokens], float* leaves) {
   __m512 ofRows[Blocks];
 #pragma GCC unroll 4
-  for (int i = 0; i < Blocks; ++i) ofRows[i] = _mm512_loadu_ps(at.rowScales + group * kRowBlock + i * at.blockScales);
+  for (int i = 0; i < Blocks; ++i) ofRows[i] = _mm512_loadu_ps(rowScales + i * at.blockScales);
 #pragma GCC unroll 8
   for (int j = 0; j < Tokens; ++j) {
     const __m512 ofInput = _mm512_set1_ps(scales[j * at.scaleStride]);
 #pragma GCC unroll 4
     for (int i = 0; i < Blocks; ++i) {
       float* leaf = leaves + (j * Blocks + i) * kRowBlock;
-      const __m512 before = group == 0 ? _mm512_setzero_ps() : _mm512_load_ps(leaf);
-      _mm512_store_ps(leaf, _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[i][j]), ofInput), ofRows[i], before));
+      const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[i][j]), ofInput);
+      _mm512_store_ps(leaf, _mm512_fmadd_ps(scaled, ofRows[i], _mm512_load_ps(leaf)));
     }
   }
 }

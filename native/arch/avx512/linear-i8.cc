@@ -22,25 +22,53 @@ struct I8 {
 
   template <int Blocks, int Tokens>
   static void leaf(const Segment& at, int token, Request request, float* leaves) {
-    const uint8_t* weights = at.weights;
-    const uint8_t* line = weights + request.ahead;
-    const int8_t* q = at.q + token * at.qStride;
-    const int32_t* starts = at.starts + token * at.startStride;
-    const float* scales = at.scales + token * at.scaleStride;
-    const int8_t* end = q + at.padded;
-    for (int group = 0; q < end; ++group) {
-      __m512i sums[Blocks][Tokens];
-      start(starts + group, at.startStride, sums);
-      const int8_t* groupEnd = end - q < kScaleGroup ? end : q + kScaleGroup;
-      for (; q < groupEnd; q += kLineColumns, weights += kLineBytes, line += request.pace) {
-        __m512i w[Blocks];
-#pragma GCC unroll 4
-        for (int i = 0; i < Blocks; ++i) w[i] = _mm512_loadu_si512(weights + i * at.blockBytes);
-        prefetch<Blocks>(line, at.blockBytes);
-        addColumns(w, q, at.qStride, sums);
-      }
-      addToLeaves(at, group, scales + group, sums, leaves);
+    for (int i = 0; i < Blocks * Tokens; ++i) _mm512_store_ps(leaves + i * kRowBlock, _mm512_setzero_ps());
+    Group group{at.weights,
+                at.weights + request.ahead,
+                at.q + token * at.qStride,
+                at.starts + token * at.startStride,
+                at.scales + token * at.scaleStride,
+                at.rowScales};
+    for (int k = at.padded; k > 0; k -= kScaleGroup) {
+      const int columns = smallerOf(k, kScaleGroup);
+      addGroup<Blocks, Tokens>(at, group, columns, request.pace, leaves);
+      group.weights += columns * kRowBlock;
+      group.line += columns / kLineColumns * request.pace;
+      group.q += columns;
+      ++group.starts;
+      ++group.scales;
+      group.rowScales += kRowBlock;
     }
+  }
+
+ private:
+  // Where a group lies, of the first row block and the first token.
+  struct Group {
+    const uint8_t* weights;
+    const uint8_t* line;  // to request
+    const int8_t* q;
+    const int32_t* starts;
+    const float* scales;
+    const float* rowScales;
+  };
+
+  // A function of its own, because GCC 12 moves the sums of an outer loop through memory.
+  template <int Blocks, int Tokens>
+  [[gnu::noinline]] static void addGroup(const Segment& at, const Group& group, int columns, ptrdiff_t pace,
+                                         float* leaves) {
+    const uint8_t* weights = group.weights;
+    const uint8_t* line = group.line;
+    const int8_t* q = group.q;
+    __m512i sums[Blocks][Tokens];
+    start(group.starts, at.startStride, sums);
+    for (const int8_t* end = q + columns; q < end; q += kLineColumns, weights += kLineBytes, line += pace) {
+      __m512i w[Blocks];
+#pragma GCC unroll 4
+      for (int i = 0; i < Blocks; ++i) w[i] = _mm512_loadu_si512(weights + i * at.blockBytes);
+      prefetch<Blocks>(line, at.blockBytes);
+      addColumns(w, q, at.qStride, sums);
+    }
+    addToLeaves(at, group.rowScales, group.scales, sums, leaves);
   }
 };
 
