@@ -26,3 +26,12 @@ export const INDEX_BATCH = 1024;
 
 /** Entries that a search in the index finds at most. */
 export const INDEX_ANSWER_MAX = 10_000;
+
+/** Bytes of a witness's request: a note of the largest size allowed, and 63 hashes. */
+export const WITNESS_BODY_BYTES_MAX: number = 260 * 1024;
+
+/** A witness's request is sent within this time, in milliseconds, or its connection goes. */
+export const WITNESS_REQUEST_MS = 10_000;
+
+/** Connections to a witness at once; a log needs one. */
+export const WITNESS_CONNECTIONS_MAX = 256;

@@ -36,11 +36,28 @@ export function readOrMakeKey(path: string, type: NoteKeyType): KeyObject {
   try {
     return makeKeyFile(path, ALGORITHMS[type]);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) {
-      throw new ClawError("E_LEDGER", `Making the key file ${path} failed.`, { cause: error });
-    }
-    return readKeyFile(path, ALGORITHMS[type]);
+    if (isThere(error)) return readKey(path, type);
+    throw new ClawError("E_LEDGER", `Making the key file ${path} failed.`, { cause: error });
   }
+}
+
+/** A new private key in the file `path`, which must not be there. Errors: E_LEDGER. */
+export function makeKey(path: string, type: NoteKeyType): KeyObject {
+  try {
+    return makeKeyFile(path, ALGORITHMS[type]);
+  } catch (error) {
+    const why = isThere(error) ? "is there already" : "cannot be made";
+    throw new ClawError("E_LEDGER", `The key file ${path} ${why}.`, { cause: error });
+  }
+}
+
+/** The private key in the file `path`. Errors: E_LEDGER when it is missing, or others may read it. */
+export function readKey(path: string, type: NoteKeyType): KeyObject {
+  return readKeyFile(path, ALGORITHMS[type]);
+}
+
+function isThere(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EEXIST";
 }
 
 function makeKeyFile(path: string, algorithm: Algorithm): KeyObject {
@@ -60,7 +77,7 @@ function generate(algorithm: Algorithm): { privateKey: KeyObject } {
 }
 
 function readKeyFile(path: string, algorithm: Algorithm): KeyObject {
-  const file = openSync(path, "r");
+  const file = openKeyFile(path);
   try {
     if ((fstatSync(file).mode & OTHERS) !== 0) {
       throw new ClawError("E_LEDGER", `The key file ${path} is open to other users; chmod 600 it.`);
@@ -73,6 +90,14 @@ function readKeyFile(path: string, algorithm: Algorithm): KeyObject {
     throw new ClawError("E_LEDGER", `The key file ${path} holds no private key.`, { cause: error });
   } finally {
     closeSync(file);
+  }
+}
+
+function openKeyFile(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (cause) {
+    throw new ClawError("E_LEDGER", `The key file ${path} is missing or cannot be read.`, { cause });
   }
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ClawError } from "../../src/base/mod.ts";
 import {
   NOTE_KEY,
   noteVerifier,
@@ -147,6 +148,53 @@ test("a folder has one writer at a time; an unfinished file of a crash goes away
   expect(again.size).toBe(1);
   expect(existsSync(join(folder, "held", "unfinished", "7"))).toBe(false);
   await again.close();
+});
+
+/** A folder on a disk with room for so many more bytes; what does not fit is written in part, as the system does. */
+class FullDisk extends FolderDisk {
+  room = Number.POSITIVE_INFINITY;
+
+  override async append(path: string, bytes: Uint8Array): Promise<void> {
+    await super.append(path, bytes.subarray(0, Math.max(0, this.room)));
+    this.#take(path, bytes.length);
+  }
+
+  override async replace(path: string, bytes: Uint8Array): Promise<void> {
+    this.#take(path, bytes.length);
+    await super.replace(path, bytes);
+  }
+
+  #take(path: string, bytes: number): void {
+    this.room -= bytes;
+    if (this.room >= 0) return;
+    throw new ClawError("E_LEDGER", `The ledger cannot use its file ${path} (ENOSPC: no space left on device).`);
+  }
+}
+
+test("a full disk stops the log with a code, and what it acknowledged is there when there is room again", async () => {
+  let [refused, kept] = [0, 0];
+  for (let room = 0; room < 20_000; room += 1111) {
+    const disk = new FullDisk(join(folder, `full-${room}`));
+    const log = await Log.open(options(disk));
+    disk.room = room;
+    const acknowledged: string[] = [];
+    for (let i = 0; i < 300; i++) {
+      const outcome = await log.add(utf8(`${i} ${"x".repeat(90)}`)).catch((error: ClawError) => error.code);
+      if (outcome === "E_LEDGER") refused++;
+      else acknowledged.push(`${i} ${"x".repeat(90)}`);
+      if (i % 50 === 49) await log.publish().catch(() => {});
+    }
+    expect(acknowledged.length).toBeLessThan(300);
+    await log.close();
+    disk.room = Number.POSITIVE_INFINITY;
+    const again = await Log.open(options(disk));
+    const entries = (await publishedEntries(again)).map((entry) => Buffer.from(entry).toString());
+    expect(entries.slice(0, acknowledged.length)).toEqual(acknowledged);
+    kept += acknowledged.length;
+    await again.close();
+  }
+  expect(refused).toBeGreaterThan(1000);
+  expect(kept).toBeGreaterThan(500);
 });
 
 interface Life {

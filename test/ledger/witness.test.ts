@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import {
   formatCheckpoint,
+  fromBase64,
   NOTE_KEY,
   noteVerifier,
   openNote,
@@ -13,10 +14,12 @@ import {
   toBase64,
   utf8,
 } from "../../src/crypto/mod.ts";
+import { cosignatureTime } from "../../src/crypto/note-keys.ts";
 import {
   consistencyProof,
   cosign,
   FolderDisk,
+  openWitness,
   readOrMakeKey,
   type SigningKey,
   signingKey,
@@ -141,4 +144,25 @@ test("the client learns what the witness knows, and checks what it sends", async
   await expect(cosign(note(34), refusing, { oldSize: 33, read: tree.reader(34) })).rejects.toMatchObject({
     code: "E_LEDGER",
   });
+});
+
+test("a clock that jumps back dates no cosignature before an earlier one, and one without a time is refused", async () => {
+  let time = 1_764_000_000;
+  const setup = {
+    name: "witness.example",
+    keys: [{ type: NOTE_KEY.COSIGNATURE_ED25519, path: join(folder, "clock.key") }],
+    logs: new Map([[ORIGIN, [noteVerifier(logKey.vkey)]]]),
+    now: () => time,
+  };
+  ({ witness } = await openWitness(new CrashDisk(() => 0), setup));
+  const dated = async (from: number, to: number): Promise<number | undefined> => {
+    const answer = await witness.addCheckpoint(await body(from, to));
+    const [, , encoded = ""] = answer.body.trim().split(" ");
+    return cosignatureTime((fromBase64(encoded) as Uint8Array).slice(4));
+  };
+  expect(await dated(0, 5)).toBe(1_764_000_000);
+  time -= 86_400;
+  expect(await dated(5, 6)).toBe(1_764_000_000);
+  time = 0;
+  await expect(witness.addCheckpoint(await body(6, 7))).rejects.toMatchObject({ code: "E_LEDGER" });
 });

@@ -11,6 +11,8 @@ import { cacheClear, cacheList } from "./cache.ts";
 import { chat } from "./chat.ts";
 import { configCheck, configSchemaCommand } from "./config.ts";
 import { doctor } from "./doctor.ts";
+import { ledgerInfo, ledgerKeygen, ledgerVerify } from "./ledger.ts";
+import { ledgerWitness } from "./ledger-witness.ts";
 import { modelInspect } from "./model-inspect.ts";
 import { modelKeygen, modelSeal, modelVerify } from "./model-seal.ts";
 import { modelSynth } from "./model-synth.ts";
@@ -43,5 +45,9 @@ export const commands: readonly Command[] = [
   cacheList,
   cacheClear,
   receiptVerify,
+  ledgerInfo,
+  ledgerKeygen,
+  ledgerVerify,
+  ledgerWitness,
   doctor,
 ];

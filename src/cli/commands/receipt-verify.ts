@@ -1,11 +1,11 @@
-/** I/O: `claw receipt verify`: checks a receipt with public keys alone; no server and no ledger are needed. */
+/** `claw receipt verify`: checks a receipt with public keys alone; no server and no ledger are needed. */
 
-import { existsSync } from "node:fs";
 import { ClawError } from "../../base/mod.ts";
 import { switchOption, textOption } from "../../config/mod.ts";
 import { type VerifiedReceipt, verifyReceipt } from "../../records/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { readText } from "../files.ts";
+import { readPublicKeys } from "../public-keys.ts";
 import { print, printJson } from "../terminal.ts";
 
 interface ReceiptVerifyOptions {
@@ -36,18 +36,12 @@ export const receiptVerify: Command = defineCommand<ReceiptVerifyOptions>({
   },
   run: ({ key, witness, json }, [file = ""]) => {
     if (key === undefined) throw new ClawError("E_USAGE", "claw receipt verify needs --key PUB.");
-    const witnesses = witness === undefined ? [] : keysOf(witness);
-    const policy = { keys: keysOf(key), witnesses, witnessesMin: witnesses.length };
+    const witnesses = witness === undefined ? [] : readPublicKeys(witness);
+    const policy = { keys: readPublicKeys(key), witnesses, witnessesMin: witnesses.length };
     const verified = verifyReceipt(readText(file), policy);
     return json ? printJson(verified) : print(described(verified));
   },
 });
-
-/** A key, or those in the file of that name. Errors: E_FILE. */
-function keysOf(given: string): string[] {
-  const text = existsSync(given) ? readText(given) : given;
-  return text.split("\n").filter((line) => line.trim() !== "");
-}
 
 function described({ index, leaf, entry, log, opened }: VerifiedReceipt): string {
   const of = entry.kind === "progress" ? "" : `, model ${entry.model.root} (${entry.model.source})`;
