@@ -167,7 +167,10 @@ class FullDisk extends FolderDisk {
   #take(path: string, bytes: number): void {
     this.room -= bytes;
     if (this.room >= 0) return;
-    throw new ClawError("E_LEDGER", `The ledger cannot use its file ${path} (ENOSPC: no space left on device).`);
+    throw new ClawError(
+      "E_LEDGER",
+      `The ledger cannot use its file ${path} (ENOSPC: no space left on device).`,
+    );
   }
 }
 

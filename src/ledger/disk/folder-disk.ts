@@ -34,6 +34,7 @@ export class FolderDisk implements Disk {
       await this.#makeFolder(this.#root);
       this.#lock = lockFile(join(this.#root, LOCK));
       await rm(join(this.#root, UNFINISHED), { recursive: true, force: true });
+      this.#folders.delete(join(this.#root, UNFINISHED));
     });
   }
 

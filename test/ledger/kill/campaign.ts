@@ -6,10 +6,9 @@ import { openStorage } from "./storages.ts";
 import { WitnessedLog } from "./witnessed-log.ts";
 import { WriterProcess } from "./writer-process.ts";
 
-/** A writer lives this long at most, counted from its start or from when the log is open. */
+/** A writer lives this long at most, counted from a moment that each third of the lives has in common. */
 const LIFE_MS_MAX = 150;
-/** Share of lives that are counted from the start: most of them end while the log is being opened. */
-const FROM_START = 0.3;
+const MOMENTS = ["start", "opened", "checkpoint"] as const;
 
 export interface Tally {
   kills: number;
@@ -39,7 +38,7 @@ export async function killWriters(
       const writer = next;
       // Loading takes longer than a life: the next one does it meanwhile.
       next = new WriterProcess(driver, place);
-      const from = chance() < FROM_START ? "start" : "opened";
+      const from = MOMENTS[life % MOMENTS.length] ?? "start";
       const promises = await writer.liveFor(`${life}`, { from, ms: chance() * LIFE_MS_MAX });
       if (promises.complaint !== "") faults.push(promises.complaint);
       faults.push(...known.note(promises));

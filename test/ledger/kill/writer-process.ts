@@ -19,7 +19,7 @@ export interface Promises {
 
 /** When a writer is killed. */
 interface Moment {
-  readonly from: "start" | "opened";
+  readonly from: "start" | "opened" | "checkpoint";
   readonly ms: number;
 }
 
@@ -46,14 +46,13 @@ export class WriterProcess {
     this.#loaded.catch(() => {});
   }
 
-  /** Sets it going, kills it `ms` after it began to open the log or had it open, and says all that it was promised. */
+  /** Sets it going, kills it `ms` after it began, had the log open or a checkpoint published, and says all that it was promised. */
   async liveFor(life: string, { ms, from }: Moment): Promise<Promises> {
     await this.#loaded;
     const closed = once(this.#child, "close");
     this.#child.stdin?.write(`${life}\n`);
-    while (from === "opened" && !this.#output.includes("\nopened ") && this.#child.exitCode === null) {
-      await sleep(1);
-    }
+    const said = (): boolean => from === "start" || this.#output.includes(`\n${from} `);
+    while (!said() && this.#child.exitCode === null) await sleep(1);
     await sleep(ms);
     this.#child.kill("SIGKILL");
     await closed;
