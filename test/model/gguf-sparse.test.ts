@@ -48,6 +48,6 @@ test("metadata beyond 64 MiB in all are refused, however little of the file is r
   const source = openByteSource(path);
   const start = performance.now();
   expect(() => readGguf(source)).toThrow(expect.objectContaining({ code: "E_GGUF_LIMIT" }));
-  expect(performance.now() - start).toBeLessThan(1000);
+  expect(performance.now() - start).toBeLessThan(5000);
   source.close();
 });

@@ -341,9 +341,9 @@ describe.skipIf(!native)(`packed weights between starts${noNative}`, () => {
     // When these change, kLayoutVersion or kArithmeticVersion in native/kernels/kernels.h has to.
     expect(sums).toMatchInlineSnapshot(`
       {
-        "layout 2, arithmetic 2, little endian, f16": "f50cbf3e00bf9697",
-        "layout 2, arithmetic 2, little endian, i4": "391d70907ebe474f",
-        "layout 2, arithmetic 2, little endian, i8": "350301826e74c11c",
+        "layout 3, arithmetic 3, little endian, f16": "f50cbf3e00bf9697",
+        "layout 3, arithmetic 3, little endian, i4": "391d70907ebe474f",
+        "layout 3, arithmetic 3, little endian, i8": "350301826e74c11c",
       }
     `);
   });
