@@ -99,7 +99,8 @@ function closing<T>(model: Model, use: (model: Model) => T): T {
 }
 
 function engineSettings(model: string, options: EngineOptions): EngineSettings {
-  const { format, kvFormat, device, threads, context, maxBatch, kvCacheBytes, prefixCache } = options;
+  const { format, kvFormat, device, threads, context, maxBatch, kvCacheBytes, prefixCache, prefixShared } =
+    options;
   return {
     model,
     format,
@@ -112,6 +113,7 @@ function engineSettings(model: string, options: EngineOptions): EngineSettings {
     prefillChunkTokens: options.prefillChunkTokens,
     swapBytes: options.kvSwapBytes,
     prefixCache,
+    prefixShared,
     kvFormat,
     degree: options.tensorParallelismDegree,
     lockMemory: options.lockMemory,

@@ -6,7 +6,8 @@ export function assert(condition: unknown, message: string): asserts condition {
 /** The element at `index`, which the caller knows to exist. */
 export function at<T>(list: ArrayLike<T>, index: number): T {
   const value = list[index];
-  assert(value !== undefined, `Index ${index} is outside a list of ${list.length}.`);
+  // The message is made only where it is needed: this runs in every inner loop.
+  if (value === undefined) throw new AssertionFailure(`Index ${index} is outside a list of ${list.length}.`);
   return value;
 }
 

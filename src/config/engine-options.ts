@@ -33,6 +33,7 @@ export interface EngineOptions extends DeviceOptions {
   readonly kvSwapBytes: number | undefined;
   readonly prefillChunkTokens: number | undefined;
   readonly prefixCache: boolean;
+  readonly prefixShared: boolean;
 }
 
 export const modelOptions: OptionTable<ModelOptions> = {
@@ -174,5 +175,12 @@ export const engineOptions: OptionTable<EngineOptions> = {
     meaning: "whether requests of a tenant that begin alike share the work on it; the answers are the same",
     flagMeaning: "do the work on every prompt anew",
     default: true,
+  }),
+  prefixShared: booleanOption({
+    flag: "share-prefixes",
+    name: "prefix_cache.shared",
+    meaning:
+      "whether tenants share that work with each other, too: a tenant can then tell by the time that a prompt was asked before",
+    default: false,
   }),
 };

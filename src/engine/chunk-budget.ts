@@ -23,8 +23,12 @@ const UNMEASURED_FOR = 4;
 /** How much a new time counts. */
 const SMOOTHING = 0.1;
 
-/** Kernels take rows in blocks; a block begun takes as long as a full one. */
-const ROW_BLOCK = 8;
+/**
+ * Kernels take rows in groups (`kGroupTokens` in native/lanes/linear.h). Beginning another costs as much as several rows,
+ * so a group that would hold fewer than these is not begun; within a group a row costs about the same as the next.
+ */
+const ROW_GROUP = 24;
+const GROUP_ROWS_MIN = 6;
 
 /** Prompt tokens that always go: less would only be waste. */
 const CHUNK_MIN = 8;
@@ -74,8 +78,9 @@ export class ChunkBudget {
     if (this.#sinceMeasured >= (measured ? MEASURED_FOR : UNMEASURED_FOR)) return 0;
     const spareMs = (STEP_RATIO / this.#spread - 1) * this.#decodingMs(decoding);
     const affordable = this.#addedMs === 0 ? 0 : Math.floor(spareMs / this.#addedMs);
-    const whole = affordable - ((affordable + decoding) % ROW_BLOCK);
-    return Math.min(room, this.#most, Math.max(CHUNK_MIN, whole));
+    const begun = (affordable + decoding) % ROW_GROUP;
+    const worth = begun < GROUP_ROWS_MIN ? affordable - begun : affordable;
+    return Math.min(room, this.#most, Math.max(CHUNK_MIN, worth));
   }
 
   /** A step of so many decoding sequences and prompt tokens took so long. */

@@ -8,6 +8,7 @@ import { asClawError, assert, at, ClawError } from "../base/mod.ts";
 import type { Executable, KvPages } from "../kernels/mod.ts";
 import { QUEUE_MAX, SWAP_BYTES_DEFAULT } from "./limits.ts";
 import { fillStep, type Plan } from "./plan.ts";
+import { prefixScope } from "./prefix-scope.ts";
 import type { FinishReason, GenerationListener, GenerationRequest } from "./request.ts";
 import { checkRequest } from "./request-check.ts";
 import { Residency } from "./residency.ts";
@@ -37,6 +38,8 @@ export interface EngineOptions {
   readonly swapBytes?: number | undefined;
   /** Whether requests find the pages of earlier ones with the same beginning; they do unless told. */
   readonly prefixCache?: boolean | undefined;
+  /** Whether they find those of other tenants, too; they do not unless told. */
+  readonly prefixShared?: boolean | undefined;
   /** Requests that may wait; undefined: QUEUE_MAX. */
   readonly queue?: number | undefined;
   /** Milliseconds from any beginning. */
@@ -95,9 +98,10 @@ export class Engine {
 
   /** Queues a request; its id. Refuses what can never run: E_CONTEXT, E_PARAMETER; and E_OVERLOADED. */
   submit(request: GenerationRequest, listener: GenerationListener): number {
-    const { queue = QUEUE_MAX, clock } = this.#options;
+    const { queue = QUEUE_MAX, clock, prefixShared = false } = this.#options;
     checkRequest(request, this.#options);
-    const scope = request.tenant ?? "";
+    const origin = { tenant: request.tenant ?? "", adapter: undefined, epochs: [] };
+    const scope = prefixScope(origin, prefixShared);
     const sequence = new Sequence(this.#nextId, request, { scope, now: clock() });
     if (sequence.pagesNeeded > this.#pages) {
       const needed = `The request needs ${sequence.pagesNeeded} KV pages`;
@@ -154,7 +158,7 @@ export class Engine {
     const plan = this.#scheduler.plan(this.#options.clock());
     if (plan.length === 0) return false;
     const outputs = fillStep(executable.step, plan);
-    recorder.planned(plan);
+    recorder.planned(plan, this.#scheduler);
     await executable.execute(plan.rows, outputs);
     recorder.executed();
     this.#advance(plan);

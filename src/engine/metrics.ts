@@ -24,6 +24,10 @@ const COUNTERS = [
   "rows",
   "prefillTokens",
   "decodeTokens",
+  "takenPlaces",
+  "places",
+  "contendedTaken",
+  "contendedPlaces",
   "prefixLookupTokens",
   "prefixHitTokens",
   "swappedOut",
@@ -46,7 +50,7 @@ const REQUEST_BOUNDS: readonly number[] = [
   0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640,
 ];
 const STEP_BOUNDS: readonly number[] = [
-  0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10,
+  0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.002, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10,
 ];
 
 type GaugeName = (typeof GAUGES)[number];
@@ -120,6 +124,8 @@ export class EngineMetrics implements EngineObserver {
   stepped(record: StepRecord): void {
     for (const name of GAUGES) this.#numbers[place(name)] = record[name];
     this.#add("steps", 1);
+    this.#add("takenPlaces", record.sequences);
+    this.#add("places", record.batch);
     for (const name of COUNTED) this.#add(name, record[name]);
     this.#observe("planSeconds", record.planMs / 1000);
     this.#observe("executeSeconds", record.executeMs / 1000);
@@ -192,6 +198,8 @@ const COUNTED = [
   "rows",
   "prefillTokens",
   "decodeTokens",
+  "contendedTaken",
+  "contendedPlaces",
   "prefixLookupTokens",
   "prefixHitTokens",
   "swappedOut",

@@ -39,9 +39,15 @@ export class PrefixCache {
   readonly #roots = new Map<string, PrefixNode>();
   /** Nodes nobody uses, least recently used first: a set iterates in order of insertion. */
   readonly #idle = new Set<PrefixNode>();
+  #additions = 0;
 
   constructor(pool: PagePool) {
     this.#pool = pool;
+  }
+
+  /** Pages ever added: while it stays, no look finds more than the last one did. */
+  get additions(): number {
+    return this.#additions;
   }
 
   /** Pages that only the cache holds. */
@@ -84,6 +90,7 @@ export class PrefixCache {
     const child = new PrefixNode(parent, keyOf(tokens, from, from + KV_PAGE_TOKENS), page);
     assert(!parent.children.has(child.key), "A page is cached once.");
     parent.children.set(child.key, child);
+    this.#additions++;
     this.#pool.hold(page);
     return child;
   }

@@ -52,6 +52,11 @@ export class Residency {
     return this.#cache?.idle ?? 0;
   }
 
+  /** Pages ever added to the prefix cache. */
+  get additions(): number {
+    return this.#cache?.additions ?? 0;
+  }
+
   /** Pages of sequences. */
   get used(): number {
     return this.#pool.used - this.cached;

@@ -48,6 +48,10 @@ export class Scheduler {
   readonly #running: Sequence[] = [];
   readonly #plan: Plan;
   #batch: number;
+  /** Who could not enter last, how many pages there were to spare then, and what the prefix cache had seen. */
+  #blocked: Sequence | undefined;
+  #blockedRoom = 0;
+  #blockedAdditions = 0;
 
   constructor({ batch, batchMax, rows, prefillChunkTokens }: SchedulerLimits, residency: Residency) {
     assert(batch <= batchMax && rows >= batchMax, "A step has a row for every running sequence.");
@@ -82,6 +86,7 @@ export class Scheduler {
   /** Takes a sequence out, wherever it is, and frees what it held. */
   remove(sequence: Sequence): void {
     this.#tenants.leave(sequence.tenant);
+    if (this.#blocked === sequence) this.#blocked = undefined;
     if (this.#waiting.remove(sequence)) {
       this.#residency.forget(sequence);
       return;
@@ -151,10 +156,27 @@ export class Scheduler {
     const { swapped, cached } = sequence;
     // Room for the prompts that are being read, and a page in hand for each that runs: or one would have to go soon.
     const spare = this.#running.reduce((sum, other) => sum + 1 + missingPages(other), 0);
-    if (!this.#residency.enter(sequence, spare)) return false;
+    const room = this.#residency.free + this.#residency.cached - spare;
+    if (this.#isBlocked(sequence, room)) return false;
+    if (!this.#residency.enter(sequence, spare)) {
+      this.#blocked = sequence;
+      this.#blockedRoom = room;
+      this.#blockedAdditions = this.#residency.additions;
+      return false;
+    }
+    this.#blocked = undefined;
     if (swapped !== undefined) this.counts.swappedIn++;
     else this.#countHit(sequence, sequence.cached - cached);
     return true;
+  }
+
+  /** Whether a sequence was tried when there was as much room and the cache had as much: it need not be looked up again. */
+  #isBlocked(sequence: Sequence, room: number): boolean {
+    return (
+      this.#blocked === sequence &&
+      room <= this.#blockedRoom &&
+      this.#residency.additions === this.#blockedAdditions
+    );
   }
 
   #countHit(sequence: Sequence, hitTokens: number): void {

@@ -25,6 +25,8 @@ export interface EngineSettings {
   readonly swapBytes?: number | undefined;
   /** Whether requests of a tenant share the pages of what they begin with alike; they do unless told. */
   readonly prefixCache?: boolean | undefined;
+  /** Whether tenants share them with each other, too; they do not unless told. */
+  readonly prefixShared?: boolean | undefined;
   readonly degree?: number | undefined;
   /** Whether weights, KV cache and buffers are kept out of swap. */
   readonly lockMemory?: boolean | undefined;

@@ -10,11 +10,16 @@ export interface StepRecord {
   readonly rows: number;
   readonly prefillTokens: number;
   readonly decodeTokens: number;
+  /** Sequences in the step. */
+  readonly sequences: number;
   /** Sequences that hold pages after the step, and the most that may. */
   readonly running: number;
   readonly batch: number;
   /** Requests without pages: new ones and preempted ones. */
   readonly waiting: number;
+  /** Sequences in the step, and places there were for them, if requests waited when it began; else both 0. */
+  readonly contendedTaken: number;
+  readonly contendedPlaces: number;
   /** Pages of running sequences; pages only the prefix cache holds; pages free; their sum, the limit. */
   readonly pagesUsed: number;
   readonly pagesCached: number;

@@ -19,6 +19,7 @@ export class StepRecorder {
     this.#clock = clock;
     this.#record = {
       ...{ step: 0, rows: 0, prefillTokens: 0, decodeTokens: 0, running: 0, batch: 0, waiting: 0 },
+      ...{ sequences: 0, contendedTaken: 0, contendedPlaces: 0 },
       ...{ pagesUsed: 0, pagesCached: 0, pagesFree: 0, pagesLimit: 0 },
       ...{ prefixLookupTokens: 0, prefixHitTokens: 0, swappedOut: 0, recomputed: 0, swappedIn: 0 },
       ...{ planMs: 0, executeMs: 0, sampleMs: 0, deliverMs: 0 },
@@ -37,8 +38,11 @@ export class StepRecorder {
     this.#record.drawn = 0;
   }
 
-  planned(plan: Plan): void {
+  planned(plan: Plan, { waiting, batch }: Scheduler): void {
     this.#record.planMs = this.#lap();
+    this.#record.sequences = plan.length;
+    this.#record.contendedTaken = waiting > 0 ? plan.length : 0;
+    this.#record.contendedPlaces = waiting > 0 ? batch : 0;
     this.#record.rows = plan.rows;
     this.#record.prefillTokens = plan.promptTokens;
     this.#record.decodeTokens = plan.decoding;

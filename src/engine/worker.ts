@@ -41,7 +41,8 @@ async function start(settings: EngineSettings): Promise<Started> {
   const model = openModelFile(settings.model);
   const { device, warning } = await openDevice(settings);
   const onProgress = (fraction: number): void => send({ type: "loading", fraction });
-  const { batch, format, degree = 1, packedCache, prefillChunkTokens, swapBytes, prefixCache } = settings;
+  const { batch, format, degree = 1, packedCache, prefillChunkTokens, swapBytes } = settings;
+  const { prefixCache, prefixShared } = settings;
   const onNote = (text: string): void => send({ type: "note", text });
   const packed = await openPackedCache(device, model, { format, degree, onNote, settings: packedCache });
   const sizes = { ...roomToGrow(settings, device), memoryAvailable: availableMemory };
@@ -50,7 +51,7 @@ async function start(settings: EngineSettings): Promise<Started> {
   const { vocabulary } = model.description;
   const { context, kvFormat, pages, pagesMax, pageBytes, executable } = runtime;
   const clock = (): number => performance.now();
-  const limits = { vocabulary, batch, prefillChunkTokens, swapBytes, prefixCache };
+  const limits = { vocabulary, batch, prefillChunkTokens, swapBytes, prefixCache, prefixShared };
   const engine = new Engine({ ...runtime, ...limits, clock });
   const memory = device.memory();
   const info: EngineInfo = {

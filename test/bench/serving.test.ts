@@ -62,15 +62,14 @@ test("percentiles are nearest ranks", () => {
   expect(spread([])).toBeNull();
 });
 
-test("occupancy counts places only while something waits", () => {
-  const states = [
-    { ms: 10, running: 4, waiting: 0 },
-    { ms: 20, running: 2, waiting: 3 },
-    { ms: 30, running: 1, waiting: 0 },
-  ];
-  expect(occupancy(states, { batch: 4, queuedUntilMs: 15 })).toBe(0.75);
-  expect(occupancy(states, { batch: 4, queuedUntilMs: 0 })).toBe(0.5);
-  expect(occupancy([], { batch: 4, queuedUntilMs: 15 })).toBeNull();
+test("occupancy counts all places until the last request is sent, then only those that others waited for", () => {
+  const begin = { taken: 10, all: 40, contendedTaken: 4, contended: 8 };
+  const sent = { taken: 40, all: 80, contendedTaken: 14, contended: 18 };
+  const end = { taken: 60, all: 400, contendedTaken: 23, contended: 28 };
+  expect(occupancy([{ begin, sent, end }])).toBe((30 + 9) / (40 + 10));
+  expect(occupancy([{ begin, sent: begin, end }])).toBe(19 / 20);
+  expect(occupancy([{ begin, sent: begin, end: begin }])).toBeNull();
+  expect(occupancy([])).toBeNull();
 });
 
 describe("an answer that breaks off is an error of that request", () => {
@@ -134,7 +133,7 @@ describe("claw bench serve", () => {
     const tokens = expected.reduce((sum, { outputTokens }) => sum + outputTokens, 0);
     expect(report.figures.outputTokens).toBe(tokens);
     expect(report.ours).toBeCloseTo(tokens / report.figures.seconds, 6);
-    expect(report.occupancy).toBeGreaterThan(0.5);
+    expect(report.occupancy).toBeGreaterThan(0.9);
     expect(report.occupancy).toBeLessThanOrEqual(1);
   });
 

@@ -133,6 +133,7 @@ describe("the engine's numbers", () => {
       rows: 5,
       prefillTokens: 3,
       decodeTokens: 2,
+      ...{ sequences: 2, contendedTaken: 2, contendedPlaces: 8 },
       running: 2,
       batch: 8,
       waiting: 1,

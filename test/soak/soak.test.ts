@@ -24,7 +24,10 @@ const REQUESTS = 48;
 /** Part of the samples that do not count: caches fill, and the compiler is not done. */
 const WARM_UP = 0.3;
 /** Growth allowed. A short run warms up for most of its time, so it only shows that memory does not run away. */
-const GROWTH_MAX = minutes >= 5 ? 0.01 : 0.15;
+const LONG = minutes >= 5;
+const GROWTH_MAX = LONG ? 0.01 : 0.15;
+/** Seconds that 99.9 % of the engine thread's pauses stay below; a short run has the compiler's in it, and few others. */
+const PAUSE_MAX = LONG ? 0.002 : 0.03;
 
 interface Tally {
   whole: number;
@@ -149,8 +152,8 @@ describe(`${minutes} minutes at saturation, seed ${seed}`, () => {
     const collections = quantileBound(metrics, "claw:engine_gc_duration_seconds", 0.999);
     console.info(`99.9 % of plans, draws and deliveries took at most ${bound * 1000} ms each`);
     console.info(`99.9 % of garbage collections on that thread took at most ${collections * 1000} ms`);
-    expect(collections).toBeLessThanOrEqual(0.03);
-    expect(bound).toBeLessThanOrEqual(0.01);
+    expect(collections).toBeLessThanOrEqual(PAUSE_MAX);
+    expect(bound).toBeLessThanOrEqual(PAUSE_MAX);
   });
 
   test("and the server answers as before", async () => {

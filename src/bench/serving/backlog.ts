@@ -2,7 +2,7 @@
 
 import { basename } from "node:path";
 import { assert, at, ClawError } from "../../base/mod.ts";
-import { Generator } from "../../model/mod.ts";
+import { Generator, openModelFile } from "../../model/mod.ts";
 import { complete, openTarget, type Target } from "./completion.ts";
 import {
   BACKLOG_ALONE_SECONDS,
@@ -26,13 +26,15 @@ const STREAM_PROMPT_TOKENS = 32;
 /** Errors: E_SERVER, and those of loading. */
 export async function measureBacklog(options: ServingOptions): Promise<BacklogReport> {
   const path = measuredModel(options);
-  const context = Math.max(BACKLOG_PROMPT_TOKENS + 1, STREAM_PROMPT_TOKENS + BACKLOG_STREAM_TOKENS);
-  const streams = BACKLOG_STREAMS * (STREAM_PROMPT_TOKENS + BACKLOG_STREAM_TOKENS);
+  const lengths = lengthsFor(path);
+  const { prompt, stream } = lengths;
+  const context = Math.max(prompt + 1, STREAM_PROMPT_TOKENS + stream);
+  const streams = BACKLOG_STREAMS * (STREAM_PROMPT_TOKENS + stream);
   // Prompts are read twice, and what a prefix cache keeps of the first ones need not make room.
-  const kvPositions = streams + 2 * BACKLOG_PROMPTS * (BACKLOG_PROMPT_TOKENS + 1);
+  const kvPositions = streams + 2 * BACKLOG_PROMPTS * (prompt + 1);
   return withServer(options, { path, context, kvPositions }, async (server) => {
-    const { alone, beside, silent, busy } = await run(server, options);
-    const tokens = BACKLOG_PROMPTS * BACKLOG_PROMPT_TOKENS;
+    const { alone, beside, silent, busy } = await run(server, { ...options, lengths });
+    const tokens = BACKLOG_PROMPTS * prompt;
     return {
       bench: "serve-backlog",
       unit: "tokens/s",
@@ -46,10 +48,27 @@ export async function measureBacklog(options: ServingOptions): Promise<BacklogRe
       format: options.format,
       interTokenMs: { alone: silent, beside: busy },
       p99OverP50: busy.p99 / silent.p50,
-      backlog: { streams: BACKLOG_STREAMS, prompts: BACKLOG_PROMPTS, promptTokens: BACKLOG_PROMPT_TOKENS },
+      backlog: { streams: BACKLOG_STREAMS, prompts: BACKLOG_PROMPTS, promptTokens: prompt },
       memory: server.memory(),
     };
   });
+}
+
+/** Tokens of the backlog's prompts, and those that a stream draws at most. */
+interface Lengths {
+  readonly prompt: number;
+  readonly stream: number;
+}
+
+/** As long as the scenario wants them, or as the model's context allows. */
+function lengthsFor(path: string): Lengths {
+  const file = openModelFile(path);
+  const { context } = file.description;
+  file.close();
+  return {
+    prompt: Math.min(BACKLOG_PROMPT_TOKENS, context - 1),
+    stream: Math.min(BACKLOG_STREAM_TOKENS, context - STREAM_PROMPT_TOKENS),
+  };
 }
 
 interface Seen {
@@ -61,25 +80,28 @@ interface Seen {
   readonly busy: Spread;
 }
 
-async function run({ url }: ServerProcess, { seed, onProgress }: ServingOptions): Promise<Seen> {
+async function run(
+  { url }: ServerProcess,
+  { seed, onProgress, lengths }: ServingOptions & { readonly lengths: Lengths },
+): Promise<Seen> {
   const target = openTarget(url, undefined);
   const generator = new Generator(seed, BACKLOG_STREAM);
   const clock = (): number => performance.now();
   const progress = onProgress("Measuring:");
-  const alone = await readBacklog(target, generator);
+  const alone = await readBacklog(target, generator, lengths.prompt);
   progress(0.3);
   const away = new AbortController();
   const streams = Array.from({ length: BACKLOG_STREAMS }, () => {
     const times: number[] = [];
     const prompt = randomPrompt(generator, STREAM_PROMPT_TOKENS);
-    const plan = { prompt, outputTokens: BACKLOG_STREAM_TOKENS, arrivalSeconds: 0 };
+    const plan = { prompt, outputTokens: lengths.stream, arrivalSeconds: 0 };
     const ended = complete(target, { plan, clock, onToken: (ms) => times.push(ms), signal: away.signal });
     return { times, ended };
   });
   while (streams.some(({ times }) => times.length < STREAM_WARM_UP)) await sleep(20);
   const from = clock();
   await sleep(BACKLOG_ALONE_SECONDS * 1000);
-  const [middle, beside] = [clock(), await readBacklog(target, generator)];
+  const [middle, beside] = [clock(), await readBacklog(target, generator, lengths.prompt)];
   const to = clock();
   away.abort();
   await Promise.all(streams.map(({ ended }) => ended));
@@ -102,11 +124,11 @@ function gapsIn(times: readonly number[], first: number, last: number): number[]
 }
 
 /** Seconds until every prompt of a backlog, all sent at once, has its first token. Errors: E_SERVER. */
-async function readBacklog(target: Target, generator: Generator): Promise<number> {
+async function readBacklog(target: Target, generator: Generator, tokens: number): Promise<number> {
   const start = performance.now();
   const clock = (): number => performance.now() - start;
   const plans = Array.from({ length: BACKLOG_PROMPTS }, () => ({
-    prompt: randomPrompt(generator, BACKLOG_PROMPT_TOKENS),
+    prompt: randomPrompt(generator, tokens),
     outputTokens: 1,
     arrivalSeconds: 0,
   }));

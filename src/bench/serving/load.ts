@@ -2,7 +2,7 @@
 
 import { complete, type Target } from "./completion.ts";
 import { loadFigures, type RequestTimes, type Spread } from "./record.ts";
-import { type ServerState, Watch } from "./watch.ts";
+import { type Places, type PlacesSeen, readPlaces, Watch } from "./watch.ts";
 import type { PlannedRequest } from "./workload.ts";
 
 /** How a load is going, for whoever looks on. */
@@ -25,18 +25,20 @@ export interface LoadOptions {
 export interface LoadOutcome {
   readonly requests: readonly RequestTimes[];
   readonly seconds: number;
-  readonly states: readonly ServerState[];
-  /** Until when requests waited for a place in flight, in milliseconds since the beginning; 0 if they never did. */
-  readonly queuedUntilMs: number;
+  /** Undefined where the server does not say. Requests that are sent on time never wait to be sent. */
+  readonly places: PlacesSeen | undefined;
 }
 
 export async function runLoad(target: Target, options: LoadOptions): Promise<LoadOutcome> {
   const { plans, concurrency, onProgress } = options;
+  const begin = await readPlaces(target);
+  let sent = Promise.resolve(begin);
   const start = performance.now();
   const clock = (): number => performance.now() - start;
   const requests: RequestTimes[] = [];
+  let sending = 0;
   let tokens = 0;
-  const watch = new Watch(target.url, clock, ({ running, waiting }) => {
+  const watch = new Watch(target.url, ({ running, waiting }) => {
     const { timeToFirstTokenMs } = loadFigures(requests, clock() / 1000);
     const tokensPerSecond = tokens / (clock() / 1000);
     const state = { done: requests.length, requests: plans.length, running, waiting };
@@ -46,6 +48,7 @@ export async function runLoad(target: Target, options: LoadOptions): Promise<Loa
     tokens++;
   };
   const send = async (plan: PlannedRequest): Promise<void> => {
+    if (++sending === plans.length && concurrency !== undefined) sent = readPlaces(target);
     requests.push(await complete(target, { plan, clock, onToken }));
   };
   try {
@@ -54,9 +57,11 @@ export async function runLoad(target: Target, options: LoadOptions): Promise<Loa
     watch.stop();
   }
   const seconds = clock() / 1000;
-  const lastSentMs = requests.reduce((last, { sentMs }) => Math.max(last, sentMs), 0);
-  const queuedUntilMs = concurrency === undefined ? 0 : lastSentMs;
-  return { requests, seconds, states: watch.states, queuedUntilMs };
+  return { requests, seconds, places: seen(begin, await sent, await readPlaces(target)) };
+}
+
+function seen(...[begin, sent, end]: readonly (Places | undefined)[]): PlacesSeen | undefined {
+  return begin && sent && end && { begin, sent, end };
 }
 
 type Send = (plan: PlannedRequest) => Promise<void>;

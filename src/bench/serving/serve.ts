@@ -92,10 +92,6 @@ function report(options: ServingOptions, sides: Sides, server: ServerProcess | n
   const figures = joined(sides.ours);
   const peerFigures = sides.peer.length === 0 ? null : joined(sides.peer);
   const peer = peerFigures?.outputTokensPerSecond ?? null;
-  const taken = sides.ours.flatMap((turn) => {
-    const share = occupancy(turn.states, { batch, queuedUntilMs: turn.queuedUntilMs });
-    return share === null ? [] : [share];
-  });
   const errors = sides.ours.flatMap((turn) => turn.requests.flatMap(({ error }) => error ?? []));
   return {
     bench: "serve",
@@ -116,7 +112,7 @@ function report(options: ServingOptions, sides: Sides, server: ServerProcess | n
     figures,
     peerFigures,
     peerInfo: sides.peerInfo,
-    occupancy: taken.length === 0 ? null : taken.reduce((a, b) => a + b) / taken.length,
+    occupancy: occupancy(sides.ours.flatMap(({ places }) => places ?? [])),
     memory: server?.memory() ?? null,
     errors: [...new Set(errors)].slice(0, ERRORS_SHOWN),
   };

@@ -33,6 +33,18 @@ const counters: readonly (readonly [name: string, help: string, counter: keyof C
   ["iteration_tokens_total", "Token rows of all steps.", "rows"],
   ["prefill_tokens_total", "Rows that read prompts.", "prefillTokens"],
   ["decode_tokens_total", "Rows that decoded.", "decodeTokens"],
+  ["batch_places_taken_total", "Answers in a step, added up over all steps.", "takenPlaces"],
+  ["batch_places_total", "Answers that a step had places for, added up over all steps.", "places"],
+  [
+    "contended_places_taken_total",
+    "The same over steps that began while answers waited: answers in them.",
+    "contendedTaken",
+  ],
+  [
+    "contended_places_total",
+    "The same over steps that began while answers waited: places there were.",
+    "contendedPlaces",
+  ],
   ["prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", "prefixLookupTokens"],
   ["prefix_cache_hits_total", "Prompt tokens found there.", "prefixHitTokens"],
   ["num_swapped_in_total", "Preempted answers whose pages were copied back.", "swappedIn"],
