@@ -23,10 +23,18 @@ export interface CrashCounts {
 
 export class PowerLoss extends Error {}
 
+/** What was being done when the power went, and to which kind of file. */
+function stepOf(operation: string, path: string): string {
+  const kind = /^(?:journal|checkpoint|tile\/entries|tile)/.exec(path)?.[0] ?? "other";
+  return `${operation} ${kind}`;
+}
+
 export class CrashDisk implements Disk {
   readonly #files = new Map<string, CrashFile>();
   readonly #chance: () => number;
   readonly counts: CrashCounts = { kept: 0, dropped: 0, cut: 0, holed: 0, resurrected: 0 };
+  /** Losses by the step that they broke off. */
+  readonly lostAt: Map<string, number> = new Map();
   #left = Number.POSITIVE_INFINITY;
   /** A broken variant for the test of the test: `sync` promises and does nothing. */
   lying = false;
@@ -73,9 +81,13 @@ export class CrashDisk implements Disk {
     return [whole.slice().fill(0, first, first + 1 + Math.floor(this.#chance() * 600))];
   }
 
-  #step(): void {
-    if (this.#left <= 0) throw new PowerLoss("The power is gone.");
+  #step(operation: string, path: string): void {
+    if (this.#left < 0) throw new PowerLoss("The power is gone.");
     this.#left--;
+    if (this.#left >= 0) return;
+    const step = stepOf(operation, path);
+    this.lostAt.set(step, (this.lostAt.get(step) ?? 0) + 1);
+    throw new PowerLoss(`The power is gone: ${step}.`);
   }
 
   #file(path: string): CrashFile {
@@ -91,13 +103,13 @@ export class CrashDisk implements Disk {
   async close(): Promise<void> {}
 
   async read(path: string): Promise<Uint8Array | undefined> {
-    this.#step();
+    this.#step("read", path);
     const file = this.#files.get(path);
     return file === undefined || file.removed ? undefined : joined([file.synced, ...file.loose]);
   }
 
   async list(folder: string): Promise<string[]> {
-    this.#step();
+    this.#step("list", folder);
     const paths = [...this.#files].filter(([path, { removed }]) => path.startsWith(`${folder}/`) && !removed);
     return paths.map(([path]) => path.slice(folder.length + 1)).sort();
   }
@@ -106,12 +118,12 @@ export class CrashDisk implements Disk {
     const file = this.#file(path);
     // A write that power cuts off may have reached the disk all the same.
     file.loose.push(bytes.slice());
-    this.#step();
+    this.#step("append", path);
     await Promise.resolve();
   }
 
   async sync(path: string): Promise<void> {
-    this.#step();
+    this.#step("sync", path);
     await Promise.resolve();
     if (this.lying) return;
     const file = this.#file(path);
@@ -120,7 +132,7 @@ export class CrashDisk implements Disk {
   }
 
   async truncate(path: string, length: number): Promise<void> {
-    this.#step();
+    this.#step("truncate", path);
     const file = this.#file(path);
     file.synced = joined([file.synced, ...file.loose]).slice(0, length);
     file.loose = [];
@@ -133,12 +145,12 @@ export class CrashDisk implements Disk {
       file.synced = bytes.slice();
       file.loose = [];
     }
-    this.#step();
+    this.#step("replace", path);
     await Promise.resolve();
   }
 
   async remove(path: string): Promise<void> {
-    this.#step();
+    this.#step("remove", path);
     const file = this.#files.get(path);
     if (file !== undefined) file.removed = true;
   }
