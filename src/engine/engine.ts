@@ -156,7 +156,10 @@ export class Engine {
     this.#endLate();
     this.#fitPages();
     const plan = this.#scheduler.plan(this.#options.clock());
-    if (plan.length === 0) return false;
+    if (plan.length === 0) {
+      recorder.idled(this.#scheduler, this.#residency);
+      return false;
+    }
     const outputs = fillStep(executable.step, plan);
     recorder.planned(plan, this.#scheduler);
     await executable.execute(plan.rows, outputs);

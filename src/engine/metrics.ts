@@ -7,7 +7,7 @@
 import { at } from "../base/mod.ts";
 import type { EngineObserver, RequestOutcome, RequestRecord, StepRecord } from "./step-record.ts";
 
-/** Numbers as of the last step. */
+/** Numbers as of the last step, or of when there was nothing left to step. */
 const GAUGES = [
   "running",
   "waiting",
@@ -122,7 +122,7 @@ export class EngineMetrics implements EngineObserver {
   }
 
   stepped(record: StepRecord): void {
-    for (const name of GAUGES) this.#numbers[place(name)] = record[name];
+    this.idled(record);
     this.#add("steps", 1);
     this.#add("takenPlaces", record.sequences);
     this.#add("places", record.batch);
@@ -131,6 +131,10 @@ export class EngineMetrics implements EngineObserver {
     this.#observe("executeSeconds", record.executeMs / 1000);
     this.#observe("sampleSeconds", record.sampleMs / 1000);
     this.#observe("deliverSeconds", record.deliverMs / 1000);
+  }
+
+  idled(record: StepRecord): void {
+    for (const name of GAUGES) this.#numbers[place(name)] = record[name];
   }
 
   /** A garbage collection that held up the engine's thread. */

@@ -66,6 +66,8 @@ export interface RequestRecord {
 /** Whoever watches an engine; called on the engine's thread, between steps. */
 export interface EngineObserver {
   stepped?(record: StepRecord): void;
+  /** There was nothing to step: how many run and wait, and the pages, are as of now; the rest is the last step's. */
+  idled?(record: StepRecord): void;
   /** After each token of a request, and before its client hears of it. */
   token?(request: RequestRecord): void;
   ended?(request: RequestRecord, outcome: RequestOutcome): void;

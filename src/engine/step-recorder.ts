@@ -74,6 +74,21 @@ export class StepRecorder {
   delivered(scheduler: Scheduler, residency: Residency): number {
     const record = this.#record;
     record.deliverMs = this.#lap();
+    this.#takeState(scheduler, residency);
+    Object.assign(record, scheduler.counts);
+    for (const observer of this.#observers) observer.stepped?.(record);
+    record.step++;
+    return record.planMs + record.executeMs + record.sampleMs + record.deliverMs;
+  }
+
+  /** There was nothing to step: requests may have been cancelled since the last step, and what they held is free. */
+  idled(scheduler: Scheduler, residency: Residency): void {
+    this.#takeState(scheduler, residency);
+    for (const observer of this.#observers) observer.idled?.(this.#record);
+  }
+
+  #takeState(scheduler: Scheduler, residency: Residency): void {
+    const record = this.#record;
     record.running = scheduler.running;
     record.batch = scheduler.batch;
     record.waiting = scheduler.waiting;
@@ -81,10 +96,6 @@ export class StepRecorder {
     record.pagesCached = residency.cached;
     record.pagesFree = residency.free;
     record.pagesLimit = residency.limit;
-    Object.assign(record, scheduler.counts);
-    for (const observer of this.#observers) observer.stepped?.(record);
-    record.step++;
-    return record.planMs + record.executeMs + record.sampleMs + record.deliverMs;
   }
 
   #lap(): number {

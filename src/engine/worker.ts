@@ -116,7 +116,7 @@ class Service {
     const counted = new EngineMetrics(metrics);
     engine.observe(counted);
     watchPauses(counted);
-    engine.observe({ stepped: this.#reportLoad });
+    engine.observe({ stepped: this.#reportLoad, idled: this.#reportLoad });
     engine.observe({ stepped: () => this.#sender.flush() });
   }
 

@@ -5,6 +5,7 @@ import {
   createRuntime,
   defaultSampling,
   Engine,
+  EngineMetrics,
   type GenerationRequest,
   type Runtime,
   type TokenEvent,
@@ -180,4 +181,17 @@ describe("requests that cannot run are refused with a code", () => {
     for (let i = 0; i < 1024; i++) submit(engine, good);
     expect(() => submit(engine, good)).toThrow(expect.objectContaining({ code: "E_OVERLOADED" }));
   });
+});
+
+test("the last one cancelled between two steps: its pages are not reported as used", async () => {
+  const engine = newEngine();
+  const metrics = new EngineMetrics();
+  engine.observe(metrics);
+  const request = { prompt: Int32Array.of(1, 2, 3), maxTokens: 9, sampling: defaultSampling, stopTokens: [] };
+  const { id } = submit(engine, request);
+  await engine.step();
+  expect(metrics.read().gauges).toMatchObject({ running: 1, pagesUsed: 1 });
+  engine.cancel(id);
+  expect(await engine.step()).toBe(false);
+  expect(metrics.read().gauges).toMatchObject({ running: 0, pagesUsed: 0 });
 });

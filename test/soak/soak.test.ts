@@ -122,6 +122,9 @@ describe(`${minutes} minutes at saturation, seed ${seed}`, () => {
 
   test("no page is lost, and places were contended", async () => {
     await idle();
+    // Clients that left are noticed by the server before the engine's thread has heard of it.
+    const used = async () => reading(await readMetrics(server.url), 'claw:kv_cache_pages{state="used"}');
+    await expect.poll(used, { timeout: 5000 }).toBe(0);
     const metrics = await readMetrics(server.url);
     const pages = (state: string): number => reading(metrics, `claw:kv_cache_pages{state="${state}"}`);
     const preempted = ["swap", "recompute"].map((kind) =>
@@ -129,7 +132,6 @@ describe(`${minutes} minutes at saturation, seed ${seed}`, () => {
     );
     const hits = reading(metrics, "claw:prefix_cache_hits_total");
     console.info(`preemptions ${preempted.join(" and ")}, ${hits} tokens from the prefix cache`);
-    expect(pages("used")).toBe(0);
     expect(pages("cached") + pages("free")).toBe(PAGES);
     expect((preempted[0] ?? 0) + (preempted[1] ?? 0)).toBeGreaterThan(0);
     expect(hits).toBeGreaterThan(0);
