@@ -9,6 +9,7 @@ import { utf8 } from "../crypto/mod.ts";
 import { canonicalJson, type JsonValue, parseCanonicalJson } from "./canonical.ts";
 import {
   checkFields,
+  count,
   each,
   type Field,
   hex,
@@ -18,6 +19,8 @@ import {
   optional,
   record,
   text,
+  token,
+  tuple,
 } from "./fields.ts";
 
 /** Bytes of an entry: its length stands in 16 bits in an entry bundle (C2SP tlog-tiles). */
@@ -100,35 +103,35 @@ export interface CloseEntry extends Common, Statement, Progress {
 
 export type Entry = OpenEntry | ProgressEntry | CloseEntry;
 
-const common = { v: oneOf(VERSION), stream: hex(16), time: integer, clock_drift: optional(integer) };
+const common = { v: oneOf(VERSION), stream: hex(16), time: count, clock_drift: optional(integer) };
 
 const statement: Readonly<Record<string, Field>> = {
   request: text(128),
   tenant: text(64),
   model: record({ root: hex(32), source: oneOf("seal", "file-sha256") }),
-  engine: record({ version: text(64), format: text(16), kv_format: text(16), arithmetic: integer }),
+  engine: record({ version: text(64), format: text(16), kv_format: text(16), arithmetic: count }),
   nodes: each(text(255), 1024),
   revocations: each(text(256), 128),
   sampling: record({
     temperature: number,
-    top_k: integer,
+    top_k: count,
     top_p: number,
     min_p: number,
     repetition_penalty: number,
-    repetition_window: integer,
+    repetition_window: count,
     frequency_penalty: number,
     presence_penalty: number,
-    logit_bias: each(each(number, 2), 1024),
+    logit_bias: each(tuple(token, number), 1024),
     seed: integer,
-    choice: integer,
-    logprobs: optional(integer),
-    max_tokens: integer,
-    stop_tokens: each(integer, 4096),
+    choice: count,
+    logprobs: optional(count),
+    max_tokens: count,
+    stop_tokens: each(token, 4096),
   }),
-  prompt: record({ commitment: hex(32), tokens: integer }),
+  prompt: record({ commitment: hex(32), tokens: count }),
 };
 
-const progress = { previous: hex(32), tokens: integer, running: hex(32) };
+const progress = { previous: hex(32), tokens: count, running: hex(32) };
 
 const ending = {
   output: hex(32),

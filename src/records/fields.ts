@@ -22,6 +22,17 @@ export const number: Field = field("a number", (value) => typeof value === "numb
 
 export const integer: Field = field("a whole number", Number.isSafeInteger);
 
+export const count: Field = field(
+  "a whole number of 0 or more",
+  (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+);
+
+/** What commitments take for a token: 31 bits. A larger one would be hashed as another token is. */
+export const token: Field = field(
+  "a token",
+  (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31,
+);
+
 /** At most so many UTF-16 units. */
 export function text(lengthMax: number): Field {
   return field(
@@ -51,6 +62,16 @@ export function each(of: Field, max: number): Field {
   const fault: Fault = (value, path) => {
     if (!Array.isArray(value) || value.length > max) return `${path} is not a list of at most ${max}`;
     return first((value as readonly JsonValue[]).map((item, i) => () => of.fault(item, `${path}[${i}]`)));
+  };
+  return { optional: false, fault };
+}
+
+/** A list of just these. */
+export function tuple(...items: readonly Field[]): Field {
+  const fault: Fault = (value, path) => {
+    if (!Array.isArray(value) || value.length !== items.length)
+      return `${path} is not a list of ${items.length}`;
+    return first(items.map((of, i) => () => of.fault(value[i] as JsonValue, `${path}[${i}]`)));
   };
   return { optional: false, fault };
 }

@@ -2,6 +2,7 @@ export { canonicalJson, parseCanonicalJson } from "./canonical.ts";
 export { commitment, RunningHash } from "./commitment.ts";
 export {
   type CloseEntry,
+  ENTRY_BYTES_MAX,
   encodeEntry,
   type OpenEntry,
   type ProgressEntry,

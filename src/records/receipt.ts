@@ -19,7 +19,7 @@ import {
 import type { JsonValue } from "./canonical.ts";
 import { commitment, RunningHash } from "./commitment.ts";
 import { type Entry, parseEntry } from "./entry.ts";
-import { checkFields, each, type Field, hex, integer, oneOf, optional, record, text } from "./fields.ts";
+import { checkFields, each, type Field, hex, oneOf, optional, record, text, token } from "./fields.ts";
 
 const FORMAT = "openclaw-receipt/v1";
 
@@ -47,7 +47,7 @@ export interface Receipt {
   readonly opening?: Opening | undefined;
 }
 
-const opened: Field = record({ salt: hex(32), tokens: each(integer, TOKENS_MAX) });
+const opened: Field = record({ salt: hex(32), tokens: each(token, TOKENS_MAX) });
 
 const shape: Field = record({
   format: oneOf(FORMAT),

@@ -126,6 +126,7 @@ test("no altered character of entry, proof or tokens passes", () => {
   for (const output of [
     { ...opening.output, tokens: [9, 9] },
     { ...opening.output, tokens: [9] },
+    { ...opening.output, tokens: [9 + 2 ** 32, 8] }, // hashed as 9 is, if it were taken
     { ...opening.output, salt: "00".repeat(32) },
   ]) {
     note({ ...receipt, opening: { ...opening, output: output as NonNullable<Opening["output"]> } });
