@@ -20,7 +20,7 @@ import {
 import { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, ENTRY_BYTES_MAX, PENDING_MAX, TILE_WIDTH } from "./limits.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import type { LogStorage } from "./storage/mod.ts";
-import { decodeBundle, encodeBundle, newTiles, type TileName, tilePath } from "./tiles.ts";
+import { decodeBundle, encodeBundle, newTiles, type TileName, tilePath, tileWidth } from "./tiles.ts";
 import type { TreeEdge } from "./tree-edge.ts";
 
 export interface LogOptions {
@@ -126,21 +126,38 @@ export class Log {
     // All of it is put together before anything is awaited: entries that come meanwhile belong to the next checkpoint.
     const checkpoint = { origin: this.#options.origin, size, root: this.#edge.root() };
     const note = signNote(formatCheckpoint(checkpoint), this.#options.signers);
-    const files = newTiles(this.#published.size, size).map(
-      (name) => [tilePath(name), this.#content(name)] as const,
-    );
+    const before = this.#published.size;
+    const names = newTiles(before, size);
+    const files = names.map((name) => [tilePath(name), this.#content(name)] as const);
     const { storage } = this.#options;
     for (const [path, bytes] of files) await storage.publish(path, bytes);
     await storage.publishCheckpoint(size, utf8(note));
     this.#published = checkpoint;
     this.#note = note;
     for (const [path] of files) this.#full.delete(path);
+    await this.#dropPartial(names, before);
     await this.#forget(Math.floor(size / TILE_WIDTH) * TILE_WIDTH);
   }
 
-  /** A published tile or bundle. Errors: E_LEDGER when the storage lacks it. */
+  /**
+   * Removes what the tree of `before` entries had of tiles that are full now: or every checkpoint would leave its own for
+   * ever. Whoever asks for them is given the full ones, as C2SP tlog-tiles has it.
+   */
+  async #dropPartial(names: readonly TileName[], before: number): Promise<void> {
+    for (const { level, index, width } of names) {
+      if (width < TILE_WIDTH || tileWidth(level, index, before) === 0) continue;
+      await this.#options.storage.dropPartial(tilePath({ level, index, width }));
+    }
+  }
+
+  /**
+   * A published tile or bundle, which may be wider than asked for where it has become so. Errors: E_LEDGER when the storage
+   * lacks it.
+   */
   async tile(name: TileName): Promise<Uint8Array> {
-    const bytes = await this.#options.storage.read(tilePath(name));
+    const { storage } = this.#options;
+    const bytes =
+      (await storage.read(tilePath(name))) ?? (await storage.read(tilePath({ ...name, width: TILE_WIDTH })));
     if (bytes !== undefined) return bytes;
     throw new ClawError("E_LEDGER", `The ledger lacks ${tilePath(name)}.`);
   }

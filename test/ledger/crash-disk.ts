@@ -151,8 +151,8 @@ export class CrashDisk implements Disk {
 
   async remove(path: string): Promise<void> {
     this.#step("remove", path);
-    const file = this.#files.get(path);
-    if (file !== undefined) file.removed = true;
+    for (const [name, file] of this.#files)
+      if (name === path || name.startsWith(`${path}/`)) file.removed = true;
   }
 }
 

@@ -108,6 +108,26 @@ describe("a log in a folder", () => {
     await disk.close();
   });
 
+  test("checkpoints one by one leave no partial tile beside a full one; proofs of all of them are still had", async () => {
+    const disk = new FolderDisk(join(folder, "steady"));
+    const log = await Log.open(options(disk));
+    const entries = Array.from({ length: 530 }, (_, i) => utf8(`entry ${i}`));
+    for (const entry of entries) {
+      await log.add(entry);
+      await log.publish();
+    }
+    for (const level of ["entries", "0"]) {
+      expect(await disk.list(`tile/${level}`)).toEqual(["000", "001", "002.p"]);
+      expect(await disk.list(`tile/${level}/002.p`)).toHaveLength(530 - 512);
+    }
+    const tree = new MemoryTree(entries);
+    for (const size of [1, 200, 256, 300, 511, 530]) {
+      const proof = await inclusionProof(size - 1, size, (name) => log.tile(name));
+      verifyInclusion(proof, { leaf: tree.leaf(size - 1), index: size - 1, size, root: tree.root(size) });
+    }
+    await log.close();
+  });
+
   test("refuses altered tiles, a foreign checkpoint and entries out of bounds", async () => {
     const disk = new FolderDisk(join(folder, "altered"));
     const log = await Log.open(options(disk));

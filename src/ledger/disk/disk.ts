@@ -18,7 +18,7 @@ export interface Disk {
   truncate(path: string, length: number): Promise<void>;
   /** Replaces a file by these bytes; whole and durable when it resolves, the old or the new content before. */
   replace(path: string, bytes: Uint8Array): Promise<void>;
-  /** Removes a file; none is no error. Not durable: whoever finds it again removes it again. */
+  /** Removes a file, or a folder with all in it; none is no error. Not durable: whoever finds it again removes it again. */
   remove(path: string): Promise<void>;
   /** Lets go of the files; another process may hold the disk then. */
   close(): Promise<void>;

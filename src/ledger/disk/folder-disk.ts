@@ -97,7 +97,8 @@ export class FolderDisk implements Disk {
   async remove(path: string): Promise<void> {
     await this.#failing(path, async () => {
       await this.#close(path);
-      await rm(join(this.#root, path), { force: true });
+      await rm(join(this.#root, path), { recursive: true, force: true });
+      this.#folders.delete(join(this.#root, path));
     });
   }
 

@@ -38,6 +38,10 @@ export class FileStorage implements LogStorage {
     return this.#disk.replace(path, bytes);
   }
 
+  dropPartial(path: string): Promise<void> {
+    return this.#disk.remove(`${path}.p`);
+  }
+
   publishCheckpoint(_size: number, note: Uint8Array): Promise<void> {
     return this.#disk.replace(CHECKPOINT, note);
   }

@@ -1,6 +1,6 @@
 /**
  * What a log asks of its storage: a sequence that entries are appended to, and published files over it. Each driver states
- * what is durable when; `test/ledger/storage.test.ts` holds every driver to this contract.
+ * what is durable when.
  */
 
 export interface LogStorage {
@@ -18,6 +18,8 @@ export interface LogStorage {
   append(known: number, entries: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
   /** Publishes a tile or a bundle, always the same bytes for a path; whole and durable when it resolves. */
   publish(path: string, bytes: Uint8Array): Promise<void>;
+  /** Removes all that was published of a tile or a bundle before it was full; `path` is the full one's. Not durable. */
+  dropPartial(path: string): Promise<void>;
   /** Publishes the signed checkpoint of a tree of `size`, unless a larger one is there; whole and durable when it resolves. */
   publishCheckpoint(size: number, note: Uint8Array): Promise<void>;
   /** Says that entries before `index` are in published full bundles: the sequence need not keep them a second time. */
