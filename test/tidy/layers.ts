@@ -14,7 +14,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   ledger: ["base", "crypto"],
   seal: ["base", "crypto", "model"],
   records: ["base", "crypto"],
-  bench: ["base", "crypto", "tensor", "kernels", "model", "engine", "ledger"],
+  bench: ["base", "crypto", "tensor", "kernels", "model", "engine", "ledger", "records"],
   server: ["base", "protocol", "config", "engine", "model"],
   app: ["base", "tensor", "seal", "protocol", "config", "kernels", "model", "engine", "server"],
   cli: [

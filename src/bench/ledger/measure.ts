@@ -8,7 +8,7 @@ import { median } from "../rounds.ts";
 import { withFolder } from "../scratch.ts";
 import { type DiskCeiling, measureDisk } from "./ceiling.ts";
 import { CountingDisk } from "./counting-disk.ts";
-import { sampleEntry } from "./entry.ts";
+import { SampleEntries } from "./entry.ts";
 
 export interface LedgerLoad {
   readonly entryBytes: number;
@@ -81,8 +81,9 @@ async function measureRound(folder: string, load: LedgerLoad): Promise<LedgerRou
   const start = performance.now();
   const over = (): boolean => performance.now() - start >= load.seconds * 1000;
   const latencies: number[] = [];
+  const samples = new SampleEntries(load.entryBytes);
   const clients = Array.from({ length: load.clients }, (_, client) =>
-    appending(log, { load, client, latencies, over }),
+    appending(log, { load, samples, client, latencies, over }),
   );
   const ended = new AbortController();
   const publisher = publishing(log, load.publishMs, ended.signal);
@@ -110,14 +111,15 @@ async function measureRound(folder: string, load: LedgerLoad): Promise<LedgerRou
 
 interface Client {
   readonly load: LedgerLoad;
+  readonly samples: SampleEntries;
   readonly client: number;
   readonly latencies: number[];
   readonly over: () => boolean;
 }
 
-async function appending(log: Log, { load, client, latencies, over }: Client): Promise<void> {
+async function appending(log: Log, { load, samples, client, latencies, over }: Client): Promise<void> {
   for (let i = 0; !over(); i++) {
-    const entry = sampleEntry(i * load.clients + client, load.entryBytes);
+    const entry = samples.at(i * load.clients + client);
     const sent = performance.now();
     await log.add(entry);
     latencies.push(performance.now() - sent);

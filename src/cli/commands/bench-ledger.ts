@@ -2,6 +2,7 @@
 
 import { ENTRY_BYTES_MIN, type LedgerReport, measureLedger } from "../../bench/mod.ts";
 import { numberOption, switchOption, textOption, twoColumns } from "../../config/mod.ts";
+import { ENTRY_BYTES_MAX } from "../../records/mod.ts";
 import { describeMachine, givenFlags, RECORD, record } from "../bench-record.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { readMachine } from "../machine.ts";
@@ -19,9 +20,8 @@ interface LedgerSettings {
   readonly record: boolean;
 }
 
-const ENTRY_BYTES_MAX = 65_535;
-/** As large as an entry with every field is. */
-const ENTRY_BYTES_DEFAULT = 1229;
+/** As large as an entry with every field is, and a few nodes. */
+const ENTRY_BYTES_DEFAULT = 1400;
 const CLIENTS_MAX = 16_384;
 const CLIENTS_DEFAULT = 256;
 const SECONDS_MAX = 3600;
