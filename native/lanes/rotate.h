@@ -113,7 +113,7 @@ CLAW_INLINE int32_t largestOf(const float* values, int count) {
   return Lanes::largest(largest);
 }
 
-// The i8 scale of values whose largest magnitude has these bits.
+// The scale of int8 values whose largest magnitude has these bits.
 CLAW_INLINE float scaleOf(int32_t largest) {
   const float magnitude = __builtin_bit_cast(float, largest);
   return magnitude < kTiny ? 0.0f : magnitude / 127.0f;

@@ -17,6 +17,7 @@ using namespace claw::test;
 // How often the random rounds reached what they are there for; testSet() asserts a minimum of each.
 struct {
   int shortGroups;
+  int scaleGroups;  // products of i8 whose segments have several scales
   int partialProducts;
   int tokenGroups;  // products of more tokens than the leaves of a group
   int tokenChunks;  // products of more activations than pass together
@@ -189,6 +190,7 @@ void checkProduct(const Shape& s, Packed& packed, const QuantizedRows* quantized
   const bool partial = s.held() < s.segments || oneIn(4);
   events.partialProducts += partial;
   events.shortGroups += s.format != Format::f16 && s.segmentLength % kGroup != 0;
+  events.scaleGroups += s.format == Format::i8 && s.groups() > 1;
   events.tokenGroups += tokens > 24;
   events.tokenChunks += tokens > 24 && tokens * s.held() * s.segmentLength > 384 << (s.format == Format::f16 ? 8 : 10);
   const ptrdiff_t stride = static_cast<ptrdiff_t>(s.rows) * (partial ? s.segments : 1) + between(0, 5);
@@ -296,7 +298,7 @@ void testSet(const Kernels& kernels) {
   testTokenChunks();
   testLargestSums();
   testRefusals();
-  CHECK(events.shortGroups > 100 && events.partialProducts > 100 && events.notFinite > 50);
+  CHECK(events.shortGroups > 100 && events.scaleGroups > 50 && events.partialProducts > 100 && events.notFinite > 50);
   CHECK(events.tokenGroups > 20 && events.tokenChunks >= 3);
 }
 

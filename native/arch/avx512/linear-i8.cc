@@ -1,6 +1,6 @@
 // uses-fma: the chains over groups of i8.
 // LINEAR with i8 weights. A weight is stored as q + 128, so an unsigned dot product is too large by 128 times the sum
-// of its activations; the segment's sum starts at what takes that off.
+// of its activations; a group's sum starts at what takes that off.
 #include "arch/avx512/integer.h"
 #include "arch/avx512/table.h"
 
