@@ -58,7 +58,6 @@ export type ErrorCode =
   | "E_LEDGER"
   | "E_ENTRY"
   | "E_RECEIPT"
-  | "E_REPLAY"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
   | "E_INTERNAL";
@@ -133,8 +132,7 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   E_UNSEALED: {
     status: 422,
     exit: 1,
-    remedy:
-      "Have the model sealed (`claw model seal`) with a key that `trust.keys` names, or change `trust.policy`.",
+    remedy: "Seal it with `claw model seal`, or name its bundle with --bundle.",
   },
   E_SEAL: {
     status: 422,
@@ -164,11 +162,6 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     remedy: "Do not trust it; entries are canonical JSON, as docs/reference/ledger.md describes.",
   },
   E_RECEIPT: { status: 422, exit: 1, remedy: "Do not trust it; fetch the receipt again from the server." },
-  E_REPLAY: {
-    status: 422,
-    exit: 1,
-    remedy: "Replay with the model, the engine and the vault that the entry was made with.",
-  },
   E_MEMORY_LOCK: {
     status: 503,
     exit: 1,

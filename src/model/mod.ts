@@ -3,6 +3,7 @@ export { type Gguf, type Metadata, openByteSource, readGguf } from "./gguf/mod.t
 export { type Model, type OpenedFile, openModel, openModelFile } from "./open.ts";
 export {
   clearPacked,
+  contentDigest,
   listPacked,
   openPackedCache,
   type PackedCacheSettings,

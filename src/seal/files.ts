@@ -1,12 +1,11 @@
 /** I/O: files that seals are about, and bundles themselves. */
 
-import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { ClawError } from "../base/mod.ts";
+import { contentDigest } from "../model/mod.ts";
 import { refused } from "./bundle.ts";
-import { BUNDLE_BYTES_MAX, PIECE_BYTES, RESOURCES_MAX } from "./limits.ts";
+import { BUNDLE_BYTES_MAX, RESOURCES_MAX } from "./limits.ts";
 import type { Statement } from "./statement.ts";
 
 /** Where a model's bundle lies unless told. */
@@ -36,18 +35,7 @@ export function readBundle(path: string): string | undefined {
 /** SHA-256 of a file in hexadecimal. Errors: E_FILE. */
 export async function fileDigest(path: string): Promise<string> {
   try {
-    const file = await open(path);
-    try {
-      const hash = createHash("sha256");
-      const piece = new Uint8Array(PIECE_BYTES);
-      for (;;) {
-        const { bytesRead } = await file.read(piece, 0, piece.length);
-        if (bytesRead === 0) return hash.digest("hex");
-        hash.update(piece.subarray(0, bytesRead));
-      }
-    } finally {
-      await file.close();
-    }
+    return await contentDigest(path);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new ClawError("E_FILE", `Cannot read ${path}: ${reason}.`, { cause: error });

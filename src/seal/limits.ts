@@ -8,6 +8,3 @@ export const KEY_BYTES_MAX: number = 64 * 1024;
 
 /** Files or shards in a statement. */
 export const RESOURCES_MAX = 100_000;
-
-/** Read and hashed at once. */
-export const PIECE_BYTES: number = 256 * 1024;

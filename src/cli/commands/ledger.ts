@@ -12,7 +12,7 @@ import {
 } from "../../ledger/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { formatCount } from "../numbers.ts";
-import { readPublicKeys } from "../public-keys.ts";
+import { logKeyOption, readPublicKeys } from "../public-keys.ts";
 import { print, printJson } from "../terminal.ts";
 
 const json = switchOption("json", "print an object");
@@ -48,13 +48,7 @@ export const ledgerVerify: Command = defineCommand<VerifySettings>({
   operands: "FOLDER",
   operandCount: [1, 1],
   options: {
-    key: textOption({
-      flag: "key",
-      placeholder: "PUB",
-      meaning: "the log's public key (a C2SP vkey), or a file with one or several, one a line",
-      default: undefined,
-      otherwise: "the signature is not checked",
-    }),
+    key: logKeyOption("the signature is not checked"),
     json,
   },
   run: async (settings, [folder = ""]) => {

@@ -5,7 +5,7 @@ import { switchOption, textOption } from "../../config/mod.ts";
 import { type VerifiedReceipt, verifyReceipt } from "../../records/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { readText } from "../files.ts";
-import { readPublicKeys } from "../public-keys.ts";
+import { logKeyOption, readPublicKeys } from "../public-keys.ts";
 import { print, printJson } from "../terminal.ts";
 
 interface ReceiptVerifyOptions {
@@ -20,12 +20,7 @@ export const receiptVerify: Command = defineCommand<ReceiptVerifyOptions>({
   operands: "FILE",
   operandCount: [1, 1],
   options: {
-    key: textOption({
-      flag: "key",
-      placeholder: "PUB",
-      meaning: "the log's public key (a C2SP vkey), or a file with one or several, one a line",
-      default: undefined,
-    }),
+    key: logKeyOption(),
     witness: textOption({
       flag: "witness",
       placeholder: "PUB",

@@ -1,2 +1,3 @@
 export { openPackedCache, type PackedCacheSettings } from "./cache.ts";
 export { clearPacked, listPacked, type PackedListing } from "./folder.ts";
+export { contentDigest } from "./identity.ts";

@@ -9,26 +9,21 @@ export interface ChunkTask {
   readonly descriptor: number;
   readonly offset: number;
   readonly length: number;
-  /** Where the bytes that were hashed are left, too. */
-  readonly into?: { readonly memory: SharedArrayBuffer; readonly at: number } | undefined;
 }
 
 const LEAF = Uint8Array.of(0);
 const HASH_BYTES = 32;
 
-/**
- * The leaf hashes of the chunks in a row, 32 bytes each. What is left in memory are the bytes that were hashed: nothing is read
- * twice. Throws what the system says, or where the file ends before.
- */
-export function hashChunks({ descriptor, offset, length, into }: ChunkTask): Uint8Array {
+/** The leaf hashes of the chunks in a row, 32 bytes each. Throws what the system says, or where the file ends before. */
+export function hashChunks({ descriptor, offset, length }: ChunkTask): Uint8Array {
   const hashes = new Uint8Array(HASH_BYTES * Math.ceil(length / CHUNK_BYTES));
-  const memory = into?.memory ?? new ArrayBuffer(PIECE_BYTES);
+  const memory = new Uint8Array(PIECE_BYTES);
   for (let first = 0; first < length; first += CHUNK_BYTES) {
     const hash = createHash("sha256").update(LEAF);
     const end = Math.min(length, first + CHUNK_BYTES);
     for (let at = first; at < end; ) {
       const count = Math.min(PIECE_BYTES, end - at);
-      const piece = new Uint8Array(memory, into === undefined ? 0 : into.at + at, count);
+      const piece = memory.subarray(0, count);
       readWhole(descriptor, piece, offset + at);
       hash.update(piece);
       at += count;

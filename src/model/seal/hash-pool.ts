@@ -29,9 +29,8 @@ export class HashPool {
     const step = BATCH_CHUNKS * CHUNK_BYTES;
     const jobs: Promise<Uint8Array>[] = [];
     for (let first = 0; first < task.length; first += step) {
-      const into = task.into === undefined ? undefined : { ...task.into, at: task.into.at + first };
       const length = Math.min(step, task.length - first);
-      jobs.push(this.#submit({ ...task, offset: task.offset + first, length, into }, task.length));
+      jobs.push(this.#submit({ ...task, offset: task.offset + first, length }, task.length));
     }
     return new Uint8Array(Buffer.concat(await Promise.all(jobs)));
   }
