@@ -1,11 +1,18 @@
 /** I/O: the composition root, the only place that starts engines and servers, joins them, and hands them time and chance. */
 
 import { randomBytes, randomUUID } from "node:crypto";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { cwd } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import { drained, LiveSettings, listen, type Sources } from "./app/mod.ts";
+import {
+  drained,
+  LiveSettings,
+  listen,
+  type RunningCapabilities,
+  type Sources,
+  startCapabilities,
+} from "./app/mod.ts";
 import { packedFolder, stateFolder, withStateFolder } from "./config/folders/mod.ts";
 import { type Apply, checkExposure, type EngineOptions, type ServeOptions } from "./config/mod.ts";
 import {
@@ -30,6 +37,7 @@ import {
   createLog,
   fingerprintOf,
   KeyRing,
+  type Log,
   type LogSink,
   modelDigest,
   ownersKey,
@@ -196,6 +204,7 @@ export async function startServer(
     [...ownKeys, ...readKeys(options.apiKeys)],
     apiKey === undefined ? anyone : undefined,
   );
+  const tokens = apiKey === undefined ? undefined : openTokens(options, log);
   const id = modelId(path);
   const models = new ServedModels(id, Math.floor(surroundings.now() / 1000));
   const admission = new Admission(() => settings.current);
@@ -205,14 +214,17 @@ export async function startServer(
     folder: sources.file === undefined ? cwd() : dirname(sources.file),
     isReady: () => models.health().ready,
   };
+  const metrics = new ServerMetrics(id, () => models.metrics());
+  if (tokens !== undefined) metrics.addCapabilities(tokens.capabilities.counts);
   const http = createHttpServer({
     models,
     surroundings,
     keys,
+    capabilities: tokens?.capabilities,
     admission,
     settings: () => settings.current,
     log,
-    metrics: new ServerMetrics(id, () => models.metrics()),
+    metrics,
     administration,
   });
   const url = await listen(http, options);
@@ -236,8 +248,14 @@ export async function startServer(
     await drained(http, LAST_WORDS_MS);
     http.server.closeAllConnections();
     await closed;
+    await tokens?.close();
   };
   return { url, model: id, apiKey, ready, reload: () => settings.reload(), close };
+}
+
+function openTokens({ biscuit, biscuitFolder }: ServeOptions, log: Log): RunningCapabilities | undefined {
+  const folder = biscuitFolder ?? join(stateFolder(), "tokens");
+  return biscuit ? startCapabilities(folder, surroundings.now, log) : undefined;
 }
 
 /** Time and chance. */

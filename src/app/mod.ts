@@ -1,2 +1,3 @@
+export { type RunningCapabilities, startCapabilities } from "./capabilities.ts";
 export { drained, listen } from "./listening.ts";
 export { LiveSettings, type Sources } from "./live-settings.ts";

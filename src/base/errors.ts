@@ -36,6 +36,14 @@ export type ErrorCode =
   | "E_MEMORY_LOCK"
   | "E_AUTH"
   | "E_FORBIDDEN"
+  | "E_TOKEN"
+  | "E_TOKEN_KEY"
+  | "E_TOKEN_EXPIRED"
+  | "E_TOKEN_REVOKED"
+  | "E_TOKEN_COST"
+  | "E_TOKEN_BUDGET"
+  | "E_TOKEN_RATE"
+  | "E_CAPABILITY"
   | "E_ORIGIN"
   | "E_NOT_FOUND"
   | "E_MODEL_NOT_FOUND"
@@ -173,6 +181,27 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 403,
     exit: 2,
     remedy: "Use a key with the scope, from a machine that may.",
+  },
+  E_TOKEN: {
+    status: 401,
+    exit: 2,
+    remedy: "Send the whole token as it was minted here; if its root key was removed, ask for a new one.",
+  },
+  E_TOKEN_KEY: {
+    status: 500,
+    exit: 1,
+    remedy:
+      "Make a root key with `claw token keys rotate`, readable by its owner alone; look at the file named.",
+  },
+  E_TOKEN_EXPIRED: { status: 401, exit: 2, remedy: "Ask for a new token, and check the clock." },
+  E_TOKEN_REVOKED: { status: 401, exit: 2, remedy: "Ask whoever gave you the token." },
+  E_TOKEN_COST: { status: 403, exit: 2, remedy: "Use a token with fewer and simpler blocks." },
+  E_TOKEN_BUDGET: { status: 429, exit: 2, remedy: "Ask for a token with a larger budget." },
+  E_TOKEN_RATE: { status: 429, exit: 1, remedy: "Try again later." },
+  E_CAPABILITY: {
+    status: 403,
+    exit: 2,
+    remedy: "Ask for a token that allows it; `claw token inspect` shows what this one says.",
   },
   E_ORIGIN: {
     status: 403,

@@ -73,11 +73,12 @@ function readBounded(path: string): Uint8Array {
 
 /** Paths of a document begin where the document lies. */
 function withFolder(values: Partial<ServeOptions>, folder: string): Partial<ServeOptions> {
-  const { model, apiKeys } = values;
+  const { model, apiKeys, biscuitFolder } = values;
   const at = (path: string): string => resolve(folder, path);
   return {
     ...values,
     ...(model !== undefined && { model: at(model) }),
+    ...(biscuitFolder !== undefined && { biscuitFolder: at(biscuitFolder) }),
     ...(apiKeys !== undefined && {
       apiKeys: apiKeys.map((key) => (key.keyFile === undefined ? key : { ...key, keyFile: at(key.keyFile) })),
     }),

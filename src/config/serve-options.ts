@@ -29,6 +29,8 @@ export interface HttpOptions {
   readonly port: number;
   readonly authentication: boolean;
   readonly apiKeys: readonly ApiKeyOptions[];
+  readonly biscuit: boolean;
+  readonly biscuitFolder: string | undefined;
   readonly adminRemote: boolean;
   readonly metricsAuthentication: boolean;
   readonly maxQueueSize: number;
@@ -70,6 +72,22 @@ const httpOptions: OptionTable<HttpOptions> = {
     required: ["tenant"],
     oneOf: ["key_file", "key_sha256"],
     max: KEYS_MAX,
+  }),
+  biscuit: booleanOption({
+    flag: "no-biscuit",
+    name: "auth.biscuit.enabled",
+    meaning: "whether capability tokens are taken beside API keys",
+    flagMeaning: "take API keys only, no capability tokens",
+    default: true,
+  }),
+  biscuitFolder: textOption({
+    flag: "biscuit-folder",
+    name: "auth.biscuit.folder",
+    placeholder: "FOLDER",
+    expected: "a path",
+    meaning: "folder with the public keys of capability tokens, those revoked, and what was spent",
+    default: undefined,
+    otherwise: "`tokens` in the state folder",
   }),
   adminRemote: booleanOption({
     flag: "admin-remote",

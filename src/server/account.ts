@@ -1,5 +1,6 @@
 /** What is known of one request, for its line in the log and the server's counters. */
 
+import type { Lease } from "../capability/mod.ts";
 import type { FinishReason } from "../engine/mod.ts";
 import type { Caller } from "./keys.ts";
 
@@ -19,6 +20,10 @@ export class RequestAccount {
   readonly #finished: Record<string, number> = {};
   caller: Caller | undefined;
   model: string | undefined;
+  /** Those of the capability token that it came with, the first block's first. */
+  revocationIds: readonly string[] = [];
+  #lease: Lease | undefined;
+  #over = false;
   promptTokens = 0;
   /** Answers that it asks for, and how many of them ended by themselves. */
   answers = 0;
@@ -32,6 +37,16 @@ export class RequestAccount {
     this.#clock = clock;
     this.#listener = listener;
     this.#startedAt = clock();
+  }
+
+  /** What its capability token allows while it is answered. */
+  get lease(): Lease | undefined {
+    return this.#lease;
+  }
+
+  set lease(lease: Lease | undefined) {
+    this.#lease = lease;
+    if (this.#over) lease?.release();
   }
 
   /** Notes what was added to an answer. */
@@ -50,6 +65,8 @@ export class RequestAccount {
 
   /** Nothing more comes. */
   end(): void {
+    this.#over = true;
+    this.#lease?.release();
     const open = this.answers - this.#ended;
     if (open > 0) this.#listener.finished(this.error === undefined ? "abort" : "error", open);
   }
@@ -57,9 +74,10 @@ export class RequestAccount {
   /** What a line of the log says; times are in milliseconds. */
   summary(): object {
     const since = (at: number): number => Math.round((at - this.#startedAt) * 1000) / 1000;
-    const { caller, model, promptTokens, completionTokens, error } = this;
+    const { caller, model, promptTokens, completionTokens, error, revocationIds } = this;
     return {
       tenant: caller?.tenant,
+      ...(revocationIds.length === 0 ? {} : { revocation_ids: revocationIds }),
       model,
       ...(model === undefined
         ? {}

@@ -104,6 +104,8 @@ export interface Asker {
   readonly signal: AbortSignal;
   /** What the answer may take in all, in milliseconds. */
   readonly timeoutMs: number;
+  /** Refuses a model that the asker may not use; undefined: any may be used. */
+  readonly admit?: ((model: ServedModel) => Promise<void>) | undefined;
 }
 
 interface CompletionsOptions {
@@ -125,6 +127,7 @@ export class Completions {
     const { now, randomSeed, randomId } = surroundings;
     const request = kind.read(body);
     const model = models.find(request.model);
+    await asker.admit?.(model);
     const { prompts, date } = kind.tokenize(request, model, dayOf(now()));
     checkLengths(prompts, { context: model.context, maxTokens: request.maxTokens });
     const sampling = samplingOf(request, request.seed ?? randomSeed());
@@ -156,6 +159,7 @@ export class Completions {
   ): AsyncGenerator<Piece, void, void> {
     const { admission, surroundings } = this.#options;
     const leave = admission.enter(jobs.length);
+    const { lease } = account;
     const late = new AbortController();
     const inTime = surroundings.timeout(timeoutMs, () => late.abort());
     const over = (): void => {
@@ -174,13 +178,20 @@ export class Completions {
           deadlineMs: timeoutMs,
         }),
     };
-    const source = { generator: own, tokenizer, signal: AbortSignal.any([signal, late.signal]) };
+    const source = {
+      generator: own,
+      tokenizer,
+      signal: AbortSignal.any([signal, late.signal, ...(lease ? [lease.signal] : [])]),
+    };
     try {
+      lease?.spend(account.promptTokens);
       for await (const piece of generateAnswers(jobs, source)) {
+        if (piece.drawn > 0) lease?.spend(piece.drawn);
         account.piece(piece);
         yield piece;
       }
     } catch (error) {
+      if (lease?.signal.aborted && !signal.aborted) throw lease.signal.reason;
       if (!late.signal.aborted || signal.aborted) throw error;
       throw new ClawError("E_DEADLINE", `The request was not done in ${timeoutMs / 1000} seconds.`);
     } finally {

@@ -2,6 +2,7 @@
 
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { ClawError } from "../base/mod.ts";
+import type { Capabilities } from "../capability/mod.ts";
 import type { HttpOptions, KeyScope } from "../config/mod.ts";
 import type { AnswerParameters } from "../protocol/openai/mod.ts";
 import { RequestAccount } from "./account.ts";
@@ -9,12 +10,13 @@ import { type Administration, describeConfiguration, putConfiguration } from "./
 import type { Admission } from "./admission.ts";
 import { Completions, chat, completion, type Kind, type Surroundings } from "./completions.ts";
 import { checkLocal, checkScope, hostGuard, originGuard } from "./guards.ts";
-import type { Caller, KeyRing } from "./keys.ts";
+import { bearerOf, type KeyRing } from "./keys.ts";
 import { BODY_BYTES_MAX, PATH_PARAMETER_MAX, REQUEST_ID_MAX, REQUEST_TIMEOUT_MS } from "./limits.ts";
 import type { Log } from "./log.ts";
 import type { ServerMetrics } from "./metrics/mod.ts";
 import type { ServedModels } from "./models.ts";
 import { sendError, sendResponse, type Visit } from "./replies.ts";
+import { TokenDoor } from "./token-door.ts";
 
 /** Settings that are looked at anew for every request. */
 export type HttpSettings = Pick<
@@ -26,6 +28,8 @@ export interface ServerOptions {
   readonly models: ServedModels;
   readonly surroundings: Surroundings;
   readonly keys: KeyRing;
+  /** Undefined: capability tokens are not taken. */
+  readonly capabilities?: Capabilities | undefined;
   readonly admission: Admission;
   readonly settings: () => HttpSettings;
   readonly log: Log;
@@ -57,11 +61,14 @@ export function createHttpServer(options: ServerOptions): FastifyInstance {
   app.get("/v1/models", () => ({ object: "list", data: models.list() }));
   app.get<{ Params: { id: string } }>("/v1/models/:id", ({ params }) => models.describe(params.id));
   const completions = new Completions(options);
+  const door = doorOf(options);
   const answer = <R extends AnswerParameters>(path: string, kind: Kind<R>): void => {
     app.post(path, async (request, reply) => {
       const visit = visits.of(request);
       const timeoutMs = options.settings().requestTimeoutSeconds * 1000;
-      const asker = { account: visit.account, signal: closing(reply), timeoutMs };
+      const { account } = visit;
+      const admit = door?.admission(account, path);
+      const asker = { account, signal: closing(reply), timeoutMs, admit };
       return sendResponse(reply, await completions.handle(kind, request.body, asker), visit);
     });
   };
@@ -118,7 +125,7 @@ function surroundRoutes(app: FastifyInstance, options: ServerOptions, visits: Vi
       logVisit(visit, request, reply);
     });
     const scope = scopeOf(url);
-    visit.account.caller = checkCaller(request, scope, options);
+    await checkCaller(request, scope, { ...options, account: visit.account });
     if (scope === "inference") reply.raw.once("close", options.admission.visit());
   });
   app.setErrorHandler((error, request, reply) => sendError(reply, error, visits.of(request)));
@@ -134,20 +141,27 @@ function scopeOf(url = ""): KeyScope {
   return url.startsWith("/admin/") ? "admin" : "inference";
 }
 
-/** Whoever calls, where that is allowed. Errors: E_AUTH, E_FORBIDDEN, E_ORIGIN. */
-function checkCaller(
-  { headers, socket }: FastifyRequest,
+/** Notes who calls, where that is allowed. Errors: E_AUTH, E_FORBIDDEN, E_ORIGIN, and those of capability tokens. */
+async function checkCaller(
+  { headers, socket, routeOptions }: FastifyRequest,
   scope: KeyScope,
-  { keys, settings }: ServerOptions,
-): Caller | undefined {
+  { account, ...options }: ServerOptions & { readonly account: RequestAccount },
+): Promise<void> {
+  const { keys, settings } = options;
   originGuard(headers);
   if (keys.isOpen) hostGuard(headers);
   const { adminRemote, metricsAuthentication } = settings();
   if (scope === "admin" && !adminRemote) checkLocal(socket.remoteAddress);
-  if (scope === "metrics" && !metricsAuthentication) return undefined;
-  const caller = keys.identify(headers.authorization);
-  checkScope(caller, scope);
-  return caller;
+  if (scope === "metrics" && !metricsAuthentication) return;
+  const door = doorOf(options);
+  const bearer = bearerOf(headers.authorization);
+  if (door?.takes(bearer)) return door.enter(account, bearer, { scope, endpoint: routeOptions.url });
+  account.caller = keys.identify(headers.authorization);
+  checkScope(account.caller, scope);
+}
+
+function doorOf({ capabilities, keys }: ServerOptions): TokenDoor | undefined {
+  return capabilities === undefined ? undefined : new TokenDoor(capabilities, keys);
 }
 
 /** One line for each request, when its connection is done with it. */

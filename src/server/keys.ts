@@ -10,6 +10,8 @@ export interface Caller {
   readonly scopes: readonly KeyScope[];
   /** The most urgent priority that its requests may ask for; lower numbers come first. */
   readonly priorityMin: number;
+  /** The capability token that it came with; every operation is authorized by it, and `scopes` is empty. */
+  readonly token?: string;
 }
 
 /** Whoever calls a server that asks for no key. */
@@ -44,13 +46,18 @@ export class KeyRing {
     return this.#anonymous !== undefined;
   }
 
+  /** Whether it is one of the keys. */
+  has(key: string): boolean {
+    return this.#callers.has(digestOf(key));
+  }
+
   replace(keys: readonly HashedKey[]): void {
     this.#callers = byDigest(keys);
   }
 
   /** The owner of the key in `Authorization: Bearer KEY`. Errors: E_AUTH without one that is known. */
   identify(authorization: string | undefined): Caller {
-    const given = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
+    const given = bearerOf(authorization);
     const caller = given === undefined ? undefined : this.#callers.get(digestOf(given));
     const known = caller ?? this.#anonymous;
     if (known !== undefined) return known;
@@ -59,6 +66,11 @@ export class KeyRing {
       given === undefined ? "The request has no API key." : "The API key is wrong.",
     );
   }
+}
+
+/** The credential in `Authorization: Bearer CREDENTIAL`. */
+export function bearerOf(authorization: string | undefined): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
 }
 
 function byDigest(keys: readonly HashedKey[]): ReadonlyMap<string, Caller> {

@@ -7,6 +7,8 @@ import type { ChatTemplate, Tokenizer } from "../model/mod.ts";
 /** A model that can answer. */
 export interface ServedModel {
   readonly id: string;
+  /** The root of its seal, where it has one. */
+  readonly root?: string;
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
   /** Positions a sequence may have. */

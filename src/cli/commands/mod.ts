@@ -3,6 +3,7 @@
 import type { Command } from "../command.ts";
 import { bench } from "./bench.ts";
 import { benchAlloc } from "./bench-alloc.ts";
+import { benchAuthorize } from "./bench-authorize.ts";
 import { benchDivergence } from "./bench-divergence.ts";
 import { benchLedger } from "./bench-ledger.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
@@ -20,6 +21,7 @@ import { perplexity } from "./perplexity.ts";
 import { receiptVerify } from "./receipt-verify.ts";
 import { run } from "./run.ts";
 import { serve } from "./serve.ts";
+import { tokenAttenuate, tokenInspect, tokenKeys, tokenMint, tokenRevoke } from "./token.ts";
 import { tokenize } from "./tokenize.ts";
 
 export const commands: readonly Command[] = [
@@ -37,11 +39,17 @@ export const commands: readonly Command[] = [
   perplexity,
   // Before `bench`, which would take their second word for its operand.
   benchAlloc,
+  benchAuthorize,
   benchDivergence,
   benchLedger,
   benchPerplexity,
   benchServe,
   bench,
+  tokenMint,
+  tokenAttenuate,
+  tokenInspect,
+  tokenRevoke,
+  tokenKeys,
   cacheList,
   cacheClear,
   receiptVerify,

@@ -158,7 +158,7 @@ function labelled(registry: Registry, { name, help, label = "", values }: Readin
 }
 
 /** Counters that somebody else counts. */
-function counted(registry: Registry, { name, help, label, values }: Readings): void {
+export function counted(registry: Registry, { name, help, label, values }: Readings): void {
   const counter: Counter = new Counter({
     name,
     help,

@@ -1,6 +1,8 @@
 /** What `GET /metrics` answers: counts of the server, the engine and the process, in Prometheus's text format 0.0.4. */
 
 import { Counter, collectDefaultMetrics, Registry } from "prom-client";
+import type { CapabilityCounts } from "../../capability/mod.ts";
+import { addCapabilityMetrics } from "./capability-metrics.ts";
 import { addEngineMetrics, type Snapshot } from "./engine-metrics.ts";
 
 /** Gauges that prom-client names as if they were counters. */
@@ -38,6 +40,11 @@ export class ServerMetrics {
     addEngineMetrics(this.#registry, engine);
     collectDefaultMetrics({ register: this.#registry });
     for (const name of misnamed) this.#registry.removeSingleMetric(name);
+  }
+
+  /** Adds what is counted of capability tokens. */
+  addCapabilities(counts: CapabilityCounts): void {
+    addCapabilityMetrics(this.#registry, counts);
   }
 
   get contentType(): string {

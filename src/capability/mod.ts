@@ -1,0 +1,10 @@
+export { SpendingAccounts } from "./accounts.ts";
+export { Capabilities, type CapabilityCounts, type Lease } from "./capabilities.ts";
+export { isRevocationId, TokenFolder } from "./folder.ts";
+export { SpentJournal, type SpentStore } from "./journal.ts";
+export { TOKEN_CHARS_MIN } from "./limits.ts";
+export type { Operation } from "./operation.ts";
+export type { Restrictions, Rights } from "./rights.ts";
+export { AuthorizerThread } from "./thread.ts";
+export { attenuate, inspect, mint } from "./tokens.ts";
+export type { Identity } from "./verdict.ts";

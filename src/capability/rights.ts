@@ -1,0 +1,115 @@
+/** What tokens say: rights in their first block, restrictions in any, as the Datalog that is written here alone. */
+
+import { ClawError } from "../base/mod.ts";
+import { RATE_REQUESTS_MAX, RATE_SECONDS_MAX } from "./limits.ts";
+import { quoted, setOf } from "./operation.ts";
+
+/** One grant for inference: every combination of what its sets name; `*` names everything. */
+export interface InferenceGrant {
+  readonly endpoints: readonly string[];
+  /** Ids or roots. */
+  readonly models: readonly string[];
+  readonly adapters: readonly string[];
+  readonly tools: readonly string[];
+}
+
+export interface Rights {
+  readonly tenant: string;
+  readonly inference?: readonly InferenceGrant[];
+  readonly scopes?: readonly ("metrics" | "admin")[];
+  readonly sql?: readonly {
+    readonly databases: readonly string[];
+    readonly verbs: readonly string[];
+    readonly tables: readonly string[];
+    readonly columns: readonly string[];
+  }[];
+  readonly connect?: readonly {
+    readonly protocols: readonly string[];
+    readonly hosts: readonly string[];
+    readonly ports: readonly number[];
+  }[];
+  /** Each path opens itself and what lies under it. */
+  readonly files?: readonly { readonly modes: readonly string[]; readonly paths: readonly string[] }[];
+  readonly syscalls?: readonly string[];
+}
+
+/** What a block takes away; each one only ever narrows. */
+export interface Restrictions {
+  readonly models?: readonly string[] | undefined;
+  readonly endpoints?: readonly string[] | undefined;
+  readonly adapters?: readonly string[] | undefined;
+  readonly tools?: readonly string[] | undefined;
+  /** Seconds since 1970; valid before. */
+  readonly expires?: number | undefined;
+  /** Seconds since 1970; valid from then on. */
+  readonly notBefore?: number | undefined;
+  /** Tokens of prompts and answers, in all. */
+  readonly tokens?: number | undefined;
+  /** Requests, in all. */
+  readonly requests?: number | undefined;
+  readonly rate?: { readonly requests: number; readonly seconds: number } | undefined;
+}
+
+/** The facts of a first block. Errors: E_PARAMETER. */
+export function rightsCode(rights: Rights): string {
+  const { tenant, inference = [], scopes = [], sql = [], connect = [], files = [], syscalls = [] } = rights;
+  const facts = [
+    `tenant(${quoted(tenant)})`,
+    ...inference.map(
+      ({ endpoints, models, adapters, tools }) =>
+        `grant_inference(${[endpoints, models, adapters, tools].map(setOf).join(", ")})`,
+    ),
+    ...scopes.map((scope) => `grant_scope(${quoted(scope)})`),
+    ...sql.map(
+      ({ databases, verbs, tables, columns }) =>
+        `grant_sql(${[databases, verbs, tables, columns].map(setOf).join(", ")})`,
+    ),
+    ...connect.map(
+      ({ protocols, hosts, ports }) =>
+        `grant_connect(${setOf(protocols)}, ${setOf(hosts)}, ${ports.length === 0 ? "{,}" : `{${ports.join(", ")}}`})`,
+    ),
+    ...files.map(({ modes, paths }) => `grant_file(${setOf(modes)}, ${setOf(paths)})`),
+    ...(syscalls.length === 0 ? [] : [`grant_syscall(${setOf(syscalls)})`]),
+  ];
+  return lines(facts);
+}
+
+/** The checks of block number `block`, counted from 0. Errors: E_PARAMETER. */
+export function restrictionsCode(restrictions: Restrictions, block: number): string {
+  const { models, endpoints, adapters, tools, expires, notBefore, tokens, requests, rate } = restrictions;
+  const inference = "inference($e, $m, $a, $t)";
+  const checks = [
+    models && `check if ${inference}, ${setOf(models)}.intersection($m).length() > 0 or operation("list")`,
+    endpoints && `check if endpoint($e), ${setOf(endpoints)}.contains($e)`,
+    adapters && `check if ${inference}, ${setOf(adapters)}.contains($a) or operation("list")`,
+    tools && `check if ${inference}, ${setOf(tools)}.contains($t) or operation("list")`,
+    notBefore !== undefined && `check if time($now), $now >= ${dateOf(notBefore)}`,
+    expires !== undefined && `check if time($now), $now < ${dateOf(expires)}`,
+    tokens !== undefined && `check if spent("tokens", ${block}, $n), $n < ${amount(tokens)}`,
+    requests !== undefined && `check if spent("requests", ${block}, $n), $n < ${amount(requests)}`,
+    rate &&
+      `check if recent("requests", ${block}, ${amount(rate.seconds)}, $n), $n < ${amount(rate.requests)}`,
+  ];
+  if (rate && (rate.requests > RATE_REQUESTS_MAX || rate.seconds > RATE_SECONDS_MAX)) {
+    const most = `${RATE_REQUESTS_MAX} requests in ${RATE_SECONDS_MAX} seconds`;
+    throw new ClawError("E_PARAMETER", `A rate counts at most ${most}.`);
+  }
+  return lines(checks.filter((check) => typeof check === "string"));
+}
+
+function lines(statements: readonly string[]): string {
+  return statements.map((statement) => `${statement};\n`).join("");
+}
+
+function amount(value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new ClawError("E_PARAMETER", `${value} is no amount; a whole number above 0 was expected.`);
+}
+
+function dateOf(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  if (!Number.isInteger(seconds) || Number.isNaN(date.getTime())) {
+    throw new ClawError("E_PARAMETER", `${seconds} is no time in whole seconds since 1970.`);
+  }
+  return date.toISOString().replace(".000", "");
+}

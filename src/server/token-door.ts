@@ -1,0 +1,52 @@
+/** Capability tokens in place of API keys: who comes with one, and what it opens. */
+
+import { type Capabilities, TOKEN_CHARS_MIN } from "../capability/mod.ts";
+import type { KeyScope } from "../config/mod.ts";
+import type { RequestAccount } from "./account.ts";
+import type { KeyRing } from "./keys.ts";
+import type { ServedModel } from "./models.ts";
+
+/** Endpoints that are authorized when their body has told the model. */
+const generating: ReadonlySet<string> = new Set(["/v1/chat/completions", "/v1/completions"]);
+
+interface Called {
+  readonly scope: KeyScope;
+  /** The route; undefined: there is none. */
+  readonly endpoint: string | undefined;
+}
+
+export class TokenDoor {
+  readonly #capabilities: Capabilities;
+  readonly #keys: KeyRing;
+
+  constructor(capabilities: Capabilities, keys: KeyRing) {
+    this.#capabilities = capabilities;
+    this.#keys = keys;
+  }
+
+  /** Whether a credential is a token, by its length and because it is no known key. */
+  takes(bearer: string | undefined): bearer is string {
+    return bearer !== undefined && bearer.length >= TOKEN_CHARS_MIN && !this.#keys.has(bearer);
+  }
+
+  /** Notes whose token it is; allows what is called, unless its body has to be known. Errors: E_CAPABILITY, E_TOKEN…. */
+  async enter(account: RequestAccount, token: string, { scope, endpoint }: Called): Promise<void> {
+    const capabilities = this.#capabilities;
+    const { tenant, revocationIds } = await capabilities.identify(token);
+    account.caller = { tenant, scopes: [], priorityMin: 0, token };
+    account.revocationIds = revocationIds;
+    if (endpoint === undefined || generating.has(endpoint)) return;
+    await capabilities.authorize(token, { kind: scope === "inference" ? "list" : scope, endpoint });
+  }
+
+  /** What allows a model to the request, and opens its budgets; undefined where it came with an API key. */
+  admission(account: RequestAccount, endpoint: string): ((model: ServedModel) => Promise<void>) | undefined {
+    const token = account.caller?.token;
+    if (token === undefined) return undefined;
+    return async ({ id, root }) => {
+      const models = root === undefined ? [id] : [id, root];
+      const operation = { kind: "inference", endpoint, models, adapters: [], tools: [] } as const;
+      account.lease = await this.#capabilities.open(token, operation);
+    };
+  }
+}

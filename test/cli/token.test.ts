@@ -1,0 +1,70 @@
+import { chmodSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { claw, makeFolder } from "./claw.ts";
+
+const folder = join(makeFolder(), "tokens");
+const run = (...args: string[]) => claw(["token", ...args, "--folder", folder]);
+
+test("a token is minted, narrowed, looked at and revoked; keys are rotated and removed", async () => {
+  const early = await run("mint", "--tenant", "team", "--model", "tiny");
+  expect(early).toMatchObject({ status: 1, stderr: expect.stringContaining("claw token keys rotate") });
+  const rotated = await run("keys", "rotate", "--json");
+  expect(JSON.parse(rotated.stdout)).toMatchObject({ folder, keys: [{ id: 1 }] });
+  expect(statSync(join(folder, "root.key")).mode & 0o777).toBe(0o600);
+  expect(statSync(folder).mode & 0o777).toBe(0o700);
+
+  const minted = await run(
+    "mint",
+    "--tenant",
+    "team",
+    "--model",
+    "tiny,other",
+    "--budget",
+    "1000",
+    "--expires",
+    "1h",
+  );
+  expect(minted).toMatchObject({ status: 0, stderr: "" });
+  const narrowed = await claw(
+    ["token", "attenuate", "-", "--folder", folder, "--model", "tiny", "--rate", "10/60", "--json"],
+    { input: minted.stdout },
+  );
+  const { token, revocationIds } = JSON.parse(narrowed.stdout) as { token: string; revocationIds: string[] };
+  expect(revocationIds).toHaveLength(2);
+
+  const seen = await run("inspect", token);
+  expect(seen.stdout).toContain('grant_inference({"*"}, {"other", "tiny"}, {,}, {,});');
+  expect(seen.stdout).toContain('check if recent("requests", 1, 60, $n), $n < 10;');
+  const revoked = await run("revoke", token, "--json");
+  expect(JSON.parse(revoked.stdout)).toEqual({ revoked: revocationIds[1] });
+  expect(readFileSync(join(folder, "revoked"), "utf8")).toBe(`${revocationIds[1]}\n`);
+  expect((await run("inspect", token)).stdout).toContain("revoked:");
+
+  expect((await run("keys", "rotate")).status).toBe(0);
+  expect((await run("inspect", token)).status).toBe(0);
+  expect((await run("keys", "remove", "1")).status).toBe(0);
+  expect(await run("inspect", token)).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("root key 1"),
+  });
+});
+
+test("a root key that others can read is not used, and wrong words are refused", async () => {
+  await run("keys", "rotate");
+  chmodSync(join(folder, "root.key"), 0o640);
+  const open = await run("mint", "--tenant", "team", "--scope", "metrics");
+  expect(open).toMatchObject({ status: 1, stderr: expect.stringContaining("Other users can read") });
+  chmodSync(join(folder, "root.key"), 0o600);
+  for (const args of [
+    ["mint", "--tenant", "team"],
+    ["mint", "--model", "tiny"],
+    ["mint", "--tenant", "team", "--model", "tiny", "--expires", "soon"],
+    ["keys", "burn"],
+    ["inspect", "nonsense"],
+    ["revoke", "abc"],
+  ]) {
+    expect((await run(...args)).status, args.join(" ")).toBe(2);
+  }
+  expect((await claw(["token", "--help"])).stdout).toContain("claw token attenuate TOKEN");
+});
