@@ -85,6 +85,7 @@ Error Executable::prepare(std::shared_ptr<Device> device, const ProgramSource& s
   made->runs_ = runsOf(made->operations_);
   made->findNeeds();
   made->planAttention();
+  made->shareProducts();
   error = made->allocateScratch();
   if (!error) *executable = made;
   return error;
@@ -144,6 +145,20 @@ void Executable::planAttention() {
     const auto found = std::find_if(plans_.begin(), plans_.end(), same);
     op.plan = static_cast<int32_t>(found - plans_.begin());
     if (found == plans_.end()) plans_.emplace_back(shape, device_->pool().threads(), storedChunks(shape, sequencePages()));
+  }
+}
+
+void Executable::shareProducts() {
+  size_t products = 0;
+  for (Operation& op : operations_) {
+    if (op.share == Share::blocks) op.product = products++;
+  }
+  blockShares_ = std::make_unique<BlockShares>(device_->pool().threads(), products);
+}
+
+void Executable::dealProducts() {
+  for (const Operation& op : operations_) {
+    if (op.share == Share::blocks) blockShares_->deal(op.product, op.matrix->rowBlocks());
   }
 }
 
@@ -237,6 +252,7 @@ Error Executable::beginStep(int32_t rows, int32_t outputs) {
   if (error) return error;
   std::fill_n(step_.status, rows, 0);
   const auto count = static_cast<size_t>(rows);
+  dealProducts();
   for (AttentionPlan& plan : plans_) plan.build({step_.positions, count}, {step_.pageStart, count});
   return {};
 }

@@ -9,6 +9,7 @@
 
 #include "arena/arena.h"
 #include "executor/attention-plan.h"
+#include "executor/block-shares.h"
 #include "executor/error.h"
 #include "executor/phases.h"
 #include "executor/program.h"
@@ -65,6 +66,8 @@ class Executable {
   // What the operations ask of a step's tokens and positions.
   void findNeeds();
   void planAttention();
+  void shareProducts();
+  void dealProducts();
   int32_t sequencePages() const;
   float* quantizeScratch(int thread) const;
 
@@ -78,6 +81,7 @@ class Executable {
   std::vector<Buffer> buffers_;
   std::vector<Operation> operations_;
   std::vector<Run> runs_;  // of operations_
+  std::unique_ptr<BlockShares> blockShares_;  // of the products; dealt out anew for each step
   int32_t tokenCount_ = INT32_MAX;
   int32_t positionCount_ = INT32_MAX;
   bool usesKv_ = false;

@@ -22,6 +22,7 @@ struct Walk {
   int32_t rows;
   int32_t outputs;
   const AttentionContext& attention;
+  BlockShares& blocks;
   float* scratch;  // of QUANTIZE
 
   int32_t count(Domain domain) const { return domain == Domain::tokens ? rows : outputs; }
@@ -46,14 +47,17 @@ void runLinear(const Operation& op, const Walk& walk) {
   task.x = in.values;
   task.xStride = in.shape.width;
   task.rows = walk.count(op.domain);
-  task.blockFirst = walk.team.first(op.matrix->rowBlocks());
-  task.blockEnd = walk.team.end(op.matrix->rowBlocks());
   task.out = op.dst->values;
   task.outStride = op.dst->shape.width;
   task.partial = op.op == Op::linearPartial;
   task.subtrees = op.subtrees.data();
   task.subtreeCount = static_cast<int32_t>(op.subtrees.size());
-  if (task.rows > 0 && task.blockFirst < task.blockEnd) walk.kernels.linear(task);
+  if (task.rows == 0) return;
+  for (BlockRange range; walk.blocks.take(op.product, walk.team.thread, &range);) {
+    task.blockFirst = range.first;
+    task.blockEnd = range.end;
+    walk.kernels.linear(task);
+  }
 }
 
 void quantizeSegment(const Operation& op, const Walk& walk, int32_t row, int32_t segment) {
@@ -162,7 +166,8 @@ void runPieces(Run run, const Walk& walk) {
 
 void Executable::run(const Team& team, int32_t rows, int32_t outputs) const {
   const AttentionContext attention = {team, device_->kernels(), device_->kv(), step_, plans_, scratch_};
-  const Walk walk = {team, device_->kernels(), device_->kv(), step_, rows, outputs, attention, quantizeScratch(team.thread)};
+  const Walk walk = {team,      device_->kernels(), device_->kv(), step_, rows, outputs,
+                     attention, *blockShares_,      quantizeScratch(team.thread)};
   for (const Run& run : runs_) {
     if (run.front().barrier) team.barrier.wait();
     switch (run.front().share) {

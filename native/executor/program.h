@@ -80,6 +80,7 @@ struct Operation {
   int32_t headDim = 0;
   int32_t plan = 0;        // ATTENTION: index of the plan of its shape
   bool halves = false;
+  size_t product = 0;      // LINEAR, LINEAR_PARTIAL: which of the program's
   std::vector<Subtree> subtrees;  // LINEAR: the whole tree; LINEAR_PARTIAL: maximal; COMBINE: those present
 };
 

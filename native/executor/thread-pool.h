@@ -13,6 +13,11 @@
 
 namespace claw {
 
+// Where part `index` of `parts` begins when so many items are shared out in order.
+inline int32_t partFirst(int32_t count, int index, int parts) {
+  return static_cast<int32_t>(static_cast<int64_t>(count) * index / parts);
+}
+
 // A thread's place among those that run a job.
 struct Team {
   int thread;
@@ -20,13 +25,8 @@ struct Team {
   Barrier& barrier;
 
   // The part [first, end) of `count` items that this thread takes when they are shared out in order.
-  int32_t first(int32_t count) const { return part(count, thread); }
-  int32_t end(int32_t count) const { return part(count, thread + 1); }
-
- private:
-  int32_t part(int32_t count, int index) const {
-    return static_cast<int32_t>(static_cast<int64_t>(count) * index / threads);
-  }
+  int32_t first(int32_t count) const { return partFirst(count, thread, threads); }
+  int32_t end(int32_t count) const { return partFirst(count, thread + 1, threads); }
 };
 
 class Job {

@@ -56,7 +56,7 @@ CLAW_INLINE void start(const int32_t* starts, ptrdiff_t stride, __m512i (&sums)[
 // leaves += the sums of a group of i8 times the scales of the input and of the rows.
 template <int Blocks, int Tokens>
 CLAW_INLINE void addToLeaves(const IntegerSegment& at, const float* rowScales, const float* scales,
-                             const __m512i (&sums)[Blocks][Tokens], float* leaves) {
+                             const __m512i (&sums)[Blocks][Tokens], __m512 (&leaves)[Tokens][Blocks]) {
   __m512 ofRows[Blocks];
 #pragma GCC unroll 4
   for (int i = 0; i < Blocks; ++i) ofRows[i] = _mm512_loadu_ps(rowScales + i * at.blockScales);
@@ -65,9 +65,8 @@ CLAW_INLINE void addToLeaves(const IntegerSegment& at, const float* rowScales, c
     const __m512 ofInput = _mm512_set1_ps(scales[j * at.scaleStride]);
 #pragma GCC unroll 4
     for (int i = 0; i < Blocks; ++i) {
-      float* leaf = leaves + (j * Blocks + i) * kRowBlock;
       const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[i][j]), ofInput);
-      _mm512_store_ps(leaf, _mm512_fmadd_ps(scaled, ofRows[i], _mm512_load_ps(leaf)));
+      leaves[j][i] = _mm512_fmadd_ps(scaled, ofRows[i], leaves[j][i]);
     }
   }
 }

@@ -22,26 +22,17 @@ struct I8 {
 
   template <int Blocks, int Tokens>
   static void leaf(const Segment& at, int token, Request request, float* leaves) {
-    for (int i = 0; i < Blocks * Tokens; ++i) _mm512_store_ps(leaves + i * kRowBlock, _mm512_setzero_ps());
-    Group group{at.weights,
-                at.weights + request.ahead,
-                at.q + token * at.qStride,
-                at.starts + token * at.startStride,
-                at.scales + token * at.scaleStride,
-                at.rowScales};
-    for (int k = at.padded; k > 0; k -= kScaleGroup) {
-      const int columns = smallerOf(k, kScaleGroup);
-      addGroup<Blocks, Tokens>(at, group, columns, request.pace, leaves);
-      group.weights += columns * kRowBlock;
-      group.line += columns / kLineColumns * request.pace;
-      group.q += columns;
-      ++group.starts;
-      ++group.scales;
-      group.rowScales += kRowBlock;
-    }
+    auto& out = *reinterpret_cast<__m512(*)[Tokens][Blocks]>(leaves);
+    if constexpr (Blocks * Tokens > kSumsBesideLeaves) return walk(at, token, request, out);
+    __m512 chains[Tokens][Blocks];
+    walk(at, token, request, chains);
+    __builtin_memcpy(out, chains, sizeof chains);
   }
 
  private:
+  // So many sums leave registers for as many leaves.
+  static constexpr int kSumsBesideLeaves = 8;
+
   // Where a group lies, of the first row block and the first token.
   struct Group {
     const uint8_t* weights;
@@ -52,15 +43,41 @@ struct I8 {
     const float* rowScales;
   };
 
-  // A function of its own, because GCC 12 moves the sums of an outer loop through memory.
   template <int Blocks, int Tokens>
-  [[gnu::noinline]] static void addGroup(const Segment& at, const Group& group, int columns, ptrdiff_t pace,
-                                         float* leaves) {
+  CLAW_INLINE static void walk(const Segment& at, int token, Request request, __m512 (&leaves)[Tokens][Blocks]) {
+#pragma GCC unroll 8
+    for (int j = 0; j < Tokens; ++j) {
+#pragma GCC unroll 4
+      for (int i = 0; i < Blocks; ++i) leaves[j][i] = _mm512_setzero_ps();
+    }
+    Group group{at.weights,
+                at.weights + request.ahead,
+                at.q + token * at.qStride,
+                at.starts + token * at.startStride,
+                at.scales + token * at.scaleStride,
+                at.rowScales};
+    for (int k = at.padded; k > 0; k -= kScaleGroup) {
+      const int columns = smallerOf(k, kScaleGroup);
+      if constexpr (Blocks * Tokens > kSumsBesideLeaves) addGroupApart(at, group, columns, request.pace, leaves);
+      else addGroup(at, group, columns, request.pace, leaves);
+      group.weights += columns * kRowBlock;
+      group.line += columns / kLineColumns * request.pace;
+      group.q += columns;
+      ++group.starts;
+      ++group.scales;
+      group.rowScales += kRowBlock;
+    }
+  }
+
+  template <int Blocks, int Tokens>
+  CLAW_INLINE static void addGroup(const Segment& at, const Group& group, int columns, ptrdiff_t pace,
+                                   __m512 (&leaves)[Tokens][Blocks]) {
     const uint8_t* weights = group.weights;
     const uint8_t* line = group.line;
     const int8_t* q = group.q;
     __m512i sums[Blocks][Tokens];
     start(group.starts, at.startStride, sums);
+#pragma GCC unroll 4
     for (const int8_t* end = q + columns; q < end; q += kLineColumns, weights += kLineBytes, line += pace) {
       __m512i w[Blocks];
 #pragma GCC unroll 4
@@ -69,6 +86,13 @@ struct I8 {
       addColumns(w, q, at.qStride, sums);
     }
     addToLeaves(at, group.rowScales, group.scales, sums, leaves);
+  }
+
+  // A call of its own, because GCC 12 moves the sums of an outer loop through memory.
+  template <int Blocks, int Tokens>
+  [[gnu::noinline]] static void addGroupApart(const Segment& at, const Group& group, int columns, ptrdiff_t pace,
+                                              __m512 (&leaves)[Tokens][Blocks]) {
+    addGroup(at, group, columns, pace, leaves);
   }
 };
 
