@@ -60,8 +60,9 @@ napi_value createDevice(napi_env env, napi_callback_info call) {
   const int32_t threads = arguments.integer();
   const std::string isa = arguments.string();
   const bool lockMemory = arguments.integer() != 0;
+  const int32_t pinning = arguments.integer();
   if (!arguments.intact()) return nullptr;
-  auto device = Device::create(threads, isa);
+  auto device = Device::create(threads, isa, static_cast<Pinning>(pinning));
   if (device != nullptr && lockMemory) device->lockMemory();
   auto handle = device == nullptr ? nullptr : DeviceHandle::open(env, std::move(device));
   if (handle == nullptr) {

@@ -124,6 +124,7 @@ function engineSettings(model: string, options: EngineOptions): EngineSettings {
     prefixShared,
     kvFormat,
     degree: options.tensorParallelismDegree,
+    pinThreads: options.pinThreads,
     lockMemory: options.lockMemory,
     packedCache: packedCacheOf(options),
   };

@@ -46,7 +46,7 @@ std::vector<const Kernels*> availableKernels();
 class Device {
  public:
   // `isa` names one of availableKernels(); null when there is no such or the system refuses threads.
-  static std::shared_ptr<Device> create(int threads, const std::string& isa);
+  static std::shared_ptr<Device> create(int threads, const std::string& isa, Pinning pinning);
 
   ThreadPool& pool() { return *pool_; }
   const Kernels& kernels() const { return *kernels_; }

@@ -14,9 +14,9 @@ namespace {
 // Pools of one process begin on different processors.
 std::atomic<uint32_t> nextProcessor{0};
 
-// The processors to pin `threads` threads to. None when they fill less than half of those allowed or do not fit:
-// then the scheduler, which sees what else runs, places them better.
-std::vector<int> processorsFor(int threads) {
+// The processors to pin `threads` threads to, or none. Those that fill less than half of the processors allowed, or do not
+// fit, are by default placed better by the scheduler, which sees what else runs.
+std::vector<int> processorsFor(int threads, Pinning pinning) {
   std::vector<int> allowed;
 #ifdef __linux__
   cpu_set_t set;
@@ -27,7 +27,8 @@ std::vector<int> processorsFor(int threads) {
   }
 #endif
   const int count = static_cast<int>(allowed.size());
-  if (threads < 2 || threads > count || 2 * threads < count) return {};
+  const bool filling = threads >= 2 && threads <= count && 2 * threads >= count;
+  if (count == 0 || pinning == Pinning::never || (pinning == Pinning::automatic && !filling)) return {};
   const uint32_t first = nextProcessor.fetch_add(static_cast<uint32_t>(threads));
   std::vector<int> chosen;
   for (int t = 0; t < threads; t++) chosen.push_back(allowed[(first + static_cast<uint32_t>(t)) % allowed.size()]);
@@ -49,7 +50,7 @@ void pin(std::thread& thread, int cpu) {
 
 }  // namespace
 
-std::unique_ptr<ThreadPool> ThreadPool::start(int threads) {
+std::unique_ptr<ThreadPool> ThreadPool::start(int threads, Pinning pinning) {
   std::unique_ptr<ThreadPool> pool(new ThreadPool(threads));
   sigset_t all;
   sigset_t before;
@@ -69,7 +70,7 @@ std::unique_ptr<ThreadPool> ThreadPool::start(int threads) {
     pool->stop();
     return nullptr;
   }
-  const std::vector<int> processors = processorsFor(threads);
+  const std::vector<int> processors = processorsFor(threads, pinning);
   for (size_t i = 0; i < processors.size(); i++) pin(pool->handles_[i], processors[i]);
   return pool;
 }

@@ -38,10 +38,13 @@ class Job {
   virtual void finished() = 0;
 };
 
+// Whether each thread stays on a processor of its own. `automatic`: where they fill at least half of those allowed and fit.
+enum class Pinning { automatic, always, never };
+
 class ThreadPool {
  public:
   // Null when the system refuses a thread.
-  static std::unique_ptr<ThreadPool> start(int threads);
+  static std::unique_ptr<ThreadPool> start(int threads, Pinning pinning);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

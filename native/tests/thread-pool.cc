@@ -47,7 +47,7 @@ class Counter final : public Job {
 };
 
 void testLockstep(int threads) {
-  const auto pool = ThreadPool::start(threads);
+  const auto pool = ThreadPool::start(threads, Pinning::automatic);
   CHECK(pool != nullptr && pool->threads() == threads);
   Lockstep job(threads);
   for (int i = 1; i <= 3; i++) {
@@ -58,7 +58,7 @@ void testLockstep(int threads) {
 }
 
 void testManyJobs(int threads) {
-  const auto pool = ThreadPool::start(threads);
+  const auto pool = ThreadPool::start(threads, Pinning::automatic);
   Counter job;
   constexpr int jobs = 500;
   for (int i = 0; i < jobs; i++) pool->submit(&job);
@@ -67,7 +67,7 @@ void testManyJobs(int threads) {
 }
 
 void testStopReturnsWhatIsLeft() {
-  const auto pool = ThreadPool::start(2);
+  const auto pool = ThreadPool::start(2, Pinning::automatic);
   std::vector<Counter> jobs(50);
   for (Counter& job : jobs) pool->submit(&job);
   const std::deque<Job*> left = pool->stop();

@@ -19,6 +19,7 @@ export interface DeviceOptions {
   readonly kvFormat: "f16" | "f32" | "i8" | undefined;
   readonly device: "auto" | "native" | "reference";
   readonly threads: number | undefined;
+  readonly pinThreads: "auto" | "always" | "never";
   readonly tensorParallelismDegree: number;
   readonly lockMemory: boolean;
   readonly packedCache: boolean;
@@ -79,6 +80,14 @@ export const deviceOptions: OptionTable<DeviceOptions> = {
     range: [1, THREADS_MAX],
     default: undefined,
     otherwise: "one per core",
+  }),
+  pinThreads: choiceOption({
+    flag: "pin-threads",
+    name: "pin_threads",
+    meaning:
+      "whether each compute thread stays on a core of its own; auto: where they fill at least half of the cores and fit",
+    choices: ["auto", "always", "never"],
+    default: "auto",
   }),
   tensorParallelismDegree: numberOption({
     flag: "tensor-parallelism-degree",

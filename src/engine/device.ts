@@ -13,13 +13,14 @@ export interface OpenedDevice {
 
 /** The native core where it can be had, else (unless it was insisted on) the TypeScript reference. */
 export async function openDevice(
-  settings: Pick<EngineSettings, "device" | "threads" | "lockMemory">,
+  settings: Pick<EngineSettings, "device" | "threads" | "lockMemory" | "pinThreads">,
 ): Promise<OpenedDevice> {
   if (settings.device === "reference") return { device: new ReferenceDevice(), warning: undefined };
   const missing = await ensureNative();
   if (missing === undefined) {
     const threads = settings.threads ?? availableParallelism();
-    return { device: openNativeDevice({ threads, lockMemory: settings.lockMemory }), warning: undefined };
+    const { lockMemory, pinThreads } = settings;
+    return { device: openNativeDevice({ threads, lockMemory, pinThreads }), warning: undefined };
   }
   if (settings.device === "native") throw new ClawError("E_NATIVE", missing);
   return { device: new ReferenceDevice(), warning: missing };

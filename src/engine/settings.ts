@@ -1,6 +1,6 @@
 /** How an engine is to be started; plain data, so that it crosses to the engine's thread. */
 
-import type { KvFormat, WeightFormat } from "../kernels/mod.ts";
+import type { KvFormat, ThreadPinning, WeightFormat } from "../kernels/mod.ts";
 import type { PackedCacheSettings } from "../model/mod.ts";
 
 export interface EngineSettings {
@@ -10,6 +10,7 @@ export interface EngineSettings {
   readonly device: "auto" | "native" | "reference";
   /** Compute threads; undefined: one per core this process may use. */
   readonly threads?: number | undefined;
+  readonly pinThreads?: ThreadPinning | undefined;
   readonly context?: number | undefined;
   /** Sequences that run together at first, and what that may be changed to; undefined: BATCH_PREPARED or `batch`. */
   readonly batch: number;

@@ -63,8 +63,12 @@ export interface NativePrepared {
 /** Everything that crosses into C++; `native/addon.cc` is the other side. Numbers are packed as noted there. */
 export interface Addon {
   info(): NativeInfo;
-  /** `lockMemory` is 0 or 1. */
-  createDevice(threads: number, isa: string, lockMemory: number): NativeHandle;
+  /** `lockMemory` is 0 or 1, `pinning` 0 (automatic), 1 (always) or 2 (never). */
+  createDevice(
+    threads: number,
+    isa: string,
+    ...flags: readonly [lockMemory: 0 | 1, pinning: 0 | 1 | 2]
+  ): NativeHandle;
   loadMatrix(
     device: NativeHandle,
     shape: Int32Array,

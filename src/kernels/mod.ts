@@ -7,5 +7,11 @@ export {
   nativeInstructionSets,
 } from "./addon.ts";
 export * from "./contract.ts";
-export { type MallocTrace, measurePeaks, openNativeDevice, traceMalloc } from "./native.ts";
+export {
+  type MallocTrace,
+  measurePeaks,
+  openNativeDevice,
+  type ThreadPinning,
+  traceMalloc,
+} from "./native.ts";
 export { ReferenceDevice } from "./reference/mod.ts";

@@ -30,6 +30,12 @@ import {
 } from "./contract.ts";
 import { weightsError } from "./weights-error.ts";
 
+/**
+ * Whether each compute thread stays on a core of its own: `auto` where they fill at least half of the cores that the
+ * process may use, and fit. `always` has them share cores where there are more of them.
+ */
+export type ThreadPinning = "auto" | "always" | "never";
+
 export interface NativeDeviceOptions {
   /** Threads that compute; the calling thread never does. */
   readonly threads: number;
@@ -37,6 +43,8 @@ export interface NativeDeviceOptions {
   readonly isa?: string;
   /** Whether weights, KV cache and buffers are kept out of swap; E_MEMORY_LOCK where the system does not let them be. */
   readonly lockMemory?: boolean | undefined;
+  /** Undefined: `auto`. */
+  readonly pinThreads?: ThreadPinning | undefined;
 }
 
 /** Opens a device on the native core. E_NATIVE where there is none, or it lacks the instruction set asked for. */
@@ -47,10 +55,11 @@ export function openNativeDevice(options: NativeDeviceOptions): Device {
   if (!isas.includes(isa)) {
     throw new ClawError("E_NATIVE", `The native core has no ${isa} kernels here; it has ${isas.join(", ")}.`);
   }
+  const { threads, lockMemory = false, pinThreads = "auto" } = options;
   const handle = translated(() =>
-    addon.createDevice(options.threads, isa, options.lockMemory === true ? 1 : 0),
+    addon.createDevice(threads, isa, lockMemory ? 1 : 0, pinningNumber[pinThreads]),
   );
-  return new NativeDevice(addon, handle, { name: `cpu-${isa}`, threads: options.threads });
+  return new NativeDevice(addon, handle, { name: `cpu-${isa}`, threads });
 }
 
 /**
@@ -80,6 +89,9 @@ export function traceMalloc(requests: Int32Array, slots: number): MallocTrace {
   const [seconds, liveBytes, residentBytes] = translated(() => addon.traceMalloc(requests, slots));
   return { seconds, liveBytes, residentBytes };
 }
+
+/** The numbers of `Pinning` in native/executor/thread-pool.h. */
+const pinningNumber = { auto: 0, always: 1, never: 2 } as const;
 
 /** The numbers of `Format` in native/kernels/kernels.h. */
 const formatNumber = { f16: 0, i8: 1, i4: 2 } as const;
