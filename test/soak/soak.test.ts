@@ -3,6 +3,7 @@
  * small for all that runs. CLAW_SOAK_MINUTES is how long; 10 unless told otherwise.
  */
 
+import { availableParallelism, setPriority } from "node:os";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ServerProcess } from "../../src/bench/serving/server.ts";
 import { Generator } from "../../src/model/mod.ts";
@@ -16,6 +17,10 @@ const seed = Number(process.env["CLAW_SOAK_SEED"] ?? 1);
 /** 10,000 in ten minutes; as many in proportion. */
 const disconnectsWanted = Math.round(1000 * minutes);
 const CLIENTS = 24;
+/** Clients usually have a machine of their own: here they give way to the server. */
+const CLIENTS_NICE = 10;
+/** As docs/internals/threads.md advises for many short requests: a core is left to HTTP and the engine's event loop. */
+const THREADS = Math.max(1, availableParallelism() - 1);
 const BATCH = 8;
 /** Of 12 KiB each: a sixth of what eight of the longest requests fill. */
 const PAGES = 10;
@@ -23,11 +28,11 @@ const PAGE_BYTES = 12_288;
 const REQUESTS = 48;
 /** Part of the samples that do not count: caches fill, and the compiler is not done. */
 const WARM_UP = 0.3;
-/** Growth allowed. Caches and the compiler fill memory by 60 % in the first minute: a short run only shows that it does not run away. */
+/** Growth allowed. Caches and the compiler fill memory in the first minute: a short run only shows that it does not run away. */
 const LONG = minutes >= 5;
-const GROWTH_MAX = LONG ? 0.01 : 0.6;
-/** Seconds that 99.9 % of the engine thread's pauses stay below; a short run has the compiler's in it, and few others. */
-const PAUSE_MAX = LONG ? 0.002 : 0.03;
+const GROWTH_MAX = LONG ? 0.01 : 0.3;
+/** The part of the engine thread's pauses that stay below so many seconds. Of a short run's hundred collections, 99.9 % are all. */
+const [PAUSE_PART, PAUSE_MAX] = LONG ? [0.999, 0.002] : [0.99, 0.01];
 
 interface Tally {
   whole: number;
@@ -52,6 +57,8 @@ beforeAll(async () => {
   const flags = {
     model: makeTinyModel(folder),
     format: "i8",
+    threads: THREADS,
+    "pin-threads": "always",
     "max-batch": BATCH,
     context: 256,
     "kv-cache-bytes": PAGES * PAGE_BYTES,
@@ -59,6 +66,7 @@ beforeAll(async () => {
   server = await ServerProcess.start(
     Object.entries(flags).flatMap(([name, value]) => [`--${name}`, `${value}`]),
   );
+  setPriority(CLIENTS_NICE);
   solo = [];
   for (const request of requests) solo.push(await askAlone(request));
 });
@@ -150,10 +158,12 @@ describe(`${minutes} minutes at saturation, seed ${seed}`, () => {
   test("what the engine's thread does beside kernels stays short", async () => {
     const metrics = await readMetrics(server.url);
     const beside = new Map([...metrics].filter(([key]) => !key.includes('stage="execute"')));
-    const bound = quantileBound(beside, "claw:step_time_seconds", 0.999);
-    const collections = quantileBound(metrics, "claw:engine_gc_duration_seconds", 0.999);
-    console.info(`99.9 % of plans, draws and deliveries took at most ${bound * 1000} ms each`);
-    console.info(`99.9 % of garbage collections on that thread took at most ${collections * 1000} ms`);
+    const bound = quantileBound(beside, "claw:step_time_seconds", PAUSE_PART);
+    const collections = quantileBound(metrics, "claw:engine_gc_duration_seconds", PAUSE_PART);
+    console.info(`${PAUSE_PART * 100} % of plans, draws and deliveries took at most ${bound * 1000} ms each`);
+    console.info(
+      `${PAUSE_PART * 100} % of garbage collections on that thread took at most ${collections * 1000} ms`,
+    );
     expect(collections).toBeLessThanOrEqual(PAUSE_MAX);
     expect(bound).toBeLessThanOrEqual(PAUSE_MAX);
   });
