@@ -19,7 +19,7 @@ export function powerOfTwo(n: number): number {
 }
 
 /** Taylor coefficients 1/n! for n = 17 down to 0. */
-const EXP_SERIES: readonly number[] = reciprocalFactorials(17);
+const EXP_SERIES: Float64Array = Float64Array.from(reciprocalFactorials(17));
 
 function reciprocalFactorials(last: number): number[] {
   const series = [1];
@@ -31,22 +31,51 @@ function reciprocalFactorials(last: number): number[] {
   return series;
 }
 
+/**
+ * Replaces each of the first `count` values x by e^x: 0 below -708, infinite above 709. A float that crosses a call may
+ * become an object on the heap; over a vocabulary that is megabytes of garbage for a token, so the loop is in here.
+ */
+export function exactExpEach(values: Float64Array, count: number): void {
+  for (let i = 0; i < count; i++) {
+    const x = values[i] as number;
+    if (x > 709) values[i] = Number.POSITIVE_INFINITY;
+    else if (x < -708) values[i] = 0;
+    else if (!Number.isNaN(x)) {
+      const n = Math.floor(x * LOG2_E + 0.5);
+      const r = x - n * LN2_HIGH - n * LN2_LOW;
+      let sum = 0;
+      for (let k = 0; k < EXP_SERIES.length; k++) sum = sum * r + (EXP_SERIES[k] as number);
+      words[0] = 0;
+      words[1] = (n + 1023) << 20;
+      values[i] = sum * (scratch[0] as number);
+    }
+  }
+}
+
+const single = new Float64Array(1);
+
 /** e^x. Below -708 the result is 0, above 709 it is infinite. */
 export function exactExp(x: number): number {
-  if (Number.isNaN(x)) return x;
-  if (x > 709) return Number.POSITIVE_INFINITY;
-  if (x < -708) return 0;
-  const n = Math.floor(x * LOG2_E + 0.5);
-  const r = x - n * LN2_HIGH - n * LN2_LOW;
-  let sum = 0;
-  for (const coefficient of EXP_SERIES) sum = sum * r + coefficient;
-  return sum * powerOfTwo(n);
+  single[0] = x;
+  exactExpEach(single, 1);
+  return single[0] as number;
 }
 
 /** Natural logarithm. Negative numbers give NaN, 0 gives -infinity. */
 export function exactLog(x: number): number {
-  if (!(x > 0)) return x === 0 ? Number.NEGATIVE_INFINITY : Number.NaN;
-  if (x === Number.POSITIVE_INFINITY) return x;
+  single[0] = x;
+  exactLogOf(single);
+  return single[0] as number;
+}
+
+/** Replaces the one value by its natural logarithm; for loops, as `exactExpEach` is. */
+export function exactLogOf(value: Float64Array): void {
+  const x = value[0] as number;
+  if (!(x > 0)) {
+    value[0] = x === 0 ? Number.NEGATIVE_INFINITY : Number.NaN;
+    return;
+  }
+  if (x === Number.POSITIVE_INFINITY) return;
   scratch[0] = x < 2 ** -1022 ? x * 2 ** 54 : x;
   let exponent = ((words[1] as number) >>> 20) - 1023 - (x < 2 ** -1022 ? 54 : 0);
   words[1] = ((words[1] as number) & 0x000fffff) | 0x3ff00000;
@@ -60,7 +89,7 @@ export function exactLog(x: number): number {
   const square = z * z;
   let sum = 0;
   for (let power = 21; power >= 1; power -= 2) sum = sum * square + 1 / power;
-  return exponent * LN2_HIGH + (exponent * LN2_LOW + 2 * z * sum);
+  value[0] = exponent * LN2_HIGH + (exponent * LN2_LOW + 2 * z * sum);
 }
 
 const HALF_PI_HIGH = 1.5707963267341256;

@@ -180,11 +180,14 @@ export class Engine {
   /** Ends requests whose time is over. */
   #endLate(): void {
     const now = this.#options.clock();
-    for (const [id, { sequence }] of this.#requests) {
+    for (const { sequence } of this.#requests.values()) {
       if (now < sequence.deadlineAt) continue;
       const allowed = sequence.request.deadlineMs;
       const drawn = sequence.generatedTokens;
-      this.#fail(id, new ClawError("E_DEADLINE", `After ${allowed} ms, ${drawn} tokens had been drawn.`));
+      this.#fail(
+        sequence.id,
+        new ClawError("E_DEADLINE", `After ${allowed} ms, ${drawn} tokens had been drawn.`),
+      );
     }
   }
 

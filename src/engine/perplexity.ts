@@ -3,8 +3,9 @@
  * into windows that share nothing, and of each window the second half is scored.
  */
 
-import { assert, at, ClawError, exactExp, exactLog } from "../base/mod.ts";
+import { assert, at, ClawError, exactExp } from "../base/mod.ts";
 import type { Runtime } from "./runtime.ts";
+import { LogSumExp } from "./sampling/mod.ts";
 import { scoreTokens } from "./score.ts";
 
 export interface PerplexityOptions {
@@ -40,13 +41,15 @@ export async function measurePerplexity(
     throw new ClawError("E_USAGE", `The text has ${tokens.length} tokens; one window needs ${window}.`);
   }
   const from = Math.floor(window / 2);
+  const { logits: all, outputs } = runtime.executable.step;
+  const normalizer = new LogSumExp(all.length / outputs.length);
   let nll = 0;
   let count = 0;
   for (let index = 0; index < windows; index++) {
     const part = tokens.slice(index * window, (index + 1) * window);
     if (bos !== undefined) part[0] = bos;
     const visit = (position: number, logits: Float32Array): void => {
-      nll += negativeLogProbability(logits, at(part, position + 1));
+      nll += normalizer.of(logits) - at(logits, at(part, position + 1));
       count++;
       onRow?.(logits);
     };
@@ -55,12 +58,4 @@ export async function measurePerplexity(
     onProgress?.((index + 1) / windows);
   }
   return { perplexity: exactExp(nll / count), nll, count, windows };
-}
-
-/** -ln softmax(logits)[token], in f64. */
-function negativeLogProbability(logits: Float32Array, token: number): number {
-  const largest = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  let sum = 0;
-  for (let id = 0; id < logits.length; id++) sum += exactExp((logits[id] as number) - largest);
-  return largest + exactLog(sum) - at(logits, token);
 }

@@ -1,6 +1,6 @@
 /** The tokens still in the draw, with their scaled logits, and the three rules that narrow them. */
 
-import { at, exactExp } from "../../base/mod.ts";
+import { at, exactExpEach } from "../../base/mod.ts";
 
 /** Scaled logits above which tokens are looked at first when only the likeliest matter. */
 const FIRST_CUTS: readonly number[] = [-8, -16, -32, Number.NEGATIVE_INFINITY];
@@ -10,11 +10,14 @@ export class Candidates {
   readonly ids: Int32Array;
   /** (logit - largest logit) / temperature of each, in f64. */
   readonly scaled: Float64Array;
+  /** e to the power of each, where a rule has asked for it. */
+  readonly #weights: Float64Array;
   #count = 0;
 
   constructor(vocabulary: number) {
     this.ids = new Int32Array(vocabulary);
     this.scaled = new Float64Array(vocabulary);
+    this.#weights = new Float64Array(vocabulary);
   }
 
   get count(): number {
@@ -41,8 +44,9 @@ export class Candidates {
   /** Keeps the shortest run of likeliest tokens whose probabilities reach `p` (1: all); at least one. */
   keepTopP(p: number): void {
     if (p >= 1) return;
+    this.#weigh();
     let total = 0;
-    for (let i = 0; i < this.#count; i++) total += exactExp(this.scaled[i] as number);
+    for (let i = 0; i < this.#count; i++) total += this.#weights[i] as number;
     const target = p * total;
     let kept = 0;
     const order = this.#likeliest((found) => {
@@ -55,18 +59,26 @@ export class Candidates {
   /** Keeps tokens at least `p` times as likely as the likeliest. */
   keepMinP(p: number): void {
     if (p === 0) return;
-    const kept: number[] = [];
+    this.#weigh();
+    let kept = 0;
     for (let i = 0; i < this.#count; i++) {
-      if (exactExp(this.scaled[i] as number) >= p) kept.push(i);
+      if ((this.#weights[i] as number) < p) continue;
+      this.ids[kept] = at(this.ids, i);
+      this.scaled[kept++] = at(this.scaled, i);
     }
-    this.#keep(kept);
+    this.#count = kept;
+  }
+
+  #weigh(): void {
+    for (let i = 0; i < this.#count; i++) this.#weights[i] = this.scaled[i] as number;
+    exactExpEach(this.#weights, this.#count);
   }
 
   /** How many of `order` reach the target, one more than there are when all together do not. */
   #runReaching(order: readonly number[], target: number): number {
     let sum = 0;
     for (let i = 0; i < order.length; i++) {
-      sum += exactExp(at(this.scaled, at(order, i)));
+      sum += at(this.#weights, at(order, i));
       if (sum >= target) return i + 1;
     }
     return order.length === this.#count ? order.length : order.length + 1;

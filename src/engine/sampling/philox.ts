@@ -22,7 +22,11 @@ function multiplyHigh(a: number, b: number): number {
 
 /** Replaces `counter` (four words) by the generator's output for it under the key. */
 export function philox(counter: Uint32Array, keyLow: number, keyHigh: number): void {
-  let [c0, c1, c2, c3] = counter as unknown as [number, number, number, number];
+  // Read one by one: an iterator would leave garbage for every four tokens.
+  let c0 = counter[0] as number;
+  let c1 = counter[1] as number;
+  let c2 = counter[2] as number;
+  let c3 = counter[3] as number;
   let key0 = keyLow >>> 0;
   let key1 = keyHigh >>> 0;
   for (let round = 0; round < ROUNDS; round++) {

@@ -1,8 +1,9 @@
 /** Choosing a token from logits. The specification is docs/reference/sampling.md; stages here are its sections. */
 
-import { at, ClawError, exactExp, exactLog } from "../../base/mod.ts";
+import { at, exactLogOf } from "../../base/mod.ts";
 import { Candidates } from "./candidates.ts";
 import type { History } from "./history.ts";
+import { argmax, LogSumExp } from "./log-sum-exp.ts";
 import type { SamplingParameters } from "./parameters.ts";
 import { applyBias, applyFrequencyAndPresence, applyRepetition } from "./penalties.ts";
 import { philox } from "./philox.ts";
@@ -26,10 +27,13 @@ const NO_TOP: readonly TokenLogprob[] = [];
 export class Sampler {
   readonly #logits: Float32Array;
   readonly #candidates: Candidates;
+  readonly #noise = new Noise();
+  readonly #normalizer: LogSumExp;
 
   constructor(vocabulary: number) {
     this.#logits = new Float32Array(vocabulary);
     this.#candidates = new Candidates(vocabulary);
+    this.#normalizer = new LogSumExp(vocabulary);
   }
 
   /** The token at position `history.length`. E_NUMERIC when the logits are not finite. */
@@ -37,7 +41,7 @@ export class Sampler {
     const logits = this.#adjusted(raw, history, parameters);
     const token = this.#choose(logits, history.length, parameters);
     if (parameters.logprobs === undefined) return { token, logprob: undefined, top: NO_TOP };
-    const normalizer = logSumExp(raw);
+    const normalizer = this.#normalizer.of(raw);
     return {
       token,
       logprob: at(raw, token) - normalizer,
@@ -62,7 +66,8 @@ export class Sampler {
     candidates.keepTopK(parameters.topK);
     candidates.keepTopP(parameters.topP);
     candidates.keepMinP(parameters.minP);
-    return gumbelMax(candidates, best, new Noise(parameters, position));
+    this.#noise.begin(parameters, position);
+    return gumbelMax(candidates, best, this.#noise);
   }
 }
 
@@ -75,50 +80,42 @@ function isPlain(p: SamplingParameters): boolean {
   );
 }
 
-/** The id of the largest logit, the lowest id among equals. */
-export function argmax(logits: Float32Array): number {
-  let best = -1;
-  let largest = Number.NEGATIVE_INFINITY;
-  for (let id = 0; id < logits.length; id++) {
-    const logit = logits[id] as number;
-    if (logit > largest) {
-      largest = logit;
-      best = id;
-    } else if (Number.isNaN(logit)) {
-      best = -1;
-      break;
-    }
-  }
-  if (best >= 0 && largest < Number.POSITIVE_INFINITY) return best;
-  throw new ClawError("E_NUMERIC", "The model's logits are not finite at this position.");
-}
-
 /** Gumbel noise for each token id, from the seed, the choice and the position alone. */
 class Noise {
   readonly #counter = new Uint32Array(4);
-  readonly #parameters: SamplingParameters;
-  readonly #position: number;
+  /** The noise that was drawn last; a float that a method returns may become an object on the heap. */
+  readonly value: Float64Array = new Float64Array(1);
+  #seedLow = 0;
+  #seedHigh = 0;
+  #choice = 0;
+  #position = 0;
   #block = -1;
 
-  constructor(parameters: SamplingParameters, position: number) {
-    this.#parameters = parameters;
+  begin({ seed, choice }: SamplingParameters, position: number): void {
+    this.#seedLow = seed % 2 ** 32;
+    this.#seedHigh = Math.floor(seed / 2 ** 32);
+    this.#choice = choice;
     this.#position = position;
+    this.#block = -1;
   }
 
-  at(id: number): number {
+  draw(id: number): void {
     if (id >>> 2 !== this.#block) this.#fill(id >>> 2);
     const word = this.#counter[id & 3] as number;
-    const uniform = ((word >>> 8) + 0.5) * 2 ** -24;
-    return -exactLog(-exactLog(uniform));
+    const { value } = this;
+    value[0] = ((word >>> 8) + 0.5) * 2 ** -24;
+    exactLogOf(value);
+    value[0] = -(value[0] as number);
+    exactLogOf(value);
+    value[0] = -(value[0] as number);
   }
 
   #fill(block: number): void {
-    const { seed, choice } = this.#parameters;
     this.#counter[0] = block;
     this.#counter[1] = this.#position;
-    this.#counter[2] = choice;
+    this.#counter[2] = this.#choice;
     this.#counter[3] = 0;
-    philox(this.#counter, seed % 2 ** 32, Math.floor(seed / 2 ** 32));
+    philox(this.#counter, this.#seedLow, this.#seedHigh);
     this.#block = block;
   }
 }
@@ -131,13 +128,15 @@ function gumbelMax(candidates: Candidates, likeliest: number, noise: Noise): num
   const { ids, scaled } = candidates;
   let best = likeliest;
   let bestScaled = 0;
-  let bestScore = noise.at(likeliest);
+  noise.draw(likeliest);
+  let bestScore = noise.value[0] as number;
   for (let i = 0; i < candidates.count; i++) {
     const z = scaled[i] as number;
     // Nothing this token could draw would win.
     if (z + NOISE_MAX < bestScore) continue;
     const id = ids[i] as number;
-    const score = z + noise.at(id);
+    noise.draw(id);
+    const score = z + (noise.value[0] as number);
     if (score < bestScore) continue;
     if (score === bestScore && (z < bestScaled || (z === bestScaled && id > best))) continue;
     best = id;
@@ -145,14 +144,6 @@ function gumbelMax(candidates: Candidates, likeliest: number, noise: Noise): num
     bestScore = score;
   }
   return best;
-}
-
-/** log of the sum of exp over all logits, in id order. */
-function logSumExp(logits: Float32Array): number {
-  const largest = at(logits, argmax(logits));
-  let sum = 0;
-  for (let id = 0; id < logits.length; id++) sum += exactExp((logits[id] as number) - largest);
-  return largest + exactLog(sum);
 }
 
 function topLogprobs(logits: Float32Array, normalizer: number, count: number): TokenLogprob[] {
