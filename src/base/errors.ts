@@ -32,6 +32,9 @@ export type ErrorCode =
   | "E_TOKENIZER"
   | "E_TEMPLATE"
   | "E_FORMAT"
+  | "E_CORPUS"
+  | "E_CHECKPOINT"
+  | "E_ADAPTER"
   | "E_MEMORY"
   | "E_MEMORY_LOCK"
   | "E_AUTH"
@@ -130,6 +133,23 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   E_TEMPLATE: { status: 422, exit: 1, remedy: "Check the messages, or use /v1/completions instead." },
   E_FORMAT: { status: 400, exit: 2, remedy: "Choose f16, i8 or i4." },
   E_MEMORY: { status: 503, exit: 1, remedy: "Lower --context or --max-batch, or use a smaller --format." },
+  // training
+  E_CORPUS: {
+    status: 422,
+    exit: 1,
+    remedy: "Give other text: UTF-8, documents separated as docs/reference/training.md says.",
+  },
+  E_CHECKPOINT: {
+    status: 422,
+    exit: 1,
+    remedy: "Name the folder of a run of this configuration, or begin a new one.",
+  },
+  E_ADAPTER: {
+    status: 422,
+    exit: 1,
+    remedy:
+      "Fetch or write the adapter again: adapter_model.safetensors and adapter_config.json, in PEFT's format.",
+  },
   // seals
   E_KEY: {
     status: 422,

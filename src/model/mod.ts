@@ -1,5 +1,13 @@
 export type { ModelDescription } from "./architecture/mod.ts";
-export { type Gguf, type Metadata, openByteSource, readGguf } from "./gguf/mod.ts";
+export {
+  bytesSource,
+  encodeGguf,
+  type Gguf,
+  type GgufValue,
+  Metadata,
+  openByteSource,
+  readGguf,
+} from "./gguf/mod.ts";
 export { type Model, type OpenedFile, openModel, openModelFile } from "./open.ts";
 export {
   clearPacked,
@@ -27,4 +35,11 @@ export {
   synthTypes,
 } from "./synth/mod.ts";
 export { type ChatMessage, type ChatTemplate, encodePieces, plainStops } from "./template/mod.ts";
-export type { Tokenizer } from "./tokenizer/mod.ts";
+export {
+  createTokenizer,
+  cutWords,
+  type PreTokenizer,
+  readPreTokenizer,
+  spellBytes,
+  type Tokenizer,
+} from "./tokenizer/mod.ts";

@@ -23,6 +23,7 @@ import { run } from "./run.ts";
 import { serve } from "./serve.ts";
 import { tokenAttenuate, tokenInspect, tokenKeys, tokenMint, tokenRevoke } from "./token.ts";
 import { tokenize } from "./tokenize.ts";
+import { corpusEncode, tokenizerTrain } from "./tokenizer-train.ts";
 
 export const commands: readonly Command[] = [
   serve,
@@ -31,6 +32,8 @@ export const commands: readonly Command[] = [
   run,
   chat,
   tokenize,
+  tokenizerTrain,
+  corpusEncode,
   modelInspect,
   modelSynth,
   modelKeygen,

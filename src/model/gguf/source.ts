@@ -27,7 +27,8 @@ export function bytesSource(bytes: Uint8Array, name: string): ByteSource {
     size: bytes.length,
     read(offset, length) {
       checkRange(offset, length, bytes.length);
-      return bytes.slice(offset, offset + length);
+      // A Buffer's own slice would be no copy.
+      return new Uint8Array(bytes.subarray(offset, offset + length));
     },
     close() {},
   };
