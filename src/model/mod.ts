@@ -1,4 +1,4 @@
-export type { ModelDescription } from "./architecture/mod.ts";
+export { llamaMetadata, type ModelDescription, ROPE_FREQUENCIES } from "./architecture/mod.ts";
 export {
   bytesSource,
   encodeGguf,
@@ -7,6 +7,8 @@ export {
   Metadata,
   openByteSource,
   readGguf,
+  type TensorContent,
+  writeGguf,
 } from "./gguf/mod.ts";
 export { type Model, type OpenedFile, openModel, openModelFile } from "./open.ts";
 export {
