@@ -1,4 +1,4 @@
 /** What training leaves behind: model files. */
 
-export { type ExportType, exportModel, exportTypes, type ModelContent } from "./model-file.ts";
+export { type ExportType, exportModel, exportTypes } from "./model-file.ts";
 export { STORY_TEMPLATE } from "./story-template.ts";

@@ -65,9 +65,9 @@ describe("checkpoints", () => {
     const { losses, lost } = await runWithLosses(disk, generator, 600);
     expect(lost).toEqual([]);
     expect(losses).toBe(600);
-    for (const [kind, count] of Object.entries(disk.counts)) expect(count, kind).toBeGreaterThan(40);
+    for (const [kind, count] of Object.entries(disk.counts)) expect(count, kind).toBeGreaterThan(8);
     for (const step of ["append", "sync", "replace", "remove", "list"]) {
-      expect(disk.lostAt.get(`${step} checkpoint`), step).toBeGreaterThan(20);
+      expect(disk.lostAt.get(`${step} checkpoint`), step).toBeGreaterThan(5);
     }
   }, 120_000);
 

@@ -104,7 +104,7 @@ describe("an exported model", () => {
   const noPeer = peerInstalled() ? "" : " (skipped: tools/peer/node_modules is missing)";
   const reason = `${noPeer}${corpusReason}`;
   test.skipIf(reason !== "").each(exportTypes)(
-    `as %s has llama.cpp's perplexity within 0.2 %%${reason}`,
+    `as %s has llama.cpp's perplexity within 0.2 %%${reason.replaceAll("%", "%%")}`,
     async (type) => {
       const { path } = write(type);
       const folder = scratchFolder();

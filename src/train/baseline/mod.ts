@@ -1,0 +1,3 @@
+/** What a trained model is measured against. */
+
+export { ByteGrams } from "./kneser-ney.ts";
