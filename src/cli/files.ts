@@ -7,16 +7,19 @@ import { ClawError } from "../base/mod.ts";
 
 const modelsFolder = fileURLToPath(new URL("../../models", import.meta.url));
 
-/** The model to use: the one named, else the only one in models/. Errors: E_NO_MODEL. */
-export function chooseModel(named: string | undefined): string {
+/** The model that comes with the project: what is used where no other is there. */
+const BUNDLED = "tales";
+
+/** The model to use: the one named, else the only one in models/, else the one that comes with the project. Errors: E_NO_MODEL. */
+export function chooseModel(named: string | undefined, folder: string = modelsFolder): string {
   if (named !== undefined) return named;
-  const found = globSync("*.gguf", { cwd: modelsFolder }).sort();
+  const own = globSync("*.gguf", { cwd: folder });
+  const found = (own.length > 0 ? own : globSync(`${BUNDLED}/*.gguf`, { cwd: folder })).sort();
   const [first] = found;
-  if (first === undefined)
-    throw new ClawError("E_NO_MODEL", `No model was named, and ${modelsFolder} has none.`);
-  if (found.length === 1) return join(modelsFolder, first);
+  if (first === undefined) throw new ClawError("E_NO_MODEL", `No model was named, and ${folder} has none.`);
+  if (found.length === 1) return join(folder, first);
   const names = found.map((path) => basename(path)).join(", ");
-  throw new ClawError("E_NO_MODEL", `No model was named, and models/ has several: ${names}.`);
+  throw new ClawError("E_NO_MODEL", `No model was named, and ${folder} has several: ${names}.`);
 }
 
 /** Errors: E_FILE. */

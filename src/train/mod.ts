@@ -1,11 +1,14 @@
 /** Training: what it reads, and what it leaves. */
 
+export { ByteGrams } from "./baseline/mod.ts";
 export {
   type DataOptions,
   Dataset,
   NO_TARGET,
   prepareData,
+  readDocuments,
   saveTokenizer,
   VOCABULARY_MAX,
   VOCABULARY_MIN,
 } from "./data/mod.ts";
+export { type ExportType, exportModel, exportTypes, readModel, STORY_TEMPLATE } from "./export/mod.ts";

@@ -14,6 +14,7 @@ import { configCheck, configSchemaCommand } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { ledgerInfo, ledgerKeygen, ledgerVerify } from "./ledger.ts";
 import { ledgerWitness } from "./ledger-witness.ts";
+import { modelExport } from "./model-export.ts";
 import { modelInspect } from "./model-inspect.ts";
 import { modelKeygen, modelSeal, modelVerify } from "./model-seal.ts";
 import { modelSynth } from "./model-synth.ts";
@@ -24,6 +25,7 @@ import { serve } from "./serve.ts";
 import { tokenAttenuate, tokenInspect, tokenKeys, tokenMint, tokenRevoke } from "./token.ts";
 import { tokenize } from "./tokenize.ts";
 import { corpusEncode, tokenizerTrain } from "./tokenizer-train.ts";
+import { trainEval } from "./train-eval.ts";
 
 export const commands: readonly Command[] = [
   serve,
@@ -34,8 +36,10 @@ export const commands: readonly Command[] = [
   tokenize,
   tokenizerTrain,
   corpusEncode,
+  trainEval,
   modelInspect,
   modelSynth,
+  modelExport,
   modelKeygen,
   modelSeal,
   modelVerify,

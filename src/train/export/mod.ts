@@ -1,4 +1,5 @@
 /** What training leaves behind: model files. */
 
 export { type ExportType, exportModel, exportTypes } from "./model-file.ts";
+export { readModel } from "./read.ts";
 export { STORY_TEMPLATE } from "./story-template.ts";
