@@ -8,6 +8,7 @@
 #include "addon-jobs.h"
 #include "addon-packed.h"
 #include "addon-peaks.h"
+#include "addon-train.h"
 #include "addon-values.h"
 #include "cpu.h"
 #include "executor/matrix-load.h"
@@ -369,6 +370,10 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"close", closeDevice},
       {"measurePeaks", measurePeaks},
       {"traceMalloc", traceMalloc},
+      {"createTrainer", createTrainer},
+      {"trainBatch", trainBatch},
+      {"updateParameters", updateParameters},
+      {"trainLogits", trainLogits},
   };
   for (const Function& function : functions) {
     napi_value value = nullptr;

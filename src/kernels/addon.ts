@@ -53,6 +53,11 @@ export interface NativeExecutable {
   readonly handle: "executable";
 }
 
+/** A model to train of the addon. */
+export interface NativeTrainer {
+  readonly handle: "trainer";
+}
+
 export interface NativePrepared {
   readonly executable: NativeExecutable;
   /** The step block; `offsets` are of its parts, in the order of `StepBlock`. */
@@ -102,6 +107,30 @@ export interface Addon {
   /** Bytes of weights, KV cache and buffers. */
   memory(device: NativeHandle): readonly [number, number, number];
   close(device: NativeHandle): void;
+  createTrainer(
+    device: NativeHandle,
+    model: Int32Array,
+    ...arrays: readonly [
+      scalars: Float32Array,
+      parameters: Float32Array,
+      adapters: Float32Array,
+      gradients: Float32Array,
+      ropeForward: Float32Array,
+      ropeBackward: Float32Array,
+    ]
+  ): NativeTrainer;
+  /** Resolves to [loss, cross-entropy, targets, agreed, sum of the gradient's squares]. */
+  trainBatch(
+    trainer: NativeTrainer,
+    examples: Int32Array,
+    ...how: readonly [shape: Int32Array, numbers: Float32Array, teacher: NativeTrainer | undefined]
+  ): Promise<readonly [number, number, number, number, number]>;
+  updateParameters(
+    trainer: NativeTrainer,
+    first: Float32Array,
+    ...rest: readonly [second: Float32Array, decayed: number, numbers: Float32Array]
+  ): Promise<void>;
+  trainLogits(trainer: NativeTrainer, tokens: Int32Array, logits: Float32Array): Promise<void>;
   measurePeaks(threads: number): NativePeaks;
   /** `requests` are pairs of slot and bytes; [seconds, live bytes, resident bytes]. */
   traceMalloc(requests: Int32Array, slots: number): readonly [number, number, number];

@@ -15,3 +15,20 @@ export {
   traceMalloc,
 } from "./native.ts";
 export { ReferenceDevice } from "./reference/mod.ts";
+export {
+  type BatchOptions,
+  type BatchResult,
+  LINEAR_NAMES,
+  type LayerPlaces,
+  type LinearName,
+  type LinearPlace,
+  type ModelTrainer,
+  type Moments,
+  openNativeTraining,
+  type TrainingArrays,
+  type TrainingDevice,
+  type TrainingModel,
+  type TrainingOptions,
+  type TrainingSource,
+  type UpdateNumbers,
+} from "./training.ts";

@@ -4,7 +4,7 @@
  * The CPU device: the native core's kernels, threads and memory behind the contract.
  */
 
-import { assert, at, ClawError, type ErrorCode, errorTable } from "../base/mod.ts";
+import { assert, at, ClawError } from "../base/mod.ts";
 import { sourceByteLength, sourceTypeId } from "../tensor/mod.ts";
 import {
   type Addon,
@@ -28,6 +28,7 @@ import {
   type StepBlock,
   type StepLimits,
 } from "./contract.ts";
+import { translate, translated } from "./native-error.ts";
 import { weightsError } from "./weights-error.ts";
 
 /**
@@ -270,25 +271,6 @@ function bufferNumbers(spec: BufferSpec): readonly number[] {
   return spec.kind === "quantized"
     ? [1, domain, spec.width, spec.segments, formatNumber[spec.format]]
     : [0, domain, spec.width, 0, 0];
-}
-
-function translated<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw translate(error);
-  }
-}
-
-/** An error of the addon with its code; any other as it is. */
-function translate(thrown: unknown): unknown {
-  if (!(thrown instanceof Error) || thrown instanceof ClawError || !("code" in thrown)) return thrown;
-  const { code, message } = thrown;
-  return isErrorCode(code) ? new ClawError(code, message, { cause: thrown }) : thrown;
-}
-
-function isErrorCode(code: unknown): code is ErrorCode {
-  return typeof code === "string" && Object.hasOwn(errorTable, code);
 }
 
 /** An error of loading a matrix, with the tensor's name. */

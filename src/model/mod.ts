@@ -1,4 +1,4 @@
-export { llamaMetadata, type ModelDescription, ROPE_FREQUENCIES } from "./architecture/mod.ts";
+export { llamaMetadata, type ModelDescription, ROPE_FREQUENCIES, ropeTable } from "./architecture/mod.ts";
 export {
   bytesSource,
   encodeGguf,

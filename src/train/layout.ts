@@ -1,0 +1,162 @@
+/**
+ * Where each tensor of a llama lies in a flat array of parameters: matrices first, which weight decay shrinks, then the norms'
+ * gains, which it leaves alone. Names are those of GGUF.
+ */
+
+import { assert } from "../base/mod.ts";
+import { LINEAR_NAMES, type LayerPlaces, type LinearName, type TrainingModel } from "../kernels/mod.ts";
+import type { ModelDescription } from "../model/mod.ts";
+
+export interface TensorPlace {
+  readonly name: string;
+  readonly offset: number;
+  /** 1 for a vector. */
+  readonly rows: number;
+  readonly columns: number;
+}
+
+export interface ParameterLayout {
+  readonly tensors: ReadonlyMap<string, TensorPlace>;
+  /** Values in all. */
+  readonly count: number;
+  /** Values of matrices; they come first. */
+  readonly decayed: number;
+}
+
+export const EMBEDDING = "token_embd.weight";
+export const OUTPUT_NORM = "output_norm.weight";
+
+const tensorOf: Readonly<Record<LinearName, string>> = {
+  q: "attn_q",
+  k: "attn_k",
+  v: "attn_v",
+  output: "attn_output",
+  gate: "ffn_gate",
+  up: "ffn_up",
+  down: "ffn_down",
+};
+
+/** The GGUF name of a layer's matrix. */
+export function linearTensor(layer: number, name: LinearName): string {
+  return `blk.${layer}.${tensorOf[name]}.weight`;
+}
+
+interface LinearShape {
+  readonly out: number;
+  readonly in: number;
+}
+
+function linearShape(model: ModelDescription, name: LinearName): LinearShape {
+  const queries = model.heads * model.headDim;
+  const keyValues = model.kvHeads * model.headDim;
+  const shapes: Readonly<Record<LinearName, LinearShape>> = {
+    q: { out: queries, in: model.width },
+    k: { out: keyValues, in: model.width },
+    v: { out: keyValues, in: model.width },
+    output: { out: model.width, in: queries },
+    gate: { out: model.ffnWidth, in: model.width },
+    up: { out: model.ffnWidth, in: model.width },
+    down: { out: model.width, in: model.ffnWidth },
+  };
+  return shapes[name];
+}
+
+class LayoutBuilder {
+  readonly tensors = new Map<string, TensorPlace>();
+  count = 0;
+
+  add(name: string, rows: number, columns: number): void {
+    this.tensors.set(name, { name, offset: this.count, rows, columns });
+    this.count += rows * columns;
+  }
+}
+
+const layersOf = (model: ModelDescription): number[] => Array.from({ length: model.layers }, (_, i) => i);
+
+/** The tensors of a model with tied embeddings. */
+export function parameterLayout(model: ModelDescription): ParameterLayout {
+  assert(model.tiedOutput, "Only models whose output matrix is the embedding are trained.");
+  const builder = new LayoutBuilder();
+  builder.add(EMBEDDING, model.vocabulary, model.width);
+  for (const layer of layersOf(model)) {
+    for (const name of LINEAR_NAMES) {
+      const shape = linearShape(model, name);
+      builder.add(linearTensor(layer, name), shape.out, shape.in);
+    }
+  }
+  const decayed = builder.count;
+  for (const layer of layersOf(model)) {
+    builder.add(`blk.${layer}.attn_norm.weight`, 1, model.width);
+    builder.add(`blk.${layer}.ffn_norm.weight`, 1, model.width);
+  }
+  builder.add(OUTPUT_NORM, 1, model.width);
+  return { tensors: builder.tensors, count: builder.count, decayed };
+}
+
+/** Low-rank adapters beside some matrices: y = W x + alpha / rank * B (A x) (Hu and others, 2021). */
+export interface AdapterShape {
+  readonly rank: number;
+  readonly alpha: number;
+  readonly targets: readonly LinearName[];
+  /** Whether A stays as it was drawn and only B is trained (FFA-LoRA: Sun and others, 2024). */
+  readonly freezeA: boolean;
+}
+
+/** The adapters' tensors: a matrix's name with `.lora_a`, [rank][in], and with `.lora_b`, [out][rank]. */
+export function adapterLayout(model: ModelDescription, adapter: AdapterShape): ParameterLayout {
+  const builder = new LayoutBuilder();
+  for (const layer of layersOf(model)) {
+    for (const name of LINEAR_NAMES.filter((each) => adapter.targets.includes(each))) {
+      const shape = linearShape(model, name);
+      builder.add(`${linearTensor(layer, name)}.lora_a`, adapter.rank, shape.in);
+      builder.add(`${linearTensor(layer, name)}.lora_b`, shape.out, adapter.rank);
+    }
+  }
+  return { tensors: builder.tensors, count: builder.count, decayed: builder.count };
+}
+
+/** The tensors of a flat array, by name; writing one writes the array. */
+export function tensorViews(layout: ParameterLayout, values: Float32Array): Map<string, Float32Array> {
+  assert(values.length === layout.count, "An array of parameters has the size of its layout.");
+  const view = ({ offset, rows, columns }: TensorPlace): Float32Array =>
+    values.subarray(offset, offset + rows * columns);
+  return new Map([...layout.tensors].map(([name, place]) => [name, view(place)]));
+}
+
+/** The model as the kernels take it, for examples of `context` tokens. */
+export function trainingModel(
+  model: ModelDescription,
+  context: number,
+  adapter?: AdapterShape,
+): TrainingModel {
+  const parameters = parameterLayout(model).tensors;
+  const adapters = adapter === undefined ? new Map() : adapterLayout(model, adapter).tensors;
+  const offset = (name: string): number => {
+    const place = parameters.get(name);
+    assert(place !== undefined, `A llama has ${name}.`);
+    return place.offset;
+  };
+  const layerPlaces = (layer: number): LayerPlaces => {
+    const place = (name: LinearName) => {
+      const tensor = linearTensor(layer, name);
+      const down: number | undefined = adapters.get(`${tensor}.lora_a`)?.offset;
+      const up: number | undefined = adapters.get(`${tensor}.lora_b`)?.offset;
+      return [name, { weight: offset(tensor), down, up, ...linearShape(model, name) }];
+    };
+    return {
+      attentionNorm: offset(`blk.${layer}.attn_norm.weight`),
+      ffnNorm: offset(`blk.${layer}.ffn_norm.weight`),
+      linears: Object.fromEntries(LINEAR_NAMES.map(place)),
+    };
+  };
+  const { width, heads, kvHeads, headDim, ffnWidth, vocabulary, normEpsilon } = model;
+  return {
+    ...{ width, heads, kvHeads, headDim, ffnWidth, vocabulary, normEpsilon, context },
+    embedding: offset(EMBEDDING),
+    outputNorm: offset(OUTPUT_NORM),
+    layers: layersOf(model).map(layerPlaces),
+    rank: adapter?.rank ?? 0,
+    adapterScale: adapter === undefined ? 0 : adapter.alpha / adapter.rank,
+    trainDown: adapter !== undefined && !adapter.freezeA,
+  };
+}
