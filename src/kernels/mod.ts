@@ -18,8 +18,8 @@ export { ReferenceDevice } from "./reference/mod.ts";
 export {
   type BatchOptions,
   type BatchResult,
-  LINEAR_NAMES,
   type LayerPlaces,
+  LINEAR_NAMES,
   type LinearName,
   type LinearPlace,
   type ModelTrainer,

@@ -211,8 +211,13 @@ const ABSENT = -1;
 /** The model as `createTrainer` of native/addon-train.cc reads it. */
 function integers({ model, arrays, options }: TrainingSource): Int32Array {
   const { width, heads, kvHeads, headDim, ffnWidth, vocabulary, context } = model;
-  const place = ({ weight, down = ABSENT, up = ABSENT, out, in: into }: LinearPlace): number[] =>
-    [weight, down, up, out, into];
+  const place = ({ weight, down = ABSENT, up = ABSENT, out, in: into }: LinearPlace): number[] => [
+    weight,
+    down,
+    up,
+    out,
+    into,
+  ];
   return Int32Array.of(
     ...[model.layers.length, width, heads, kvHeads, headDim, ffnWidth, vocabulary, context],
     ...[model.embedding, model.outputNorm, model.rank, Number(model.trainDown), Number(options.recompute)],

@@ -2,16 +2,113 @@
 
 import { z } from "zod";
 import { ClawError } from "../base/mod.ts";
-import { LINEAR_NAMES } from "../kernels/mod.ts";
+import { LINEAR_NAMES, type LinearName } from "../kernels/mod.ts";
 import type { ModelDescription } from "../model/mod.ts";
 import { parameterLayout } from "./layout.ts";
-import { BATCH_MAX, CONTEXT_MAX, LANES_MAX, PARAMETERS_MAX, PREVIEW_TOKENS_MAX, RANK_MAX } from "./limits.ts";
+import { BATCH_MAX, CONTEXT_MAX, LANES_MAX, PARAMETERS_MAX, PREVIEW_TOKENS_MAX, RANK_MAX, STEPS_MAX } from "./limits.ts";
 
-const count = (max: number) => z.int().min(1).max(max);
-const share = z.number().min(0).max(1);
-const positive = z.number().positive();
+/** What is trained from nothing: its widths, as in `ModelDescription`. */
+export interface ModelConfig {
+  readonly name: string;
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly ffnWidth: number;
+  /** Tokens of an example, and positions the model is made for. */
+  readonly context: number;
+  readonly ropeBase: number;
+  readonly normEpsilon: number;
+}
 
-const modelSchema = z.strictObject({
+interface DataConfig {
+  /** Text files, UTF-8; relative to the configuration file. */
+  readonly train: string;
+  /** Without it, some documents of the training text are held out. */
+  readonly valid?: string | undefined;
+  /** The share of documents that are. */
+  readonly heldOut: number;
+  /** Tokens to learn. */
+  readonly vocabulary: number;
+  /** A file with a tokenizer to use instead of learning one. */
+  readonly tokenizer?: string | undefined;
+}
+
+export interface ScheduleConfig {
+  /** Places read in all; the run ends with the step that reaches it. */
+  readonly tokens: number;
+  /** Examples in an update, each of the model's context. */
+  readonly batch: number;
+  /** Steps in which the rate rises to its peak. */
+  readonly warmup: number;
+  readonly rate: number;
+  /** What it falls to in the end, as a share of the peak. */
+  readonly rateEnd: number;
+  /** Falls along half a cosine, or stays and falls linearly in the last steps. */
+  readonly shape: "cosine" | "stable";
+  /** Share of the steps that are those last ones. */
+  readonly fall: number;
+}
+
+export interface OptimizerConfig {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly decay: number;
+  /** The longest gradient of an update; 0: any. */
+  readonly clip: number;
+  /** The longest gradient of an example, were the update made of it alone; 0: any. */
+  readonly exampleClip: number;
+}
+
+export interface AdapterConfig {
+  /** The model file whose weights stay as they are. */
+  readonly base: string;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly targets: readonly LinearName[];
+  readonly freezeA: boolean;
+}
+
+interface DistillConfig {
+  /** A model file with the same tokenizer. */
+  readonly teacher: string;
+  /** Of the loss; the rest is the cross-entropy with the text. */
+  readonly share: number;
+}
+
+interface PreviewConfig {
+  readonly prompt: string;
+  readonly tokens: number;
+  readonly temperature: number;
+}
+
+export interface TrainConfig {
+  /** Either a model or adapters are trained. */
+  readonly model?: ModelConfig | undefined;
+  readonly adapter?: AdapterConfig | undefined;
+  readonly data: DataConfig;
+  readonly schedule: ScheduleConfig;
+  readonly optimizer: OptimizerConfig;
+  readonly distill?: DistillConfig | undefined;
+  readonly seed: number;
+  /** Sums that an update's gradients are added up in: part of the result. */
+  readonly lanes: number;
+  readonly recompute: boolean;
+  /** Steps between two looks at the validation text, and how many batches of it. */
+  readonly validEvery: number;
+  readonly validBatches: number;
+  readonly preview: PreviewConfig;
+  /** Seconds of computing between two checkpoints. */
+  readonly checkpointSeconds: number;
+}
+
+const count = (max: number): z.ZodInt => z.int().min(1).max(max);
+const share: z.ZodNumber = z.number().min(0).max(1);
+const positive: z.ZodNumber = z.number().positive();
+
+const modelSchema: z.ZodType<ModelConfig> = z.strictObject({
   name: z.string().min(1),
   layers: count(1024),
   width: count(16_384),
@@ -24,43 +121,34 @@ const modelSchema = z.strictObject({
   normEpsilon: positive.max(1).default(1e-5),
 });
 
-const dataSchema = z.strictObject({
-  /** Text files, UTF-8; relative to the configuration file. */
+const dataSchema: z.ZodType<DataConfig> = z.strictObject({
   train: z.string(),
-  /** Without it, some documents of the training text are held out. */
   valid: z.string().optional(),
   heldOut: share.default(0.02),
-  /** Size of the vocabulary to learn. */
   vocabulary: count(65_536).default(4096),
-  /** A file with a tokenizer to use instead of learning one. */
   tokenizer: z.string().optional(),
 });
 
-const scheduleSchema = z.strictObject({
-  /** Places read in all; the run ends with the step that reaches it. */
+const scheduleSchema: z.ZodType<ScheduleConfig> = z.strictObject({
   tokens: count(Number.MAX_SAFE_INTEGER),
-  /** Examples in an update, each of the model's context. */
   batch: count(BATCH_MAX),
-  /** The share of the steps in which the rate rises to its peak. */
-  warmup: share.default(0.05),
+  warmup: z.int().min(0).max(STEPS_MAX).default(100),
   rate: positive,
-  /** What the cosine ends at, as a share of the peak. */
   rateEnd: share.default(0.1),
+  shape: z.enum(["cosine", "stable"]).default("cosine"),
+  fall: share.default(0.25),
 });
 
-const optimizerSchema = z.strictObject({
+const optimizerSchema: z.ZodType<OptimizerConfig> = z.strictObject({
   beta1: share.default(0.9),
   beta2: share.default(0.95),
   epsilon: positive.default(1e-8),
   decay: z.number().min(0).max(10).default(0.1),
-  /** The longest gradient of an update; 0: any. */
   clip: z.number().min(0).default(1),
-  /** The longest gradient of an example, in the unit of a whole update's; 0: any. */
   exampleClip: z.number().min(0).default(0),
 });
 
-const adapterSchema = z.strictObject({
-  /** The model file whose weights stay as they are. */
+const adapterSchema: z.ZodType<AdapterConfig> = z.strictObject({
   base: z.string(),
   rank: count(RANK_MAX),
   alpha: positive,
@@ -68,22 +156,19 @@ const adapterSchema = z.strictObject({
   freezeA: z.boolean().default(false),
 });
 
-const distillSchema = z.strictObject({
-  /** A model file with the same tokenizer. */
+const distillSchema: z.ZodType<DistillConfig> = z.strictObject({
   teacher: z.string(),
-  /** Of the loss; the rest is the cross-entropy with the text. */
   share: share.default(0.5),
 });
 
-const previewSchema = z.strictObject({
+const previewSchema: z.ZodType<PreviewConfig> = z.strictObject({
   prompt: z.string().min(1).default("Once upon a time"),
   tokens: count(PREVIEW_TOKENS_MAX).default(64),
   temperature: z.number().min(0).max(10).default(0.8),
 });
 
-const configSchema = z
+const configSchema: z.ZodType<TrainConfig> = z
   .strictObject({
-    /** What is trained from nothing; or `adapter`. */
     model: modelSchema.optional(),
     adapter: adapterSchema.optional(),
     data: dataSchema,
@@ -91,24 +176,16 @@ const configSchema = z
     optimizer: optimizerSchema.prefault({}),
     distill: distillSchema.optional(),
     seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
-    /** Sums that an update's gradients are added up in: part of the result. */
     lanes: count(LANES_MAX).default(4),
     recompute: z.boolean().default(false),
-    /** Steps between two looks at the validation text, and how many batches of it. */
     validEvery: count(Number.MAX_SAFE_INTEGER).default(250),
     validBatches: count(BATCH_MAX).default(8),
     preview: previewSchema.prefault({}),
-    /** Seconds of computing between two checkpoints. */
     checkpointSeconds: positive.default(120),
   })
   .refine(({ model, adapter }) => (model === undefined) !== (adapter === undefined), {
     message: "there must be either model or adapter",
   });
-
-export type TrainConfig = z.infer<typeof configSchema>;
-export type ModelConfig = z.infer<typeof modelSchema>;
-export type OptimizerConfig = z.infer<typeof optimizerSchema>;
-export type ScheduleConfig = z.infer<typeof scheduleSchema>;
 
 /** Reads the text of a configuration. E_CONFIG names what is wrong and where. */
 export function parseTrainConfig(text: string, file: string): TrainConfig {
@@ -122,7 +199,10 @@ export function parseTrainConfig(text: string, file: string): TrainConfig {
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const place = issue === undefined || issue.path.length === 0 ? "" : `${issue.path.join(".")}: `;
-  throw new ClawError("E_CONFIG", `${file}: ${place}${issue?.message ?? "it is not a training configuration"}.`);
+  throw new ClawError(
+    "E_CONFIG",
+    `${file}: ${place}${issue?.message ?? "it is not a training configuration"}.`,
+  );
 }
 
 /** The description of a model to be made. E_CONFIG where its widths contradict each other. */
@@ -131,7 +211,8 @@ export function describeModel(config: ModelConfig, vocabulary: number): ModelDes
   if (heads % kvHeads !== 0) {
     throw new ClawError("E_CONFIG", `model: ${heads} heads do not share ${kvHeads} KV heads evenly.`);
   }
-  if (headDim % 2 !== 0) throw new ClawError("E_CONFIG", `model: a headDim of ${headDim} has no pairs to rotate.`);
+  if (headDim % 2 !== 0)
+    throw new ClawError("E_CONFIG", `model: a headDim of ${headDim} has no pairs to rotate.`);
   const description: ModelDescription = {
     ...{ name, layers, width, heads, kvHeads, headDim, ffnWidth, context, vocabulary },
     architecture: "llama",
@@ -141,5 +222,8 @@ export function describeModel(config: ModelConfig, vocabulary: number): ModelDes
   };
   const { count: parameters } = parameterLayout(description);
   if (parameters <= PARAMETERS_MAX) return description;
-  throw new ClawError("E_CONFIG", `model: ${parameters} parameters are more than the ${PARAMETERS_MAX} supported.`);
+  throw new ClawError(
+    "E_CONFIG",
+    `model: ${parameters} parameters are more than the ${PARAMETERS_MAX} supported.`,
+  );
 }

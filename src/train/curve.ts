@@ -54,7 +54,8 @@ export function curveSvg(title: string, train: readonly CurvePoint[], valid: rea
   const least = Math.floor(Math.min(most - 1, ...all.map(({ loss }) => loss)));
   const last = Math.max(1, ...all.map(({ step }) => step));
   const x = (step: number): number => MARGIN + (step / last) * (WIDTH - 2 * MARGIN);
-  const y = (loss: number): number => HEIGHT - MARGIN - ((loss - least) / (most - least)) * (HEIGHT - 2 * MARGIN);
+  const y = (loss: number): number =>
+    HEIGHT - MARGIN - ((loss - least) / (most - least)) * (HEIGHT - 2 * MARGIN);
   const text = (left: number, top: number, words: string): string =>
     `<text x="${left.toFixed(1)}" y="${top.toFixed(1)}">${escaped(words)}</text>`;
   const ticks = Array.from({ length: most - least + 1 }, (_, i) => least + i);

@@ -15,5 +15,9 @@ export function nextExamples(dataset: Dataset, count: number, length: number): E
     values.set(tokens.subarray(...window), 2 * i * length);
     values.set(targets.subarray(...window), (2 * i + 1) * length);
   }
-  return { values, length, targets: targets.reduce((sum, target) => sum + (target === NO_TARGET ? 0 : 1), 0) };
+  return {
+    values,
+    length,
+    targets: targets.reduce((sum, target) => sum + (target === NO_TARGET ? 0 : 1), 0),
+  };
 }

@@ -1,7 +1,7 @@
 /** Where training begins: normal weights whose products keep their scale, gains of 1 (GPT-2's scheme). */
 
 import { Generator, type ModelDescription } from "../model/mod.ts";
-import { adapterLayout, type AdapterShape, EMBEDDING, parameterLayout, type TensorPlace } from "./layout.ts";
+import { type AdapterShape, adapterLayout, EMBEDDING, parameterLayout, type TensorPlace } from "./layout.ts";
 
 /** With a tied output matrix it is also what keeps the first logits small. */
 const DEVIATION = 0.02;
@@ -13,11 +13,15 @@ export function initialParameters(model: ModelDescription, seed: number): Float3
   // Each layer writes twice to the residual stream.
   const residual = 1 / Math.sqrt(2 * model.layers);
   [...layout.tensors.values()].forEach((place, stream) => {
-    if (place.offset >= layout.decayed) return fill(values, place, () => 1);
+    if (place.offset >= layout.decayed) {
+      fill(values, place, () => 1);
+      return;
+    }
     const generator = new Generator(seed, stream);
     const writes = /attn_output|ffn_down/.test(place.name);
-    const deviation = place.name === EMBEDDING ? DEVIATION : Math.sqrt(1 / place.columns) * (writes ? residual : 1);
-    return fill(values, place, () => deviation * generator.gaussian());
+    const deviation =
+      place.name === EMBEDDING ? DEVIATION : Math.sqrt(1 / place.columns) * (writes ? residual : 1);
+    fill(values, place, () => deviation * generator.gaussian());
   });
   return values;
 }

@@ -4,7 +4,7 @@
  */
 
 import { assert } from "../base/mod.ts";
-import { LINEAR_NAMES, type LayerPlaces, type LinearName, type TrainingModel } from "../kernels/mod.ts";
+import { type LayerPlaces, LINEAR_NAMES, type LinearName, type TrainingModel } from "../kernels/mod.ts";
 import type { ModelDescription } from "../model/mod.ts";
 
 export interface TensorPlace {

@@ -4,7 +4,14 @@ import { assert, ClawError, exactExp, exactLog } from "../base/mod.ts";
 import type { BatchResult, ModelTrainer, TrainingDevice } from "../kernels/mod.ts";
 import { type ModelDescription, ropeTable } from "../model/mod.ts";
 import type { OptimizerConfig } from "./config.ts";
-import { type AdapterShape, adapterLayout, type ParameterLayout, parameterLayout, tensorViews, trainingModel } from "./layout.ts";
+import {
+  type AdapterShape,
+  adapterLayout,
+  type ParameterLayout,
+  parameterLayout,
+  tensorViews,
+  trainingModel,
+} from "./layout.ts";
 
 export interface LearnerOptions {
   readonly device: TrainingDevice;
@@ -85,7 +92,10 @@ export class Learner {
     });
     const { gradientNorm, loss } = result;
     if (!Number.isFinite(gradientNorm) || !Number.isFinite(loss)) {
-      throw new ClawError("E_NUMERIC", `The loss at step ${step + 1} is no number; the rate may be too high.`);
+      throw new ClawError(
+        "E_NUMERIC",
+        `The loss at step ${step + 1} is no number; the rate may be too high.`,
+      );
     }
     const clipped = optimizer.clip > 0 && gradientNorm > optimizer.clip;
     const { beta1, beta2, epsilon, decay } = optimizer;
@@ -118,7 +128,11 @@ export class Learner {
 }
 
 /** Opens a model that is only evaluated, as a teacher is. */
-export function openTeacher(device: TrainingDevice, description: ModelDescription, parameters: Float32Array): ModelTrainer {
+export function openTeacher(
+  device: TrainingDevice,
+  description: ModelDescription,
+  parameters: Float32Array,
+): ModelTrainer {
   const arrays = {
     parameters,
     adapters: new Float32Array(0),

@@ -61,7 +61,8 @@ export async function runTraining(parts: RunParts, events: RunEvents): Promise<b
     const tokens = batch * context;
     await events.onStep({ step: step + 1, steps, loss: lossOf(result), gradientNorm, clipped, rate, tokens });
     const ends = step + 1 === steps;
-    if (ends || (step + 1) % config.validEvery === 0) await events.onValid(await validate(parts, step + 1, ends));
+    if (ends || (step + 1) % config.validEvery === 0)
+      await events.onValid(await validate(parts, step + 1, ends));
     if (await events.afterStep(step + 1)) return ends;
   }
   return true;

@@ -1,0 +1,292 @@
+/** I/O: a training run in a folder: opens its data, goes on from its last state, and leaves its log, curve and state there. */
+
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { ClawError } from "../base/mod.ts";
+import type { TrainingDevice } from "../kernels/mod.ts";
+import type { ModelDescription } from "../model/mod.ts";
+import { describeModel, type TrainConfig } from "./config.ts";
+import { type CurvePoint, curveSvg, sparkline } from "./curve.ts";
+import { Dataset, type PreparedData, prepareData } from "./data/mod.ts";
+import { initialParameters } from "./initial.ts";
+import { Learner, openTeacher } from "./learner.ts";
+import { preview } from "./preview.ts";
+import { runTraining, type StepReport, type ValidReport } from "./run.ts";
+import { fallStart, totalSteps } from "./schedule.ts";
+import { loadState, type RunState, saveState } from "./snapshot.ts";
+import { readParameters } from "./weights.ts";
+
+export interface SessionOptions {
+  readonly config: TrainConfig;
+  /** The folder that the paths of the configuration are relative to. */
+  readonly base: string;
+  /** Where the run is kept. */
+  readonly folder: string;
+  readonly device: TrainingDevice;
+  /** Seconds since some moment, by the wall clock. */
+  clock(): number;
+  /** Seconds this process has computed. */
+  computed(): number;
+  /** Whether to stop after the step that runs, keeping its state. */
+  stopped(): boolean;
+  say(line: string): void;
+  onProgress(stage: string, fraction: number): void;
+}
+
+export interface SessionResult {
+  /** Whether the schedule has ended. */
+  readonly ended: boolean;
+  readonly description: ModelDescription;
+  readonly parameters: Float32Array;
+  readonly data: PreparedData;
+  readonly valid: ValidReport | undefined;
+}
+
+/** Steps between two lines of progress. */
+const LINE_STEPS = 10;
+const SPARK_WIDTH = 60;
+const STATE_NAME = "state.bin";
+
+/** Trains until the schedule ends or `stopped`. Errors: E_CONFIG, E_CHECKPOINT, E_CORPUS, E_FILE, E_MEMORY, E_NUMERIC. */
+export async function trainModel(options: SessionOptions): Promise<SessionResult> {
+  const { config, base, folder, say } = options;
+  const { model } = config;
+  if (model === undefined) throw new ClawError("E_CONFIG", "The configuration has no model to train.");
+  const { train, valid, heldOut, vocabulary, tokenizer } = config.data;
+  const data = prepareData({
+    corpus: resolve(base, train),
+    valid: valid === undefined ? undefined : resolve(base, valid),
+    tokenizer: tokenizer === undefined ? undefined : resolve(base, tokenizer),
+    ...{
+      heldOut,
+      vocabulary,
+      seed: config.seed,
+      folder: join(folder, "data"),
+      onProgress: options.onProgress,
+    },
+  });
+  const description = describeModel(model, data.tokenizer.tokenizer.vocabularySize);
+  const parameters = initialParameters(description, config.seed);
+  const learner = new Learner({
+    ...{
+      device: options.device,
+      description,
+      context: model.context,
+      parameters,
+      optimizer: config.optimizer,
+    },
+    ...{ lanes: config.lanes, recompute: config.recompute },
+    distill: config.distill && {
+      share: config.distill.share,
+      teacher: teacherOf(options, resolve(base, config.distill.teacher)),
+    },
+  });
+  say(`${model.name}: ${learner.layout.count} parameters, ${data.index.splits.train.tokens} tokens to read.`);
+  const valids = await new Session(options, { description, data, learner }).run();
+  return { ...valids, description, parameters, data };
+}
+
+function teacherOf({ device }: SessionOptions, path: string) {
+  const { description, parameters } = readParameters(path);
+  return openTeacher(device, description, parameters);
+}
+
+interface SessionParts {
+  readonly description: ModelDescription;
+  readonly data: PreparedData;
+  readonly learner: Learner;
+}
+
+/** A line of the log. */
+type LogEntry = {
+  readonly step: number;
+  readonly loss?: number;
+  readonly valid?: number;
+  readonly agreement?: number;
+};
+
+class Session {
+  readonly #options: SessionOptions;
+  readonly #parts: SessionParts;
+  readonly #log: LogEntry[];
+  readonly #statePath: string;
+  readonly #logPath: string;
+  #fresh: LogEntry[] = [];
+  #savedAt: number;
+  #lineAt: { readonly clock: number; readonly step: number } | undefined;
+
+  constructor(options: SessionOptions, parts: SessionParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#statePath = join(options.folder, STATE_NAME);
+    this.#logPath = join(options.folder, "log.jsonl");
+    this.#savedAt = options.computed();
+    this.#log = readLog(this.#logPath);
+  }
+
+  async run(): Promise<{ readonly ended: boolean; readonly valid: ValidReport | undefined }> {
+    const { config } = this.#options;
+    const { data, learner, description } = this.#parts;
+    const { context } = description;
+    const train = new Dataset(data.folder, { split: "train", context, seed: config.seed });
+    let last: ValidReport | undefined;
+    try {
+      const start = this.#resume(train);
+      const openValid = (): Dataset => new Dataset(data.folder, { split: "valid", context, seed: undefined });
+      const ended = await runTraining(
+        { config, context, learner, train, openValid, start },
+        {
+          onStep: (report) => this.#onStep(report),
+          onValid: async (report) => {
+            last = report;
+            await this.#onValid(report);
+          },
+          afterStep: (step) => this.#afterStep(step, train),
+        },
+      );
+      return { ended, valid: last };
+    } finally {
+      train.close();
+    }
+  }
+
+  /** Takes up the state kept in the folder; the steps it has done. */
+  #resume(train: Dataset): number {
+    const state = loadState(this.#statePath);
+    if (state === undefined) return 0;
+    const { learner } = this.#parts;
+    const steps = this.#steps();
+    const { schedule } = this.#options.config;
+    // A run on its plateau may still be made longer or shorter.
+    const decided = Math.min(fallStart(steps, schedule), fallStart(state.steps, schedule)) < state.step;
+    if (state.fingerprint !== this.#fingerprint() || (steps !== state.steps && decided)) {
+      throw new ClawError(
+        "E_CHECKPOINT",
+        `${this.#statePath} is of a run with another configuration or corpus.`,
+      );
+    }
+    const [trained, first, second] = state.arrays;
+    learner.trained.set(trained);
+    learner.first.set(first);
+    learner.second.set(second);
+    train.seek(state.cursor);
+    // What was logged after the state was kept is about to be done again.
+    while ((this.#log.at(-1)?.step ?? 0) > state.step) this.#log.pop();
+    this.#options.say(`Going on after step ${state.step}.`);
+    writeFileSync(this.#logPath, this.#log.map(logLine).join(""));
+    return state.step;
+  }
+
+  #steps(): number {
+    return totalSteps(this.#options.config.schedule, this.#parts.description.context);
+  }
+
+  /** Everything that decides the course of the run, but for its length. */
+  #fingerprint(): string {
+    const { model, data, optimizer, seed, lanes, distill } = this.#options.config;
+    const { index, tokenizer } = this.#parts.data;
+    const schedule = { ...this.#options.config.schedule, tokens: null };
+    const digests = [tokenizer.digest, index.splits.train.digest];
+    return JSON.stringify([model, data.heldOut, schedule, optimizer, seed, lanes, distill ?? null, digests]);
+  }
+
+  #onStep(report: StepReport): void {
+    const { step, steps, loss, gradientNorm, rate, tokens } = report;
+    this.#record({ step, loss });
+    this.#lineAt ??= { clock: this.#options.clock(), step: step - 1 };
+    if (step % LINE_STEPS !== 0 && step !== steps) return;
+    const now = this.#options.clock();
+    const speed = ((step - this.#lineAt.step) * tokens) / (now - this.#lineAt.clock);
+    this.#lineAt = { clock: now, step };
+    const left = Math.round(((steps - step) * tokens) / speed / 60);
+    const figures = [
+      `step ${step} of ${steps}`,
+      `loss ${loss.toFixed(4)}`,
+      `gradient ${gradientNorm.toFixed(3)}`,
+      `rate ${rate.toExponential(2)}`,
+      `${Math.round(speed)} tokens/s`,
+      `${left} min left`,
+    ];
+    this.#options.say(figures.join(", "));
+  }
+
+  async #onValid({ step, loss, agreement, targets }: ValidReport): Promise<void> {
+    const { say, config, folder } = this.#options;
+    this.#record({ step, valid: loss, agreement });
+    const share = (100 * agreement).toFixed(1);
+    say(
+      `validation: loss ${loss.toFixed(4)}, perplexity ${Math.exp(loss).toFixed(2)}, ${share} % agree (${targets} tokens)`,
+    );
+    const train = points(this.#log, "loss");
+    say(sparkline(train, SPARK_WIDTH));
+    const name = config.model?.name ?? "adapter";
+    writeFileSync(
+      join(folder, "curve.svg"),
+      curveSvg(`${name}: loss, nats per token`, train, points(this.#log, "valid")),
+    );
+    say(await this.#preview(step));
+    this.#lineAt = undefined;
+  }
+
+  async #preview(step: number): Promise<string> {
+    const { config } = this.#options;
+    const { learner, data, description } = this.#parts;
+    const { tokenizer } = data.tokenizer;
+    const { prompt, tokens, temperature } = config.preview;
+    const written = await preview({
+      ...{ tokens, temperature, seed: step, end: data.index.end, context: description.context },
+      prompt: Int32Array.of(
+        data.index.end,
+        ...tokenizer.encode(prompt, { addSpecial: false, parseSpecial: false }),
+      ),
+      logits: (given) => learner.logits(given),
+    });
+    return `> ${tokenizer.decode(written.subarray(1))}`;
+  }
+
+  #afterStep(step: number, train: Dataset): boolean {
+    const { config, computed, stopped } = this.#options;
+    const stop = stopped();
+    const steps = this.#steps();
+    const ends = step === steps;
+    if (!stop && !ends && computed() - this.#savedAt < config.checkpointSeconds) return false;
+    const { learner } = this.#parts;
+    const arrays: RunState["arrays"] = [learner.trained, learner.first, learner.second];
+    this.#flush();
+    saveState(this.#statePath, {
+      step,
+      steps,
+      cursor: train.cursor,
+      fingerprint: this.#fingerprint(),
+      arrays,
+    });
+    this.#savedAt = computed();
+    return stop;
+  }
+
+  #record(entry: LogEntry): void {
+    this.#log.push(entry);
+    this.#fresh.push(entry);
+  }
+
+  #flush(): void {
+    mkdirSync(dirname(this.#logPath), { recursive: true });
+    appendFileSync(this.#logPath, this.#fresh.map(logLine).join(""));
+    this.#fresh = [];
+  }
+}
+
+const logLine = (entry: LogEntry): string => `${JSON.stringify(entry)}\n`;
+
+function readLog(path: string): LogEntry[] {
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, "utf8").split("\n");
+  return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as LogEntry);
+}
+
+function points(log: readonly LogEntry[], figure: "loss" | "valid"): CurvePoint[] {
+  return log.flatMap((entry) => {
+    const loss = entry[figure];
+    return loss === undefined ? [] : [{ step: entry.step, loss }];
+  });
+}
