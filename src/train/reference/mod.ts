@@ -1,0 +1,1 @@
+export { referenceTraining } from "./trainer.ts";
