@@ -2,10 +2,16 @@
 
 import { z } from "zod";
 import { ClawError } from "../base/mod.ts";
-import { LINEAR_NAMES, type LinearName } from "../kernels/mod.ts";
 import type { ModelDescription } from "../model/mod.ts";
 import { parameterLayout } from "./layout.ts";
-import { BATCH_MAX, CONTEXT_MAX, LANES_MAX, PARAMETERS_MAX, PREVIEW_TOKENS_MAX, RANK_MAX, STEPS_MAX } from "./limits.ts";
+import {
+  BATCH_MAX,
+  CONTEXT_MAX,
+  LANES_MAX,
+  PARAMETERS_MAX,
+  PREVIEW_TOKENS_MAX,
+  STEPS_MAX,
+} from "./limits.ts";
 
 /** What is trained from nothing: its widths, as in `ModelDescription`. */
 export interface ModelConfig {
@@ -62,15 +68,6 @@ export interface OptimizerConfig {
   readonly exampleClip: number;
 }
 
-export interface AdapterConfig {
-  /** The model file whose weights stay as they are. */
-  readonly base: string;
-  readonly rank: number;
-  readonly alpha: number;
-  readonly targets: readonly LinearName[];
-  readonly freezeA: boolean;
-}
-
 interface DistillConfig {
   /** A model file with the same tokenizer. */
   readonly teacher: string;
@@ -85,9 +82,7 @@ interface PreviewConfig {
 }
 
 export interface TrainConfig {
-  /** Either a model or adapters are trained. */
-  readonly model?: ModelConfig | undefined;
-  readonly adapter?: AdapterConfig | undefined;
+  readonly model: ModelConfig;
   readonly data: DataConfig;
   readonly schedule: ScheduleConfig;
   readonly optimizer: OptimizerConfig;
@@ -148,14 +143,6 @@ const optimizerSchema: z.ZodType<OptimizerConfig> = z.strictObject({
   exampleClip: z.number().min(0).default(0),
 });
 
-const adapterSchema: z.ZodType<AdapterConfig> = z.strictObject({
-  base: z.string(),
-  rank: count(RANK_MAX),
-  alpha: positive,
-  targets: z.array(z.enum(LINEAR_NAMES)).min(1).default(["q", "v"]),
-  freezeA: z.boolean().default(false),
-});
-
 const distillSchema: z.ZodType<DistillConfig> = z.strictObject({
   teacher: z.string(),
   share: share.default(0.5),
@@ -167,25 +154,20 @@ const previewSchema: z.ZodType<PreviewConfig> = z.strictObject({
   temperature: z.number().min(0).max(10).default(0.8),
 });
 
-const configSchema: z.ZodType<TrainConfig> = z
-  .strictObject({
-    model: modelSchema.optional(),
-    adapter: adapterSchema.optional(),
-    data: dataSchema,
-    schedule: scheduleSchema,
-    optimizer: optimizerSchema.prefault({}),
-    distill: distillSchema.optional(),
-    seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
-    lanes: count(LANES_MAX).default(4),
-    recompute: z.boolean().default(false),
-    validEvery: count(Number.MAX_SAFE_INTEGER).default(250),
-    validBatches: count(BATCH_MAX).default(8),
-    preview: previewSchema.prefault({}),
-    checkpointSeconds: positive.default(120),
-  })
-  .refine(({ model, adapter }) => (model === undefined) !== (adapter === undefined), {
-    message: "there must be either model or adapter",
-  });
+const configSchema: z.ZodType<TrainConfig> = z.strictObject({
+  model: modelSchema,
+  data: dataSchema,
+  schedule: scheduleSchema,
+  optimizer: optimizerSchema.prefault({}),
+  distill: distillSchema.optional(),
+  seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
+  lanes: count(LANES_MAX).default(4),
+  recompute: z.boolean().default(false),
+  validEvery: count(Number.MAX_SAFE_INTEGER).default(250),
+  validBatches: count(BATCH_MAX).default(8),
+  preview: previewSchema.prefault({}),
+  checkpointSeconds: positive.default(120),
+});
 
 /** Reads the text of a configuration. E_CONFIG names what is wrong and where. */
 export function parseTrainConfig(text: string, file: string): TrainConfig {

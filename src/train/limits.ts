@@ -5,11 +5,8 @@ export const PARAMETERS_MAX: number = 2 ** 30;
 export const BATCH_MAX = 4096;
 /** Each lane has a gradient of its own in memory. */
 export const LANES_MAX = 64;
-export const RANK_MAX = 1024;
 export const CONTEXT_MAX = 8192;
 /** Steps of one run. */
 export const STEPS_MAX: number = 2 ** 31;
 /** Tokens a preview writes. */
 export const PREVIEW_TOKENS_MAX = 1024;
-/** Bytes of a configuration file. */
-export const CONFIG_BYTES_MAX: number = 1 << 20;

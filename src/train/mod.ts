@@ -1,6 +1,7 @@
 /** Training: what it reads, and what it leaves. */
 
 export { ByteGrams } from "./baseline/mod.ts";
+export { parseTrainConfig } from "./config.ts";
 export {
   type DataOptions,
   Dataset,
@@ -12,3 +13,4 @@ export {
   VOCABULARY_MIN,
 } from "./data/mod.ts";
 export { type ExportType, exportModel, exportTypes, readModel, STORY_TEMPLATE } from "./export/mod.ts";
+export { type SessionOptions, trainModel } from "./session.ts";

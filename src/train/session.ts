@@ -8,6 +8,7 @@ import type { ModelDescription } from "../model/mod.ts";
 import { describeModel, type TrainConfig } from "./config.ts";
 import { type CurvePoint, curveSvg, sparkline } from "./curve.ts";
 import { Dataset, type PreparedData, prepareData } from "./data/mod.ts";
+import { exportModel, STORY_TEMPLATE } from "./export/mod.ts";
 import { initialParameters } from "./initial.ts";
 import { Learner, openTeacher } from "./learner.ts";
 import { preview } from "./preview.ts";
@@ -36,10 +37,10 @@ export interface SessionOptions {
 export interface SessionResult {
   /** Whether the schedule has ended. */
   readonly ended: boolean;
-  readonly description: ModelDescription;
-  readonly parameters: Float32Array;
-  readonly data: PreparedData;
+  /** The last look at the validation text in this call, if there was one. */
   readonly valid: ValidReport | undefined;
+  /** The model file, once the schedule has ended. */
+  readonly file: string | undefined;
 }
 
 /** Steps between two lines of progress. */
@@ -51,7 +52,6 @@ const STATE_NAME = "state.bin";
 export async function trainModel(options: SessionOptions): Promise<SessionResult> {
   const { config, base, folder, say } = options;
   const { model } = config;
-  if (model === undefined) throw new ClawError("E_CONFIG", "The configuration has no model to train.");
   const { train, valid, heldOut, vocabulary, tokenizer } = config.data;
   const data = prepareData({
     corpus: resolve(base, train),
@@ -82,8 +82,12 @@ export async function trainModel(options: SessionOptions): Promise<SessionResult
     },
   });
   say(`${model.name}: ${learner.layout.count} parameters, ${data.index.splits.train.tokens} tokens to read.`);
-  const valids = await new Session(options, { description, data, learner }).run();
-  return { ...valids, description, parameters, data };
+  const outcome = await new Session(options, { description, data, learner }).run();
+  if (!outcome.ended) return { ...outcome, file: undefined };
+  const file = join(folder, `${model.name}.gguf`);
+  const content = { description, parameters: learner.tensors(), tokenizer: data.tokenizer.metadata };
+  exportModel(file, { ...content, chatTemplate: STORY_TEMPLATE }, "f16");
+  return { ...outcome, file };
 }
 
 function teacherOf({ device }: SessionOptions, path: string) {
@@ -219,7 +223,7 @@ class Session {
     );
     const train = points(this.#log, "loss");
     say(sparkline(train, SPARK_WIDTH));
-    const name = config.model?.name ?? "adapter";
+    const { name } = config.model;
     writeFileSync(
       join(folder, "curve.svg"),
       curveSvg(`${name}: loss, nats per token`, train, points(this.#log, "valid")),

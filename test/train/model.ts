@@ -69,7 +69,11 @@ export function open(
 }
 
 /** `count` examples of `length` random tokens, a tenth of whose targets are none. */
-export function someExamples(count: number, length: number, vocabulary = tiny.vocabulary): Int32Array {
+export function someExamples(
+  count: number,
+  length: number,
+  vocabulary: number = tiny.vocabulary,
+): Int32Array {
   const generator = new Generator(count, length);
   return Int32Array.from({ length: 2 * count * length }, (_, i) => {
     const token = generator.below(vocabulary);

@@ -15,8 +15,7 @@ import {
 
 const generator = new Generator(11, 0);
 const random = (length: number): Float64Array => Float64Array.from({ length }, () => generator.gaussian());
-const dot = (a: Reals, b: Reals): number =>
-  a.reduce((sum: number, each: number, i: number) => sum + each * (b[i] as number), 0);
+const dot = (a: Reals, b: Reals): number => [...a].reduce((sum, each, i) => sum + each * (b[i] as number), 0);
 
 let checked = 0;
 

@@ -25,6 +25,7 @@ import { serve } from "./serve.ts";
 import { tokenAttenuate, tokenInspect, tokenKeys, tokenMint, tokenRevoke } from "./token.ts";
 import { tokenize } from "./tokenize.ts";
 import { corpusEncode, tokenizerTrain } from "./tokenizer-train.ts";
+import { train } from "./train.ts";
 import { trainEval } from "./train-eval.ts";
 
 export const commands: readonly Command[] = [
@@ -44,6 +45,7 @@ export const commands: readonly Command[] = [
   modelSeal,
   modelVerify,
   perplexity,
+  train,
   // Before `bench`, which would take their second word for its operand.
   benchAlloc,
   benchAuthorize,

@@ -38,14 +38,14 @@ export const train: Command = defineCommand<TrainSettings>({
   run: async ({ config: path, folder, threads }) => {
     if (path === undefined) throw new ClawError("E_USAGE", "claw train needs --config FILE.");
     const config = parseTrainConfig(readText(path), path);
-    const kept = folder ?? join(stateFolder(), "train", config.model?.name ?? "adapter");
+    const kept = folder ?? join(stateFolder(), "train", config.model.name);
     const device = openNativeTraining({ threads: threads ?? 2 });
     try {
-      const { ended } = await trainModel({ config, base: dirname(path), folder: kept, device, ...machine() });
+      const { file } = await trainModel({ config, base: dirname(path), folder: kept, device, ...machine() });
       await print(
-        ended
-          ? `Trained; the run is in ${kept}.\n`
-          : `Stopped; the same command goes on. The run is in ${kept}.\n`,
+        file === undefined
+          ? `Stopped; the same command goes on. The run is in ${kept}.\n`
+          : `Trained: ${file}\n`,
       );
     } finally {
       device.close();
