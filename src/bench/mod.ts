@@ -24,3 +24,4 @@ export {
   measureServing,
   type ServingReport,
 } from "./serving/mod.ts";
+export { measureTraining } from "./train.ts";

@@ -12,5 +12,6 @@ export {
   VOCABULARY_MAX,
   VOCABULARY_MIN,
 } from "./data/mod.ts";
+export { Exercise } from "./exercise.ts";
 export { type ExportType, exportModel, exportTypes, readModel, STORY_TEMPLATE } from "./export/mod.ts";
 export { type SessionOptions, trainModel } from "./session.ts";

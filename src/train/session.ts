@@ -5,16 +5,16 @@ import { dirname, join, resolve } from "node:path";
 import { ClawError } from "../base/mod.ts";
 import type { TrainingDevice } from "../kernels/mod.ts";
 import type { ModelDescription } from "../model/mod.ts";
+import { CheckpointWriter, loadCheckpoint } from "./checkpoint/mod.ts";
 import { describeModel, type TrainConfig } from "./config.ts";
 import { type CurvePoint, curveSvg, sparkline } from "./curve.ts";
-import { Dataset, type PreparedData, prepareData } from "./data/mod.ts";
+import { type DataCursor, Dataset, type PreparedData, prepareData } from "./data/mod.ts";
 import { exportModel, STORY_TEMPLATE } from "./export/mod.ts";
 import { initialParameters } from "./initial.ts";
 import { Learner, openTeacher } from "./learner.ts";
 import { preview } from "./preview.ts";
 import { runTraining, type StepReport, type ValidReport } from "./run.ts";
 import { fallStart, totalSteps } from "./schedule.ts";
-import { loadState, type RunState, saveState } from "./snapshot.ts";
 import { readParameters } from "./weights.ts";
 
 export interface SessionOptions {
@@ -46,7 +46,6 @@ export interface SessionResult {
 /** Steps between two lines of progress. */
 const LINE_STEPS = 10;
 const SPARK_WIDTH = 60;
-const STATE_NAME = "state.bin";
 
 /** Trains until the schedule ends or `stopped`. Errors: E_CONFIG, E_CHECKPOINT, E_CORPUS, E_FILE, E_MEMORY, E_NUMERIC. */
 export async function trainModel(options: SessionOptions): Promise<SessionResult> {
@@ -109,11 +108,22 @@ type LogEntry = {
   readonly agreement?: number;
 };
 
+/** What a checkpoint holds beside the arrays. */
+interface RunMeta {
+  /** Updates that the run was meant to have. */
+  readonly steps: number;
+  /** Where the next examples come from. */
+  readonly cursor: DataCursor;
+  /** Of everything that decides the run's course; a run of another one cannot go on from here. */
+  readonly fingerprint: string;
+}
+
 class Session {
   readonly #options: SessionOptions;
   readonly #parts: SessionParts;
   readonly #log: LogEntry[];
-  readonly #statePath: string;
+  readonly #checkpoints: string;
+  readonly #writer: CheckpointWriter;
   readonly #logPath: string;
   #fresh: LogEntry[] = [];
   #savedAt: number;
@@ -122,7 +132,9 @@ class Session {
   constructor(options: SessionOptions, parts: SessionParts) {
     this.#options = options;
     this.#parts = parts;
-    this.#statePath = join(options.folder, STATE_NAME);
+    this.#checkpoints = options.folder;
+    const sizes = [...arraysOf(parts.learner)].map(([name, array]): [string, number] => [name, array.length]);
+    this.#writer = new CheckpointWriter(this.#checkpoints, new Map(sizes));
     this.#logPath = join(options.folder, "log.jsonl");
     this.#savedAt = options.computed();
     this.#log = readLog(this.#logPath);
@@ -135,7 +147,7 @@ class Session {
     const train = new Dataset(data.folder, { split: "train", context, seed: config.seed });
     let last: ValidReport | undefined;
     try {
-      const start = this.#resume(train);
+      const start = await this.#resume(train);
       const openValid = (): Dataset => new Dataset(data.folder, { split: "valid", context, seed: undefined });
       const ended = await runTraining(
         { config, context, learner, train, openValid, start },
@@ -151,29 +163,25 @@ class Session {
       return { ended, valid: last };
     } finally {
       train.close();
+      await this.#writer.close();
     }
   }
 
   /** Takes up the state kept in the folder; the steps it has done. */
-  #resume(train: Dataset): number {
-    const state = loadState(this.#statePath);
+  async #resume(train: Dataset): Promise<number> {
+    const state = await loadCheckpoint(this.#checkpoints);
     if (state === undefined) return 0;
-    const { learner } = this.#parts;
+    const meta = state.meta as RunMeta;
     const steps = this.#steps();
     const { schedule } = this.#options.config;
     // A run on its plateau may still be made longer or shorter.
-    const decided = Math.min(fallStart(steps, schedule), fallStart(state.steps, schedule)) < state.step;
-    if (state.fingerprint !== this.#fingerprint() || (steps !== state.steps && decided)) {
-      throw new ClawError(
-        "E_CHECKPOINT",
-        `${this.#statePath} is of a run with another configuration or corpus.`,
-      );
+    const decided = Math.min(fallStart(steps, schedule), fallStart(meta.steps, schedule)) < state.step;
+    if (meta.fingerprint !== this.#fingerprint() || (steps !== meta.steps && decided)) {
+      const why = "is of a run with another configuration or corpus";
+      throw new ClawError("E_CHECKPOINT", `${this.#checkpoints} ${why}.`);
     }
-    const [trained, first, second] = state.arrays;
-    learner.trained.set(trained);
-    learner.first.set(first);
-    learner.second.set(second);
-    train.seek(state.cursor);
+    for (const [name, array] of arraysOf(this.#parts.learner)) array.set(state.arrays.get(name) ?? []);
+    train.seek(meta.cursor);
     // What was logged after the state was kept is about to be done again.
     while ((this.#log.at(-1)?.step ?? 0) > state.step) this.#log.pop();
     this.#options.say(`Going on after step ${state.step}.`);
@@ -248,22 +256,14 @@ class Session {
     return `> ${tokenizer.decode(written.subarray(1))}`;
   }
 
-  #afterStep(step: number, train: Dataset): boolean {
+  async #afterStep(step: number, train: Dataset): Promise<boolean> {
     const { config, computed, stopped } = this.#options;
     const stop = stopped();
     const steps = this.#steps();
-    const ends = step === steps;
-    if (!stop && !ends && computed() - this.#savedAt < config.checkpointSeconds) return false;
-    const { learner } = this.#parts;
-    const arrays: RunState["arrays"] = [learner.trained, learner.first, learner.second];
+    if (!stop && step !== steps && computed() - this.#savedAt < config.checkpointSeconds) return false;
     this.#flush();
-    saveState(this.#statePath, {
-      step,
-      steps,
-      cursor: train.cursor,
-      fingerprint: this.#fingerprint(),
-      arrays,
-    });
+    const meta: RunMeta = { steps, cursor: train.cursor, fingerprint: this.#fingerprint() };
+    await this.#writer.save({ step, arrays: arraysOf(this.#parts.learner), meta });
     this.#savedAt = computed();
     return stop;
   }
@@ -278,6 +278,14 @@ class Session {
     appendFileSync(this.#logPath, this.#fresh.map(logLine).join(""));
     this.#fresh = [];
   }
+}
+
+function arraysOf({ trained, first, second }: Learner): Map<string, Float32Array> {
+  return new Map([
+    ["trained", trained],
+    ["first", first],
+    ["second", second],
+  ]);
 }
 
 const logLine = (entry: LogEntry): string => `${JSON.stringify(entry)}\n`;

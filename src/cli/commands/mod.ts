@@ -8,6 +8,7 @@ import { benchDivergence } from "./bench-divergence.ts";
 import { benchLedger } from "./bench-ledger.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
 import { benchServe } from "./bench-serve.ts";
+import { benchTrain } from "./bench-train.ts";
 import { cacheClear, cacheList } from "./cache.ts";
 import { chat } from "./chat.ts";
 import { configCheck, configSchemaCommand } from "./config.ts";
@@ -53,6 +54,7 @@ export const commands: readonly Command[] = [
   benchLedger,
   benchPerplexity,
   benchServe,
+  benchTrain,
   bench,
   tokenMint,
   tokenAttenuate,
