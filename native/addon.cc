@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "addon-hash.h"
 #include "addon-jobs.h"
 #include "addon-packed.h"
 #include "addon-peaks.h"
@@ -357,6 +358,8 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"packedBytes", packedBytes},
       {"matrixBytes", matrixBytes},
       {"checksum", checksumOf},
+      {"hashFile", hashFile},
+      {"hashMemory", hashMemory},
       {"loadVector", loadVector},
       {"allocateKv", allocateKv},
       {"copyPage", copyPage},

@@ -24,11 +24,15 @@ import {
 } from "./engine/mod.ts";
 import {
   type ChatTemplate,
+  checkTopology,
   type Model,
+  type ModelSeal,
   openModel,
   type PackedCacheSettings,
+  readOrMakeCacheKey,
   type Tokenizer,
 } from "./model/mod.ts";
+import { sanctionedSeal } from "./seal/mod.ts";
 import {
   Admission,
   type ApiKey,
@@ -61,6 +65,8 @@ export interface LocalModel {
   readonly info: EngineInfo;
   /** What of the file pins the answers: see `modelDigest`. */
   readonly digest: string;
+  /** The root of its seal, where it was checked. */
+  readonly root: string | undefined;
 }
 
 export type ProgressListener = (fraction: number) => void;
@@ -68,34 +74,54 @@ export type ProgressListener = (fraction: number) => void;
 /** Told what the operator should know, in a sentence. */
 export type NoteListener = (text: string) => void;
 
+/** What is beside the options of loading a model. */
+export interface Loading {
+  readonly onProgress?: ProgressListener;
+  readonly onNote?: NoteListener;
+  /** What the model must be, to the last byte; undefined: anything. */
+  readonly seal?: ModelSeal | undefined;
+  readonly scrubBytesPerSecond?: number;
+}
+
 /** Where packed weights are kept between starts; undefined where they are not. */
 export function packedCacheOf(
   options: Pick<EngineOptions, "packedCache" | "verifyCache" | "cacheBytes">,
+  sealed?: ModelSeal,
 ): PackedCacheSettings | undefined {
   const { packedCache, verifyCache: verify, cacheBytes: bytesMax } = options;
-  return packedCache ? { folder: packedFolder(), verify, bytesMax } : undefined;
+  if (!packedCache) return undefined;
+  const settings = { folder: packedFolder(), verify, bytesMax };
+  if (sealed === undefined) return settings;
+  const key = withStateFolder(stateFolder(), readOrMakeCacheKey);
+  return { ...settings, seal: { root: sealed.root, key } };
 }
 
 /** Opens and loads the model at `path`. Errors: all that a model file or a machine can be wrong about. */
 export async function loadModel(
   path: string,
   options: EngineOptions,
-  listeners: { readonly onProgress?: ProgressListener; readonly onNote?: NoteListener } = {},
+  { seal, scrubBytesPerSecond, ...listeners }: Loading = {},
 ): Promise<LocalModel> {
   // The engine's thread reads weights while this one makes the tokenizer.
-  const starting = EngineClient.start(engineSettings(path, options), listeners);
+  const packedCache = packedCacheOf(options, seal);
+  const settings = { ...engineSettings(path, options), packedCache, seal, scrubBytesPerSecond };
+  const starting = EngineClient.start(settings, listeners);
   let model: Model;
+  let digest: string;
   try {
     model = openModel(path);
+    digest = closing(model, (opened) => {
+      if (seal !== undefined) checkTopology(opened, seal);
+      return modelDigest(opened);
+    });
   } catch (error) {
     // What this thread found wrong is said; the engine may have found the same, or it has to end.
     starting.then((engine) => engine.close()).catch(() => {});
     throw error;
   }
   const { tokenizer, template } = model;
-  const digest = closing(model, modelDigest);
   const engine = await starting;
-  return { tokenizer, template, engine, info: engine.info, digest };
+  return { tokenizer, template, engine, info: engine.info, digest, root: seal?.root };
 }
 
 function closing<T>(model: Model, use: (model: Model) => T): T {
@@ -126,7 +152,6 @@ function engineSettings(model: string, options: EngineOptions): EngineSettings {
     degree: options.tensorParallelismDegree,
     pinThreads: options.pinThreads,
     lockMemory: options.lockMemory,
-    packedCache: packedCacheOf(options),
   };
 }
 
@@ -182,8 +207,8 @@ export interface RunningServer {
 }
 
 /**
- * Starts to listen, then to load the model at `path`. Errors: E_HOST, E_STATE_DIR, E_PORT_IN_USE, E_CONFIG; those of
- * loading come from `ready`.
+ * Starts to listen, then to load the model at `path`. Errors: E_HOST, E_STATE_DIR, E_PORT_IN_USE, E_CONFIG, those of a seal
+ * that is not taken; those of loading come from `ready`.
  */
 export async function startServer(
   path: string,
@@ -207,6 +232,7 @@ export async function startServer(
   );
   const tokens = apiKey === undefined ? undefined : openTokens(options, log);
   const id = modelId(path);
+  const trusted = trustedLoading(path, options);
   const models = new ServedModels(id, Math.floor(surroundings.now() / 1000));
   const admission = new Admission(() => settings.current);
   const administration = {
@@ -234,7 +260,7 @@ export async function startServer(
     onProgress(fraction);
   };
   const onNote = (text: string): void => log.warn(text);
-  const loading = loadModel(path, options, { onProgress: advance, onNote });
+  const loading = loadModel(path, options, { onProgress: advance, onNote, ...trusted });
   const ready = loading.then((model) => {
     models.ready(servedModel(id, model, version));
     return model.info;
@@ -252,6 +278,15 @@ export async function startServer(
     await tokens?.close();
   };
   return { url, model: id, apiKey, ready, reload: () => settings.reload(), close };
+}
+
+/** What the model has to be, where there is a trust policy, and how its weights are looked after. */
+function trustedLoading(
+  path: string,
+  { sealTrust, sealBundle: bundle, scrubBytesPerSecond }: ServeOptions,
+): Pick<Loading, "seal" | "scrubBytesPerSecond"> {
+  if (sealTrust.length === 0) return { scrubBytesPerSecond };
+  return { seal: sanctionedSeal(sealTrust, { path, name: modelId(path), bundle }), scrubBytesPerSecond };
 }
 
 function openTokens({ biscuit, biscuitFolder }: ServeOptions, log: Log): RunningCapabilities | undefined {
@@ -272,10 +307,11 @@ const surroundings: Surroundings = {
 };
 
 function servedModel(id: string, model: LocalModel, version: string): ServedModel {
-  const { tokenizer, template, engine, info, digest } = model;
+  const { tokenizer, template, engine, info, digest, root } = model;
   const { context } = info;
   return {
     id,
+    ...(root === undefined ? {} : { root }),
     tokenizer,
     template,
     context,

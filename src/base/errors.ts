@@ -64,6 +64,7 @@ export type ErrorCode =
   | "E_UNSEALED"
   | "E_SEAL"
   | "E_ALTERED"
+  | "E_WEIGHTS_DAMAGED"
   | "E_NOTE"
   | "E_PROOF"
   | "E_LEDGER"
@@ -171,6 +172,12 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 422,
     exit: 1,
     remedy: "Do not use it; fetch the model again from who sealed it.",
+  },
+  E_WEIGHTS_DAMAGED: {
+    status: 503,
+    exit: 1,
+    remedy:
+      "Start the server again, and test this machine's memory; answers since the last pass may be wrong.",
   },
   // ledger
   E_NOTE: {

@@ -16,6 +16,7 @@ export {
 export { type Measured, recordSection } from "./record.ts";
 export { type BenchReport, benchNames } from "./report.ts";
 export { runBench } from "./run.ts";
+export { measureSealing } from "./seal.ts";
 export {
   type BacklogReport,
   LOAD_DEFAULTS,

@@ -73,12 +73,16 @@ function readBounded(path: string): Uint8Array {
 
 /** Paths of a document begin where the document lies. */
 function withFolder(values: Partial<ServeOptions>, folder: string): Partial<ServeOptions> {
-  const { model, apiKeys, biscuitFolder } = values;
+  const { model, apiKeys, biscuitFolder, sealTrust, sealBundle } = values;
   const at = (path: string): string => resolve(folder, path);
   return {
     ...values,
     ...(model !== undefined && { model: at(model) }),
     ...(biscuitFolder !== undefined && { biscuitFolder: at(biscuitFolder) }),
+    ...(sealBundle !== undefined && { sealBundle: at(sealBundle) }),
+    ...(sealTrust !== undefined && {
+      sealTrust: sealTrust.map((rule) => ({ ...rule, keyFile: at(rule.keyFile) })),
+    }),
     ...(apiKeys !== undefined && {
       apiKeys: apiKeys.map((key) => (key.keyFile === undefined ? key : { ...key, keyFile: at(key.keyFile) })),
     }),

@@ -46,3 +46,10 @@ export const SHUTDOWN_GRACE_MAX = 3600;
 /** Answers that may wait for a place to run. */
 export const QUEUE_DEFAULT = 1024;
 export const QUEUE_MAX = 1024;
+
+/** Rules of whose seals are taken. */
+export const RULES_MAX = 256;
+
+/** Weights compared each second: a gigabyte in half a minute, for a few thousandths of a core. */
+export const SCRUB_BYTES_DEFAULT: number = 32 * 1024 * 1024;
+export const SCRUB_BYTES_MAX: number = 1024 * 1024 * 1024;

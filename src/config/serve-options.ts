@@ -22,6 +22,7 @@ import {
   recordsOption,
   textOption,
 } from "./option.ts";
+import { type SealOptions, sealOptions } from "./seal-options.ts";
 
 /** What the HTTP side of a server goes by. */
 export interface HttpOptions {
@@ -40,7 +41,7 @@ export interface HttpOptions {
   readonly logFormat: "json" | "text" | undefined;
 }
 
-export interface ServeOptions extends ModelOptions, HttpOptions, EngineOptions {}
+export interface ServeOptions extends ModelOptions, HttpOptions, EngineOptions, SealOptions {}
 
 const httpOptions: OptionTable<HttpOptions> = {
   host: textOption({
@@ -150,7 +151,12 @@ const httpOptions: OptionTable<HttpOptions> = {
   }),
 };
 
-export const serveOptions: OptionTable<ServeOptions> = { ...modelOptions, ...httpOptions, ...engineOptions };
+export const serveOptions: OptionTable<ServeOptions> = {
+  ...modelOptions,
+  ...httpOptions,
+  ...engineOptions,
+  ...sealOptions,
+};
 
 /** Whether only this machine can reach `host`. */
 export function isLoopback(host: string): boolean {

@@ -133,6 +133,7 @@ export class EngineClient implements TokenGenerator {
     if (message.type === "load") this.#load = message.load;
     else if (message.type === "token") this.#token(message.id, message.event);
     else if (message.type === "failed") this.#fail(message.id, errorFromData(message.error));
+    else if (message.type === "damaged") this.#damaged(errorFromData(message.error));
     else if (message.type === "configured") {
       this.#configured(message.id, message.error === undefined ? undefined : errorFromData(message.error));
     }
@@ -166,6 +167,13 @@ export class EngineClient implements TokenGenerator {
       };
     }
     pending?.settle(error);
+  }
+
+  /** Whatever runs may be wrong already, so nobody waits for it. */
+  #damaged(error: ClawError): void {
+    this.#closing = true;
+    void this.#thread?.close();
+    this.#end(error);
   }
 
   #threadEnded(error: ClawError): void {

@@ -13,6 +13,9 @@ export const BATCH_PREPARED = 64;
 /** Tenants whose shares are remembered while they have no requests. */
 export const TENANTS_MAX = 4096;
 
+/** Weights compared at once: a tenth of a millisecond, which no step notices. */
+export const SCRUB_BLOCK_BYTES: number = 1024 * 1024;
+
 /** Token rows in one step: enough to feed the matrix kernels, short enough to keep decoding streams moving. */
 export const STEP_ROWS_DEFAULT = 256;
 

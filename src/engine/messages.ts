@@ -25,6 +25,8 @@ export type FromEngine =
   | { readonly type: "note"; readonly text: string }
   | { readonly type: "ready"; readonly info: EngineInfo }
   | { readonly type: "refused"; readonly error: ErrorData }
+  /** The engine is not to be trusted any more, and does not start again by itself. */
+  | { readonly type: "damaged"; readonly error: ErrorData }
   | { readonly type: "load"; readonly load: EngineLoad }
   /** There are tokens in the ring. */
   | { readonly type: "tokens" }

@@ -33,6 +33,8 @@ const COUNTERS = [
   "swappedOut",
   "recomputed",
   "swappedIn",
+  "scrubbedBytes",
+  "damagedBlocks",
   "stop",
   "length",
   "failed",
@@ -140,6 +142,12 @@ export class EngineMetrics implements EngineObserver {
   /** A garbage collection that held up the engine's thread. */
   collected(seconds: number): void {
     this.#observe("collectSeconds", seconds);
+  }
+
+  /** Resident weights that were looked at again, and whether they had changed. */
+  scrubbed(bytes: number, damaged: boolean): void {
+    this.#add("scrubbedBytes", bytes);
+    if (damaged) this.#add("damagedBlocks", 1);
   }
 
   delayed(delays: Readonly<Record<DelayName, number>>): void {

@@ -10,7 +10,13 @@ import {
   kvPageBytes,
   type WeightFormat,
 } from "../kernels/mod.ts";
-import { evenShards, loadProgram, type OpenedFile, type PackedStore } from "../model/mod.ts";
+import {
+  evenShards,
+  loadProgram,
+  type OpenedFile,
+  type PackedStore,
+  type TensorReader,
+} from "../model/mod.ts";
 import { CONTEXT_DEFAULT, KV_BYTES_DEFAULT } from "./limits.ts";
 import { pagesFor } from "./sequence.ts";
 
@@ -38,6 +44,10 @@ export interface RuntimeOptions {
   readonly memoryAvailable?: (() => number | undefined) | undefined;
   /** A cache of packed weights. */
   readonly packed?: PackedStore | undefined;
+  /** Checks what is read of the model file. */
+  readonly tensors?: TensorReader | undefined;
+  /** Told of each matrix when it is on the device. */
+  readonly onMatrix?: ((name: string, id: number) => void) | undefined;
 }
 
 export interface Runtime {
@@ -62,8 +72,9 @@ export async function createRuntime(
   const { description } = model;
   const context = contextOf(description.context, options.context);
   const shards = evenShards(description, options.degree ?? 1);
-  const { format, onProgress, packed } = options;
-  const program = await loadProgram(device, model, { format, shards, context, onProgress, packed });
+  const { format, onProgress, packed, tensors, onMatrix } = options;
+  const loading = { format, shards, context, onProgress, packed, tensors, onMatrix };
+  const program = await loadProgram(device, model, loading);
   const kvFormat = options.kvFormat ?? (format === "f16" ? "f32" : "f16");
   const shape = {
     layers: description.layers,

@@ -1,7 +1,7 @@
 /** How an engine is to be started; plain data, so that it crosses to the engine's thread. */
 
 import type { KvFormat, ThreadPinning, WeightFormat } from "../kernels/mod.ts";
-import type { PackedCacheSettings } from "../model/mod.ts";
+import type { ModelSeal, PackedCacheSettings } from "../model/mod.ts";
 
 export interface EngineSettings {
   readonly model: string;
@@ -33,6 +33,10 @@ export interface EngineSettings {
   readonly lockMemory?: boolean | undefined;
   /** Where packed weights are kept between starts; undefined: nowhere. */
   readonly packedCache?: PackedCacheSettings | undefined;
+  /** What every byte of the model is checked against while it is loaded; undefined: nothing. */
+  readonly seal?: ModelSeal | undefined;
+  /** Resident weights that are looked at again each second; undefined or 0: none. */
+  readonly scrubBytesPerSecond?: number | undefined;
 }
 
 /** What a started engine is. */

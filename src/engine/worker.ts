@@ -4,7 +4,7 @@ import { totalmem } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { asClawError, assert, ClawError } from "../base/mod.ts";
 import type { Device } from "../kernels/mod.ts";
-import { openModelFile, openPackedCache } from "../model/mod.ts";
+import { openModelFile, openPackedCache, SealedTensors } from "../model/mod.ts";
 import { openDevice } from "./device.ts";
 import { Engine } from "./engine.ts";
 import { BATCH_PREPARED } from "./limits.ts";
@@ -14,6 +14,8 @@ import { type EngineStart, errorData, type FromEngine, type ToEngine } from "./m
 import { EngineMetrics } from "./metrics.ts";
 import type { GenerationListener } from "./request.ts";
 import { createRuntime, type RuntimeOptions } from "./runtime.ts";
+import { scrubWeights } from "./scrub-weights.ts";
+import { Scrubber } from "./scrubber.ts";
 import type { EngineChange, EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
 import { watchPauses } from "./thread-pauses.ts";
 import { TokenRing } from "./token-ring.ts";
@@ -39,6 +41,7 @@ interface Started {
   readonly info: EngineInfo;
   /** Keeps the packed weights for the next start. */
   readonly keep: () => Promise<void>;
+  readonly scrubber: Scrubber | undefined;
 }
 
 async function start(settings: EngineSettings): Promise<Started> {
@@ -50,7 +53,13 @@ async function start(settings: EngineSettings): Promise<Started> {
   const onNote = (text: string): void => send({ type: "note", text });
   const packed = await openPackedCache(device, model, { format, degree, onNote, settings: packedCache });
   const sizes = { ...roomToGrow(settings, device), memoryAvailable: availableMemory };
-  const runtime = await createRuntime(device, model, { ...sizes, onProgress, packed });
+  const { seal } = settings;
+  const tensors = seal && (await SealedTensors.open(model, seal, device.files));
+  const scrubber = createScrubber(settings, device);
+  const onMatrix = (name: string, id: number): void => scrubber?.add(name, id);
+  const runtime = await createRuntime(device, model, { ...sizes, onProgress, packed, tensors, onMatrix });
+  await tensors?.finish();
+  tensors?.close();
   model.close();
   const { vocabulary } = model.description;
   const { context, kvFormat, pages, pagesMax, pageBytes, executable } = runtime;
@@ -74,7 +83,14 @@ async function start(settings: EngineSettings): Promise<Started> {
     bufferBytes: memory.buffers,
     warning,
   };
-  return { engine, device, pageBytes, info, keep: async () => packed?.save() };
+  return { engine, device, pageBytes, info, keep: async () => packed?.save(), scrubber };
+}
+
+function createScrubber(
+  { scrubBytesPerSecond = 0 }: EngineSettings,
+  { packed }: Device,
+): Scrubber | undefined {
+  return scrubBytesPerSecond > 0 && packed !== undefined ? new Scrubber(packed) : undefined;
 }
 
 /** The settings with what the engine is prepared for beyond what it begins with. The reference has no memory to spare. */
@@ -109,7 +125,10 @@ class Service {
   /** Engine ids by the client's ids. */
   readonly #ids = new Map<number, number>();
 
-  constructor({ engine, device, pageBytes, keep }: Started, { metrics, ring }: EngineStart) {
+  constructor(
+    { engine, device, pageBytes, keep, scrubber }: Started,
+    { metrics, ring, settings }: EngineStart,
+  ) {
     this.#engine = engine;
     this.#device = device;
     this.#pageBytes = pageBytes;
@@ -120,6 +139,14 @@ class Service {
     const counted = new EngineMetrics(metrics);
     engine.observe(counted);
     watchPauses(counted);
+    if (scrubber !== undefined) {
+      const onDamage = (error: ClawError): void => send({ type: "damaged", error: errorData(error) });
+      scrubWeights(scrubber, {
+        bytesPerSecond: settings.scrubBytesPerSecond ?? 0,
+        metrics: counted,
+        onDamage,
+      });
+    }
     engine.observe({ stepped: this.#reportLoad, idled: this.#reportLoad });
     engine.observe({ stepped: () => this.#sender.flush() });
   }

@@ -89,6 +89,13 @@ export interface Addon {
   matrixBytes(device: NativeHandle, id: number): ArrayBuffer;
   /** Fills `result`, of one element. */
   checksum(bytes: Uint8Array, result: BigUint64Array): void;
+  /** `ranges` are pairs of offset and bytes; what is read also goes `into` memory, unless that is empty. */
+  hashFile(
+    device: NativeHandle,
+    descriptor: number,
+    ...what: readonly [ranges: BigUint64Array, into: Uint8Array]
+  ): Promise<Uint8Array>;
+  hashMemory(device: NativeHandle, bytes: Uint8Array): Promise<Uint8Array>;
   loadVector(device: NativeHandle, values: Float32Array): number;
   allocateKv(device: NativeHandle, ...shape: readonly [number, number, number, number, number]): void;
   copyPage(device: NativeHandle, from: number, to: number): void;

@@ -222,8 +222,28 @@ export interface PackedMatrices {
   /** The device's own memory of a loaded matrix, to be read only; it outlives the device. */
   bytes(id: number): Uint8Array;
   checksum(bytes: Uint8Array): string;
+  /** SHA-256 of a byte 0 and each HASH_CHUNK_BYTES of the bytes, 32 bytes for each, by all threads. */
+  hashes(bytes: Uint8Array): Promise<Uint8Array>;
   /** Resolves to the id of the matrix read from there; undefined where the bytes sum up to something else. E_FILE, E_MEMORY. */
   read(spec: MatrixSpec, place: PackedPlace): Promise<number | undefined>;
+}
+
+/** Bytes of a file. */
+export interface FileRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Bytes under one hash of `FileHasher`. */
+export const HASH_CHUNK_BYTES: number = 1024 * 1024;
+
+/** Hashes files with all of a device's threads. */
+export interface FileHasher {
+  /**
+   * SHA-256 of a byte 0 and a chunk (a leaf of RFC 6962), 32 bytes for each chunk of HASH_CHUNK_BYTES of each range. What was
+   * hashed also goes `into` memory, range after range. E_FILE.
+   */
+  hash(descriptor: number, ranges: readonly FileRange[], into?: Uint8Array): Promise<Uint8Array>;
 }
 
 /**
@@ -258,5 +278,7 @@ export interface Device extends KvPages {
   memory(): DeviceMemory;
   /** Undefined on devices that pack nothing worth keeping. */
   readonly packed?: PackedMatrices;
+  /** Undefined on devices without threads of their own. */
+  readonly files?: FileHasher;
   close(): void;
 }

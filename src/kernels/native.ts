@@ -18,6 +18,8 @@ import {
   type Device,
   type DeviceMemory,
   type Executable,
+  type FileHasher,
+  type FileRange,
   type KvShape,
   kvPageBytes,
   type MatrixSource,
@@ -107,6 +109,7 @@ class NativeDevice implements Device {
   readonly name: string;
   readonly threads: number;
   readonly packed: PackedMatrices;
+  readonly files: FileHasher;
   readonly #addon: Addon;
   readonly #handle: NativeHandle;
   #kvPageBytes = 0;
@@ -117,6 +120,7 @@ class NativeDevice implements Device {
     this.name = name;
     this.threads = threads;
     this.packed = new NativePacked(addon, handle);
+    this.files = { hash: (...task) => hashFile(addon, handle, task) };
   }
 
   async loadMatrix(spec: MatrixSpec, source: MatrixSource): Promise<number> {
@@ -206,6 +210,10 @@ class NativePacked implements PackedMatrices {
     return at(result, 0).toString(16).padStart(16, "0");
   }
 
+  hashes(bytes: Uint8Array): Promise<Uint8Array> {
+    return this.#addon.hashMemory(this.#handle, bytes);
+  }
+
   async read(spec: MatrixSpec, { descriptor, offset, checksum }: PackedPlace): Promise<number | undefined> {
     const shape = Int32Array.from(shapeNumbers(spec));
     const expected = BigUint64Array.of(BigInt(`0x${checksum}`));
@@ -215,6 +223,21 @@ class NativePacked implements PackedMatrices {
     } catch (error) {
       throw matrixError(error, spec);
     }
+  }
+}
+
+const NO_MEMORY = new Uint8Array(0);
+
+async function hashFile(
+  addon: Addon,
+  handle: NativeHandle,
+  [descriptor, ranges, into = NO_MEMORY]: Parameters<FileHasher["hash"]>,
+): Promise<Uint8Array> {
+  const pairs = ranges.flatMap(({ offset, length }: FileRange) => [BigInt(offset), BigInt(length)]);
+  try {
+    return await addon.hashFile(handle, descriptor, BigUint64Array.from(pairs), into);
+  } catch (error) {
+    throw translate(error);
   }
 }
 

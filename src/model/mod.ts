@@ -18,13 +18,23 @@ export {
   openPackedCache,
   type PackedCacheSettings,
   type PackedListing,
+  readOrMakeCacheKey,
 } from "./packed/mod.ts";
-export { evenShards, loadProgram, type MatrixUse, modelMatrices, type PackedStore } from "./program/mod.ts";
 export {
+  evenShards,
+  loadProgram,
+  type MatrixUse,
+  modelMatrices,
+  type PackedStore,
+  type TensorReader,
+} from "./program/mod.ts";
+export {
+  checkTopology,
   compareSeals,
   isConsistent,
   type ModelSeal,
   measureSeal,
+  SealedTensors,
   type Topology,
   topologyParts,
 } from "./seal/mod.ts";

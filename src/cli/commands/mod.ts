@@ -7,6 +7,7 @@ import { benchAuthorize } from "./bench-authorize.ts";
 import { benchDivergence } from "./bench-divergence.ts";
 import { benchLedger } from "./bench-ledger.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
+import { benchSeal } from "./bench-seal.ts";
 import { benchServe } from "./bench-serve.ts";
 import { benchTrain } from "./bench-train.ts";
 import { cacheClear, cacheList } from "./cache.ts";
@@ -52,6 +53,7 @@ export const commands: readonly Command[] = [
   benchAuthorize,
   benchDivergence,
   benchLedger,
+  benchSeal,
   benchPerplexity,
   benchServe,
   benchTrain,

@@ -11,6 +11,7 @@ import { type LoadedMatrix, openEntry, type PackedEntry, writeEntry } from "./en
 import { makeRoom, markUsed, SUFFIX } from "./folder.ts";
 import { contentDigest, identify, type ModelIdentity, sameIdentity } from "./identity.ts";
 import { alignOffset, matrixKey, type PackedIndex, type PackedMatrix, Unusable } from "./index-format.ts";
+import { indexMac, sameMac } from "./seal-key.ts";
 
 /** Plain data: it crosses to the engine's thread. */
 export interface PackedCacheSettings {
@@ -19,6 +20,8 @@ export interface PackedCacheSettings {
   readonly bytesMax?: number | undefined;
   /** Whether a model file is read whole, to be sure that it is the one that was packed. */
   readonly verify: boolean;
+  /** Under which root weights are packed and taken, and the key (hexadecimal) of who packs them; undefined: unsealed. */
+  readonly seal?: { readonly root: string; readonly key: string } | undefined;
 }
 
 interface PackedCacheTask {
@@ -96,7 +99,9 @@ class PackedCache implements PackedStore {
       const { descriptor } = this.#entry;
       const id = await this.#packed.read(spec, { ...place, descriptor });
       if (id === undefined) throw new Unusable(`${spec.name} is damaged`);
-      this.#loaded.push({ key, id });
+      const sha256 = await this.#sha256(id);
+      if (sha256 !== undefined && sha256 !== place.sha256) throw new Unusable(`${spec.name} was altered`);
+      this.#loaded.push({ key, id, sha256 });
       return id;
     } catch (error) {
       this.#ignore(reasonOf(error));
@@ -104,9 +109,15 @@ class PackedCache implements PackedStore {
     }
   }
 
-  add(spec: MatrixSpec, id: number): void {
+  async add(spec: MatrixSpec, id: number): Promise<void> {
     this.#packedHere++;
-    this.#loaded.push({ key: matrixKey(spec), id });
+    this.#loaded.push({ key: matrixKey(spec), id, sha256: await this.#sha256(id) });
+  }
+
+  async #sha256(id: number): Promise<string | undefined> {
+    if (this.#options.seal === undefined) return undefined;
+    const hashes = await this.#packed.hashes(this.#packed.bytes(id));
+    return createHash("sha256").update(hashes).digest("hex");
   }
 
   /** After loading: keeps what had to be packed. Never fails: what goes wrong is noted, and the next start packs again. */
@@ -128,12 +139,14 @@ class PackedCache implements PackedStore {
     if (!makeRoom(this.#path, bytes, { folder, bytesMax })) {
       throw new Unusable(`they take ${bytes} bytes, more than it may hold`);
     }
-    await writeEntry(this.#path, { packed: this.#packed, matrices: this.#loaded }, async () => {
+    await writeEntry(this.#path, { packed: this.#packed, matrices: this.#loaded }, async (matrices) => {
       const digest = await contentDigest(this.#model);
       if (!sameIdentity(this.#identity, this.#identityNow()))
         throw new Unusable("the model changed meanwhile");
       const { version } = this.#packed;
-      return { version, model: this.#model, digest, identity: this.#identity, format };
+      const index = { version, model: this.#model, digest, identity: this.#identity, format, matrices };
+      const { seal } = this.#options;
+      return seal === undefined ? index : { ...index, mac: indexMac(index, seal) };
     });
   }
 
@@ -148,7 +161,12 @@ class PackedCache implements PackedStore {
   }
 
   /** Throws Unusable where the entry is not of this model file, as this build would pack it. */
-  async #check({ version, model, digest, identity, format }: PackedIndex): Promise<void> {
+  async #check(index: PackedIndex): Promise<void> {
+    const { version, model, digest, identity, format } = index;
+    const { seal } = this.#options;
+    if (seal !== undefined && !sameMac(index.mac ?? "", indexMac(index, seal))) {
+      throw new Unusable("this user did not pack them under this seal");
+    }
     if (version !== this.#packed.version) throw new Unusable(`another version packed them (${version})`);
     if (model !== this.#model || format !== this.#options.format)
       throw new Unusable("they are another model's");
@@ -168,12 +186,11 @@ class PackedCache implements PackedStore {
     this.#entry = undefined;
   }
 
-  /** One entry for each path, format and split: a model that replaces another one replaces its packed weights, too. */
+  /** One entry for each path, format, split and root: a model that replaces another one replaces its packed weights, too. */
   #name(): string {
-    const { format, degree } = this.#options;
-    const key = createHash("sha256")
-      .update(JSON.stringify([this.#model, format, degree]))
-      .digest("hex");
+    const { format, degree, seal } = this.#options;
+    const parts = [this.#model, format, degree, ...(seal === undefined ? [] : [seal.root])];
+    const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
     const stem = basename(this.#model)
       .replace(/\.gguf$/i, "")
       .slice(0, 100);

@@ -55,6 +55,8 @@ function readAll(descriptor: number, offset: number, length: number): Uint8Array
 export interface LoadedMatrix {
   readonly key: string;
   readonly id: number;
+  /** Of its bytes; of sealed models. */
+  readonly sha256: string | undefined;
 }
 
 /**
@@ -64,14 +66,14 @@ export interface LoadedMatrix {
 export async function writeEntry(
   path: string,
   contents: { readonly packed: PackedMatrices; readonly matrices: readonly LoadedMatrix[] },
-  describe: () => Promise<Omit<PackedIndex, "matrices">>,
+  describe: (matrices: readonly PackedMatrix[]) => Promise<PackedIndex>,
 ): Promise<void> {
   const unfinished = unfinishedName(path);
   const file = await open(unfinished, "wx", 0o600);
   try {
     try {
       const { matrices, end } = await writeMatrices(file, contents);
-      await writeAll(file, encodeIndex({ ...(await describe()), matrices }), end);
+      await writeAll(file, encodeIndex(await describe(matrices)), end);
       await file.sync();
     } finally {
       await file.close();
@@ -96,11 +98,11 @@ async function writeMatrices(
 ): Promise<{ readonly matrices: PackedMatrix[]; readonly end: number }> {
   const written: PackedMatrix[] = [];
   let end = 0;
-  for (const { key, id } of matrices) {
+  for (const { key, id, sha256 } of matrices) {
     const bytes = packed.bytes(id);
     const offset = alignOffset(end);
     await writeAll(file, bytes, offset);
-    written.push({ key, offset, bytes: bytes.length, checksum: packed.checksum(bytes) });
+    written.push({ key, offset, bytes: bytes.length, checksum: packed.checksum(bytes), sha256 });
     end = offset + bytes.length;
   }
   return { matrices: written, end };

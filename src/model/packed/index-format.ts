@@ -17,6 +17,8 @@ export interface PackedMatrix {
   readonly bytes: number;
   /** 16 hexadecimal digits, as the device computes it. */
   readonly checksum: string;
+  /** SHA-256 over the hashes of its chunks in hexadecimal; of sealed models. */
+  readonly sha256?: string | undefined;
 }
 
 export interface PackedIndex {
@@ -29,6 +31,8 @@ export interface PackedIndex {
   readonly identity: ModelIdentity;
   readonly format: WeightFormat;
   readonly matrices: readonly PackedMatrix[];
+  /** `indexMac`; of sealed models. */
+  readonly mac?: string | undefined;
 }
 
 /** Why a file of packed weights cannot be used: the end of a sentence. */

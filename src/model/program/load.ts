@@ -24,7 +24,13 @@ export interface PackedStore {
   /** The id of the matrix on the device; undefined where it has to be packed. */
   load(spec: MatrixSpec): Promise<number | undefined>;
   /** A matrix was packed from the model file. */
-  add(spec: MatrixSpec, id: number): void;
+  add(spec: MatrixSpec, id: number): Promise<void>;
+}
+
+/** Hands out tensors' bytes after it has checked them. */
+export interface TensorReader {
+  /** Valid until the next call. */
+  read(tensor: TensorInfo): Promise<Uint8Array>;
 }
 
 export interface LoadOptions {
@@ -35,6 +41,10 @@ export interface LoadOptions {
   /** Called after each matrix with the fraction of source bytes done. */
   readonly onProgress?: ((fraction: number) => void) | undefined;
   readonly packed?: PackedStore | undefined;
+  /** Where tensors' bytes come from; undefined: straight from the file. */
+  readonly tensors?: TensorReader | undefined;
+  /** Told of each matrix when it is on the device: the tensor's name, and the matrix's id. */
+  readonly onMatrix?: ((name: string, id: number) => void) | undefined;
 }
 
 /** A model file: its header and the tensors' bytes. */
@@ -79,7 +89,7 @@ class WeightLoader {
     return {
       embedding,
       output,
-      outputNorm: this.#norm(OUTPUT_NORM),
+      outputNorm: await this.#norm(OUTPUT_NORM),
       ropeTable: this.#device.loadVector(ropeTable(description, context)),
       layers,
     };
@@ -129,8 +139,8 @@ class WeightLoader {
       loaded.push(ids as Record<LayerMatrix, number>);
     }
     return {
-      attentionNorm: this.#norm(attentionNorm(layer)),
-      ffnNorm: this.#norm(ffnNorm(layer)),
+      attentionNorm: await this.#norm(attentionNorm(layer)),
+      ffnNorm: await this.#norm(ffnNorm(layer)),
       shards: loaded,
     };
   }
@@ -138,13 +148,17 @@ class WeightLoader {
   async #matrix(spec: MatrixSpec): Promise<number> {
     const tensor = this.#checked(spec);
     const id = (await this.#options.packed?.load(spec)) ?? (await this.#pack(spec, tensor));
+    this.#options.onMatrix?.(spec.name, id);
     this.#advance(tensor.byteLength / (spec.name.startsWith("blk.") ? this.#options.shards.length : 1));
     return id;
   }
 
-  async #pack(spec: MatrixSpec, { type, offset }: TensorInfo): Promise<number> {
-    const id = await this.#device.loadMatrix(spec, { type, data: { file: this.#file.source.name, offset } });
-    this.#options.packed?.add(spec, id);
+  async #pack(spec: MatrixSpec, tensor: TensorInfo): Promise<number> {
+    const { type, offset } = tensor;
+    const checked = await this.#options.tensors?.read(tensor);
+    const data = checked ?? { file: this.#file.source.name, offset };
+    const id = await this.#device.loadMatrix(spec, { type, data });
+    await this.#options.packed?.add(spec, id);
     return id;
   }
 
@@ -156,10 +170,12 @@ class WeightLoader {
     return this.#tensor(name, [this.#file.description.width]);
   }
 
-  #norm(name: string): number {
+  async #norm(name: string): Promise<number> {
     const tensor = this.#normTensor(name);
-    this.#advance(tensor.byteLength);
-    return this.#device.loadVector(readVector(this.#file.source, tensor));
+    const { offset, byteLength } = tensor;
+    const bytes = (await this.#options.tensors?.read(tensor)) ?? this.#file.source.read(offset, byteLength);
+    this.#advance(byteLength);
+    return this.#device.loadVector(vectorOf(bytes, tensor));
   }
 
   #advance(bytes: number): void {
@@ -181,8 +197,12 @@ class WeightLoader {
 
 /** A small tensor as f32. E_WEIGHTS when it holds NaN or infinity. */
 export function readVector(source: ByteSource, tensor: TensorInfo): Float32Array {
+  return vectorOf(source.read(tensor.offset, tensor.byteLength), tensor);
+}
+
+function vectorOf(bytes: Uint8Array, tensor: TensorInfo): Float32Array {
   const values = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
-  dequantize(tensor.type, source.read(tensor.offset, tensor.byteLength), values);
+  dequantize(tensor.type, bytes, values);
   if (values.every(Number.isFinite)) return values;
   throw new ClawError("E_WEIGHTS", `Tensor ${tensor.name} holds NaN or infinity.`);
 }

@@ -1,3 +1,3 @@
-export { loadProgram, type ModelFile, type PackedStore, readVector } from "./load.ts";
+export { loadProgram, type ModelFile, type PackedStore, readVector, type TensorReader } from "./load.ts";
 export { type MatrixUse, modelMatrices } from "./matrices.ts";
 export { evenShards } from "./shards.ts";

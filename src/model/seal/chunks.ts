@@ -1,21 +1,21 @@
-/** I/O: hashes chunks of an open file, as the leaves of a tensor's tree. */
+/** I/O: hashes chunks of an open file on this thread, as the leaves of a tensor's tree. */
 
 import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
+import { ClawError } from "../../base/mod.ts";
 import { CHUNK_BYTES, PIECE_BYTES } from "./limits.ts";
+import { HASH_BYTES } from "./tree.ts";
 
-/** Bytes of an open file; plain data, so that it crosses to a thread. */
-export interface ChunkTask {
+interface ChunkTask {
   readonly descriptor: number;
   readonly offset: number;
   readonly length: number;
 }
 
 const LEAF = Uint8Array.of(0);
-const HASH_BYTES = 32;
 
-/** The leaf hashes of the chunks in a row, 32 bytes each. Throws what the system says, or where the file ends before. */
-export function hashChunks({ descriptor, offset, length }: ChunkTask): Uint8Array {
+/** The leaf hashes of the chunks in a row, 32 bytes each; what was hashed is kept `into` memory. E_FILE. */
+export function hashChunks({ descriptor, offset, length }: ChunkTask, into?: Uint8Array): Uint8Array {
   const hashes = new Uint8Array(HASH_BYTES * Math.ceil(length / CHUNK_BYTES));
   const memory = new Uint8Array(PIECE_BYTES);
   for (let first = 0; first < length; first += CHUNK_BYTES) {
@@ -23,7 +23,8 @@ export function hashChunks({ descriptor, offset, length }: ChunkTask): Uint8Arra
     const end = Math.min(length, first + CHUNK_BYTES);
     for (let at = first; at < end; ) {
       const count = Math.min(PIECE_BYTES, end - at);
-      const piece = memory.subarray(0, count);
+      const piece =
+        into === undefined || into.length === 0 ? memory.subarray(0, count) : into.subarray(at, at + count);
       readWhole(descriptor, piece, offset + at);
       hash.update(piece);
       at += count;
@@ -34,9 +35,14 @@ export function hashChunks({ descriptor, offset, length }: ChunkTask): Uint8Arra
 }
 
 function readWhole(descriptor: number, piece: Uint8Array, offset: number): void {
-  for (let done = 0; done < piece.length; ) {
-    const count = readSync(descriptor, piece, done, piece.length - done, offset + done);
-    if (count === 0) throw new Error("the file became shorter while it was read");
-    done += count;
+  try {
+    for (let done = 0; done < piece.length; ) {
+      const count = readSync(descriptor, piece, done, piece.length - done, offset + done);
+      if (count === 0) throw new Error("the file became shorter while it was read");
+      done += count;
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ClawError("E_FILE", `Hashing the model failed: ${reason}.`, { cause: error });
   }
 }

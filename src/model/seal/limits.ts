@@ -1,13 +1,12 @@
-/** Sizes of the seal's tree and of the work on it. The first is part of what a root means and never changes. */
+/** Sizes of the seal's tree and of the work on it. */
 
-/** Bytes of a tensor under one leaf of its tree: small enough to share out, large enough that hashing sets the pace. */
-export const CHUNK_BYTES: number = 1024 * 1024;
+import { HASH_CHUNK_BYTES } from "../../kernels/mod.ts";
 
-/** Chunks handed to a thread at once: a few milliseconds' work, so that all threads end together. */
-export const BATCH_CHUNKS = 8;
+/** Bytes of a tensor under one leaf of its tree: part of what a root means, so it never changes. */
+export const CHUNK_BYTES: number = HASH_CHUNK_BYTES;
 
-/** Read and hashed at once: it stays in the second-level cache between the two. */
+/** Hashed by one job of all threads: long enough that their starting and ending together costs nothing. */
+export const GROUP_BYTES: number = 64 * CHUNK_BYTES;
+
+/** Read and hashed at once on one thread: it stays in the second-level cache between the two. */
 export const PIECE_BYTES: number = 128 * 1024;
-
-/** Up to here hashing costs less than starting threads for it. */
-export const INLINE_BYTES: number = 4 * 1024 * 1024;

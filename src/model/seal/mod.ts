@@ -1,3 +1,4 @@
-export { compareSeals, isConsistent } from "./compare.ts";
+export { checkTopology, compareSeals, isConsistent } from "./compare.ts";
 export { measureSeal } from "./measure.ts";
+export { SealedTensors } from "./sealed-tensors.ts";
 export { type ModelSeal, type Topology, topologyParts } from "./tree.ts";

@@ -10,7 +10,7 @@ import { CHUNK_BYTES } from "./limits.ts";
 
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
-const HASH_BYTES = 32;
+export const HASH_BYTES = 32;
 
 /** SHA-256 of the parts in a row. */
 export function sha256(...parts: readonly (Uint8Array | string)[]): Buffer {

@@ -48,6 +48,12 @@ const counters: readonly (readonly [name: string, help: string, counter: keyof C
   ["prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", "prefixLookupTokens"],
   ["prefix_cache_hits_total", "Prompt tokens found there.", "prefixHitTokens"],
   ["num_swapped_in_total", "Preempted answers whose pages were copied back.", "swappedIn"],
+  ["weights_scrubbed_bytes_total", "Resident weights compared with what was loaded.", "scrubbedBytes"],
+  [
+    "weights_damaged_total",
+    "Blocks of resident weights found changed; the engine then ends.",
+    "damagedBlocks",
+  ],
 ];
 
 const preemptions = { swap: "swappedOut", recompute: "recomputed" } as const;
