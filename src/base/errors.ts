@@ -68,6 +68,7 @@ export type ErrorCode =
   | "E_NOTE"
   | "E_PROOF"
   | "E_LEDGER"
+  | "E_LEDGER_UNSAFE"
   | "E_ENTRY"
   | "E_RECEIPT"
   | "E_CANCELLED"
@@ -190,6 +191,12 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 503,
     exit: 1,
     remedy: "Check the ledger's folder: free space, permissions, and whether its files were altered.",
+  },
+  E_LEDGER_UNSAFE: {
+    status: 503,
+    exit: 1,
+    remedy:
+      "Turn fsync, full_page_writes and synchronous_commit on: for the server, the database and the role.",
   },
   E_ENTRY: {
     status: 422,

@@ -35,3 +35,12 @@ export const WITNESS_REQUEST_MS = 10_000;
 
 /** Connections to a witness at once; a log needs one. */
 export const WITNESS_CONNECTIONS_MAX = 256;
+
+/** Connections to a PostgreSQL that hold a log: one appends, one publishes, one reads for whoever asks. */
+export const POSTGRES_CONNECTIONS_MAX = 3;
+
+/** Milliseconds until a PostgreSQL that does not answer is given up. */
+export const POSTGRES_CONNECT_MS = 10_000;
+
+/** Entries that are read of PostgreSQL at once. */
+export const REPLAY_ENTRIES = 1024;

@@ -6,7 +6,7 @@ export { Log, type LogOptions, type Placed } from "./log.ts";
 export { openWitness } from "./open-witness.ts";
 export { consistencyProof, inclusionProof, type TileReader } from "./proofs.ts";
 export { makeKey, readOrMakeKey, type SigningKey, signingKey } from "./signing-keys.ts";
-export { FileStorage, type LogStorage } from "./storage/mod.ts";
+export { FileStorage, type LogStorage, PostgresStorage } from "./storage/mod.ts";
 export { decodeBundle, newTiles, tilePath } from "./tiles.ts";
 export { Witness } from "./witness.ts";
 export { createWitnessServer } from "./witness-server.ts";

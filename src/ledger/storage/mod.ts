@@ -1,2 +1,3 @@
 export { FileStorage } from "./file-storage.ts";
+export { PostgresStorage } from "./postgres-storage.ts";
 export { CHECKPOINT, type LogStorage } from "./storage.ts";

@@ -51,7 +51,7 @@ export class WitnessedLog {
   async continues(driver: string, place: string): Promise<void> {
     const { storage, keys } = openStorage(driver, place);
     const note = await storage.read("checkpoint");
-    if (note === undefined) return;
+    if (note === undefined) return storage.close();
     const found = parseCheckpoint(openNote(note, keys.verifiers).text);
     const proof = await consistencyProof(this.#last.size, found.size, async (name) => {
       const tile = await storage.read(tilePath(name));
@@ -60,6 +60,7 @@ export class WitnessedLog {
     });
     verifyConsistency(proof, this.#last, found);
     this.#last = found;
+    await storage.close();
   }
 
   /** Whether all of it is in the log at rest: entries, checkpoints, tiles equal to those of a rebuilt tree. */

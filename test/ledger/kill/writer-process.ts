@@ -51,12 +51,17 @@ export class WriterProcess {
     await this.#loaded;
     const closed = once(this.#child, "close");
     this.#child.stdin?.write(`${life}\n`);
-    const said = (): boolean => from === "start" || this.#output.includes(`\n${from} `);
-    while (!said() && this.#child.exitCode === null) await sleep(1);
+    await this.hasSaid(from);
     await sleep(ms);
     this.#child.kill("SIGKILL");
     await closed;
     return promisesOf(this.#output, this.#complaint);
+  }
+
+  /** Resolves when it has come so far, or has ended. */
+  async hasSaid(moment: Moment["from"]): Promise<void> {
+    const said = (): boolean => moment === "start" || this.#output.includes(`\n${moment} `);
+    while (!said() && this.#child.exitCode === null) await sleep(1);
   }
 
   async kill(): Promise<void> {
