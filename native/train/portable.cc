@@ -1,5 +1,5 @@
-// Training where the processor has no vectors that we know: the lanes one after the other, the same bits. Fused multiply-adds
-// are the C library's.
+// uses-fma: the C library's or, where every processor of the architecture has it, the instruction; training's arithmetic.
+// Training where the processor has no vectors that we know: the lanes one after the other, the same bits.
 #include "train/example.h"
 
 namespace claw::train {
