@@ -9,7 +9,9 @@ import {
   drained,
   LiveSettings,
   listen,
+  openLedger,
   type RunningCapabilities,
+  recorderOf,
   type Sources,
   startCapabilities,
 } from "./app/mod.ts";
@@ -226,43 +228,41 @@ export async function startServer(
   const log = createLog({ ...options, logFormat: options.logFormat ?? (sink.isTTY ? "text" : "json") }, sink);
   const apiKey = options.authentication ? withStateFolder(stateFolder(), readOrMakeApiKey) : undefined;
   const ownKeys = apiKey === undefined ? [] : [ownersKey(apiKey.key)];
-  const keys = new KeyRing(
-    [...ownKeys, ...readKeys(options.apiKeys)],
-    apiKey === undefined ? anyone : undefined,
-  );
+  const anonymous = apiKey === undefined ? anyone : undefined;
+  const keys = new KeyRing([...ownKeys, ...readKeys(options.apiKeys)], anonymous);
+  const trusted = trustedLoading(path, options);
+  const ledger = await openLedger(options, surroundings, log);
   const tokens = apiKey === undefined ? undefined : openTokens(options, log);
   const id = modelId(path);
-  const trusted = trustedLoading(path, options);
   const models = new ServedModels(id, Math.floor(surroundings.now() / 1000));
   const admission = new Admission(() => settings.current);
-  const administration = {
-    configuration: settings.configuration,
-    file: sources.file,
-    folder: sources.file === undefined ? cwd() : dirname(sources.file),
-    isReady: () => models.health().ready,
-  };
-  const metrics = new ServerMetrics(id, () => models.metrics());
-  if (tokens !== undefined) metrics.addCapabilities(tokens.capabilities.counts);
   const http = createHttpServer({
     models,
     surroundings,
     keys,
     capabilities: tokens?.capabilities,
+    ledger,
     admission,
     settings: () => settings.current,
     log,
-    metrics,
-    administration,
+    metrics: metricsOf(models, id, { tokens, ledger }),
+    administration: {
+      configuration: settings.configuration,
+      ...configurationPlace(sources),
+      isReady: () => models.health().ready,
+    },
   });
-  const url = await listen(http, options);
+  const url = await listen(http, options).catch(closeAndThrow(ledger, tokens));
   const advance = (fraction: number): void => {
     models.advance(fraction);
     onProgress(fraction);
   };
   const onNote = (text: string): void => log.warn(text);
   const loading = loadModel(path, options, { onProgress: advance, onNote, ...trusted });
-  const ready = loading.then((model) => {
-    models.ready(servedModel(id, model, version));
+  const ready = loading.then(async (model) => {
+    const served = servedModel(id, model, version);
+    const recorder = await recorderOf(ledger, { path, root: served.root, info: model.info, version });
+    models.ready({ ...served, recorder });
     return model.info;
   });
   const unwatch = settings.watch();
@@ -276,8 +276,17 @@ export async function startServer(
     http.server.closeAllConnections();
     await closed;
     await tokens?.close();
+    await ledger?.close();
   };
   return { url, model: id, apiKey, ready, reload: () => settings.reload(), close };
+}
+
+/** The configuration's file, and the folder that its paths start from. */
+function configurationPlace({ file }: Sources): {
+  readonly file: string | undefined;
+  readonly folder: string;
+} {
+  return { file, folder: file === undefined ? cwd() : dirname(file) };
 }
 
 /** What the model has to be, where there is a trust policy, and how its weights are looked after. */
@@ -287,6 +296,28 @@ function trustedLoading(
 ): Pick<Loading, "seal" | "scrubBytesPerSecond"> {
   if (sealTrust.length === 0) return { scrubBytesPerSecond };
   return { seal: sanctionedSeal(sealTrust, { path, name: modelId(path), bundle }), scrubBytesPerSecond };
+}
+
+/** Lets go of what was opened before something failed. */
+function closeAndThrow(
+  ...parts: readonly ({ close(): Promise<void> } | undefined)[]
+): (error: unknown) => Promise<never> {
+  return async (error) => {
+    await Promise.all(parts.map((part) => part?.close()));
+    throw error;
+  };
+}
+
+interface Counted {
+  readonly tokens: RunningCapabilities | undefined;
+  readonly ledger: Awaited<ReturnType<typeof openLedger>>;
+}
+
+function metricsOf(models: ServedModels, id: string, { tokens, ledger }: Counted): ServerMetrics {
+  const metrics = new ServerMetrics(id, () => models.metrics());
+  if (ledger !== undefined) metrics.addLedger(() => ledger.counts);
+  if (tokens !== undefined) metrics.addCapabilities(tokens.capabilities.counts);
+  return metrics;
 }
 
 function openTokens({ biscuit, biscuitFolder }: ServeOptions, log: Log): RunningCapabilities | undefined {

@@ -1,3 +1,4 @@
 export { type RunningCapabilities, startCapabilities } from "./capabilities.ts";
+export { openLedger, recorderOf } from "./ledger.ts";
 export { drained, listen } from "./listening.ts";
 export { LiveSettings, type Sources } from "./live-settings.ts";

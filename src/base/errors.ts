@@ -71,6 +71,8 @@ export type ErrorCode =
   | "E_LEDGER_UNSAFE"
   | "E_ENTRY"
   | "E_RECEIPT"
+  | "E_FORGOTTEN"
+  | "E_REPLAY"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
   | "E_INTERNAL";
@@ -202,6 +204,16 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 422,
     exit: 1,
     remedy: "Do not trust it; entries are canonical JSON, as docs/reference/ledger.md describes.",
+  },
+  E_FORGOTTEN: {
+    status: 410,
+    exit: 1,
+    remedy: "It was removed with `claw audit forget` or had its time; the log and its receipt remain.",
+  },
+  E_REPLAY: {
+    status: 500,
+    exit: 1,
+    remedy: "Keep ledger and model as they are and report it: the answer was not computed as recorded.",
   },
   E_RECEIPT: { status: 422, exit: 1, remedy: "Do not trust it; fetch the receipt again from the server." },
   E_MEMORY_LOCK: {

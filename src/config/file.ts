@@ -73,7 +73,7 @@ function readBounded(path: string): Uint8Array {
 
 /** Paths of a document begin where the document lies. */
 function withFolder(values: Partial<ServeOptions>, folder: string): Partial<ServeOptions> {
-  const { model, apiKeys, biscuitFolder, sealTrust, sealBundle } = values;
+  const { model, apiKeys, biscuitFolder, ledgerFolder, sealTrust, sealBundle } = values;
   const at = (path: string): string => resolve(folder, path);
   return {
     ...values,
@@ -83,6 +83,7 @@ function withFolder(values: Partial<ServeOptions>, folder: string): Partial<Serv
     ...(sealTrust !== undefined && {
       sealTrust: sealTrust.map((rule) => ({ ...rule, keyFile: at(rule.keyFile) })),
     }),
+    ...(ledgerFolder !== undefined && { ledgerFolder: at(ledgerFolder) }),
     ...(apiKeys !== undefined && {
       apiKeys: apiKeys.map((key) => (key.keyFile === undefined ? key : { ...key, keyFile: at(key.keyFile) })),
     }),

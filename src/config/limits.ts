@@ -53,3 +53,6 @@ export const RULES_MAX = 256;
 /** Weights compared each second: a gigabyte in half a minute, for a few thousandths of a core. */
 export const SCRUB_BYTES_DEFAULT: number = 32 * 1024 * 1024;
 export const SCRUB_BYTES_MAX: number = 1024 * 1024 * 1024;
+
+/** Days that prompts and answers are kept: a hundred years. */
+export const RETENTION_DAYS_MAX = 36_500;

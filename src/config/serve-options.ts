@@ -3,6 +3,7 @@
 import { ClawError } from "../base/mod.ts";
 import { type EngineOptions, engineOptions, type ModelOptions, modelOptions } from "./engine-options.ts";
 import { type ApiKeyOptions, apiKeyOptions } from "./key-options.ts";
+import { type LedgerOptions, ledgerOptions } from "./ledger-options.ts";
 import {
   KEYS_MAX,
   PORT_DEFAULT,
@@ -41,7 +42,7 @@ export interface HttpOptions {
   readonly logFormat: "json" | "text" | undefined;
 }
 
-export interface ServeOptions extends ModelOptions, HttpOptions, EngineOptions, SealOptions {}
+export interface ServeOptions extends ModelOptions, HttpOptions, LedgerOptions, EngineOptions, SealOptions {}
 
 const httpOptions: OptionTable<HttpOptions> = {
   host: textOption({
@@ -154,6 +155,7 @@ const httpOptions: OptionTable<HttpOptions> = {
 export const serveOptions: OptionTable<ServeOptions> = {
   ...modelOptions,
   ...httpOptions,
+  ...ledgerOptions,
   ...engineOptions,
   ...sealOptions,
 };

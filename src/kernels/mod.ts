@@ -6,6 +6,7 @@ export {
   nativeInfo,
   nativeInstructionSets,
 } from "./addon.ts";
+export { ARITHMETIC_VERSION } from "./arithmetic.ts";
 export * from "./contract.ts";
 export {
   type MallocTrace,

@@ -44,7 +44,7 @@ export async function auditLog(disk: Disk, verifiers: readonly NoteVerifier[]): 
   const files = await auditTiles(disk, checkpoint);
   let journaled = 0;
   // A journal that ends within a record is as a crash left it; whoever only looks does not cut it off.
-  const unchanged: Disk = reading(disk);
+  const unchanged: Disk = readingDisk(disk);
   await new FileStorage(unchanged).replay(checkpoint.size, () => journaled++);
   return { ...checkpoint, journaled, files, signedBy: opened?.verified.map(({ name }) => name) ?? [] };
 }
@@ -90,7 +90,7 @@ function damaged(path: string): ClawError {
 }
 
 /** The same disk for someone who changes nothing. */
-function reading(disk: Disk): Disk {
+export function readingDisk(disk: Disk): Disk {
   const nothing = async (): Promise<void> => {};
   return {
     read: (path) => disk.read(path),

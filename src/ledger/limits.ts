@@ -44,3 +44,6 @@ export const POSTGRES_CONNECT_MS = 10_000;
 
 /** Entries that are read of PostgreSQL at once. */
 export const REPLAY_ENTRIES = 1024;
+
+/** How often a log is read whose server removes meanwhile what was being read. */
+export const READ_TRIES_MAX = 5;

@@ -3,6 +3,7 @@ export { cosign, type WitnessPeer } from "./cosigning.ts";
 export { type Disk, FolderDisk } from "./disk/mod.ts";
 export { type IndexKeys, LedgerIndex } from "./index/mod.ts";
 export { Log, type LogOptions, type Placed } from "./log.ts";
+export { LogReader } from "./log-reader.ts";
 export { openWitness } from "./open-witness.ts";
 export { consistencyProof, inclusionProof, type TileReader } from "./proofs.ts";
 export { makeKey, readOrMakeKey, type SigningKey, signingKey } from "./signing-keys.ts";

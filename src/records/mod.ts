@@ -3,10 +3,12 @@ export { commitment, RunningHash } from "./commitment.ts";
 export {
   type CloseEntry,
   ENTRY_BYTES_MAX,
+  type Entry,
   encodeEntry,
   type OpenEntry,
   type ProgressEntry,
   parseEntry,
+  type Statement,
 } from "./entry.ts";
 export {
   makeReceipt,

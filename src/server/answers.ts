@@ -1,5 +1,6 @@
 /** Several answers generated at once and reported piece by piece. */
 
+import type { Recording } from "../audit/mod.ts";
 import {
   abortable,
   generateText,
@@ -8,11 +9,12 @@ import {
   type TokenGenerator,
 } from "../engine/mod.ts";
 import type { Tokenizer } from "../model/mod.ts";
-import type { AnswerPiece } from "../protocol/openai/mod.ts";
+import type { AnswerPiece, AnswerRecord } from "../protocol/openai/mod.ts";
 import { createTokenReporter } from "./reports.ts";
 
 export interface AnswerSource {
-  readonly generator: TokenGenerator;
+  /** Generates the answer to a request and, where it is recorded, says where. */
+  readonly generator: (index: number) => TokenGenerator & Partial<Pick<Recording, "closed">>;
   readonly tokenizer: Tokenizer;
   /** Ends all answers when it is aborted. */
   readonly signal: AbortSignal;
@@ -33,8 +35,12 @@ export async function* generateAnswers(
   { generator, tokenizer, signal }: AnswerSource,
 ): AsyncGenerator<Piece, void, void> {
   const left = new AbortController();
-  const cancellable = abortable(generator, AbortSignal.any([signal, left.signal]));
-  const streams = requests.map((request) => generateText(cancellable, tokenizer, request));
+  const ended = AbortSignal.any([signal, left.signal]);
+  const streams = requests.map((request, index) => {
+    const own = generator(index);
+    const events = generateText(abortable(own, ended), tokenizer, request);
+    return own.closed === undefined ? events : withRecord(events, own.closed);
+  });
   const reporters = requests.map(({ sampling }, index) =>
     createReporter(tokenizer, { index, logprobs: sampling.logprobs !== undefined }),
   );
@@ -46,6 +52,26 @@ export async function* generateAnswers(
   } finally {
     left.abort();
   }
+}
+
+interface RecordedEvent extends TextEvent {
+  readonly record?: AnswerRecord;
+}
+
+/** Holds back an answer's last event until its record is durable, and says there where it is. */
+async function* withRecord(
+  events: AsyncIterable<TextEvent>,
+  closed: Recording["closed"],
+): AsyncGenerator<RecordedEvent, void, void> {
+  let last: TextEvent | undefined;
+  for await (const event of events) {
+    last = event;
+    // Leaving ends the stream, also where a stop string was found before the engine's last token.
+    if (event.finish !== undefined) break;
+    yield event;
+  }
+  if (last?.finish === undefined) return;
+  yield { ...last, record: await closed };
 }
 
 /** What a source came to: a value or its end, or why it failed. */
@@ -96,10 +122,11 @@ async function* merge<T>(
 function createReporter(
   tokenizer: Tokenizer,
   { index, logprobs }: { readonly index: number; readonly logprobs: boolean },
-): (event: TextEvent) => Piece {
+): (event: RecordedEvent) => Piece {
   const report = createTokenReporter(tokenizer);
-  return ({ text, token, finish = null }) => {
+  return ({ text, token, finish = null, record }) => {
     const drawn = token === undefined ? [] : [token];
-    return { index, text, tokens: logprobs ? drawn.map(report) : undefined, finish, drawn: drawn.length };
+    const tokens = logprobs ? drawn.map(report) : undefined;
+    return { index, text, tokens, finish, record, drawn: drawn.length };
   };
 }

@@ -99,6 +99,8 @@ export const completion: Kind<CompletionRequest> = {
 
 /** Who asks. */
 export interface Asker {
+  /** The request's id. */
+  readonly id: string;
   readonly account: RequestAccount;
   /** Ends the answer when it is aborted. */
   readonly signal: AbortSignal;
@@ -154,8 +156,8 @@ export class Completions {
   /** The pieces of all answers, as they come. Errors: E_OVERLOADED, E_DEADLINE, E_CANCELLED, those of the engine. */
   async *#generate(
     jobs: readonly TextRequest[],
-    { generator, tokenizer, priority }: ServedModel & { readonly priority: number },
-    { account, signal, timeoutMs }: Asker,
+    { generator, recorder, tokenizer, priority }: ServedModel & { readonly priority: number },
+    { id, account, signal, timeoutMs }: Asker,
   ): AsyncGenerator<Piece, void, void> {
     const { admission, surroundings } = this.#options;
     const leave = admission.enter(jobs.length);
@@ -178,8 +180,13 @@ export class Completions {
           deadlineMs: timeoutMs,
         }),
     };
+    const owner = {
+      request: id,
+      tenant: account.caller?.tenant ?? "",
+      revocations: account.revocationIds,
+    };
     const source = {
-      generator: own,
+      generator: () => recorder?.record(own, owner) ?? own,
       tokenizer,
       signal: AbortSignal.any([signal, late.signal, ...(lease ? [lease.signal] : [])]),
     };
@@ -282,9 +289,10 @@ async function collect({ head, format, pieces, answers, promptTokens }: Answer):
     texts: [] as string[],
     tokens: undefined as TokenReport[] | undefined,
     finish: null as AnswerPiece["finish"],
+    record: undefined as AnswerPiece["record"],
   }));
   let completionTokens = 0;
-  for await (const { index, text, tokens, finish, drawn } of pieces) {
+  for await (const { index, text, tokens, finish, record, drawn } of pieces) {
     completionTokens += drawn;
     const answer = at(whole, index);
     answer.texts.push(text);
@@ -293,6 +301,7 @@ async function collect({ head, format, pieces, answers, promptTokens }: Answer):
       answer.tokens.push(...tokens);
     }
     answer.finish = finish;
+    answer.record = record;
   }
   const said = whole.map(({ texts, ...answer }) => ({ ...answer, text: texts.join("") }));
   return format.whole(head, said, { promptTokens, completionTokens });

@@ -1,6 +1,7 @@
 /** The HTTP server: routes, and what surrounds every request. */
 
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Ledger } from "../audit/mod.ts";
 import { ClawError } from "../base/mod.ts";
 import type { Capabilities } from "../capability/mod.ts";
 import type { HttpOptions, KeyScope } from "../config/mod.ts";
@@ -30,6 +31,8 @@ export interface ServerOptions {
   readonly keys: KeyRing;
   /** Undefined: capability tokens are not taken. */
   readonly capabilities?: Capabilities | undefined;
+  /** Undefined: answers are not recorded, and there are no receipts. */
+  readonly ledger?: Ledger | undefined;
   readonly admission: Admission;
   readonly settings: () => HttpSettings;
   readonly log: Log;
@@ -68,17 +71,27 @@ export function createHttpServer(options: ServerOptions): FastifyInstance {
       const timeoutMs = options.settings().requestTimeoutSeconds * 1000;
       const { account } = visit;
       const admit = door?.admission(account, path);
-      const asker = { account, signal: closing(reply), timeoutMs, admit };
+      const asker = { id: visit.id, account, signal: closing(reply), timeoutMs, admit };
       return sendResponse(reply, await completions.handle(kind, request.body, asker), visit);
     });
   };
   answer("/v1/chat/completions", chat);
   answer("/v1/completions", completion);
+  if (options.ledger !== undefined) addReceipts(app, options.ledger, visits);
   if (administration !== undefined) addAdminRoutes(app, administration);
   return app;
 }
 
 const draining = { ready: false, body: { status: "draining" } };
+
+/** A receipt's id is the index of its entry. Whoever may see it is told nothing of others' receipts, not even that they are there. */
+function addReceipts(app: FastifyInstance, ledger: Ledger, visits: Visits): void {
+  app.get<{ Params: { id: string } }>("/v1/receipts/:id", (request) => {
+    const { id } = request.params;
+    const index = /^(0|[1-9]\d{0,15})$/.test(id) ? Number(id) : -1;
+    return ledger.receipt(index, visits.of(request).account.caller?.tenant ?? "");
+  });
+}
 
 function addAdminRoutes(app: FastifyInstance, administration: Administration): void {
   app.get("/admin/config", () => describeConfiguration(administration));

@@ -1,5 +1,6 @@
 /** The models a server answers for, loaded or on the way. */
 
+import type { Recorder } from "../audit/mod.ts";
 import { ClawError } from "../base/mod.ts";
 import type { EngineLoad, MetricsSnapshot, TokenGenerator } from "../engine/mod.ts";
 import type { ChatTemplate, Tokenizer } from "../model/mod.ts";
@@ -18,6 +19,8 @@ export interface ServedModel {
   /** What computes, as far as it could change an answer. */
   readonly fingerprint: string;
   readonly generator: TokenGenerator;
+  /** Undefined: answers are not recorded. */
+  readonly recorder?: Recorder | undefined;
   readonly load: () => EngineLoad;
   readonly metrics: () => MetricsSnapshot;
   /** Why it cannot answer any more; undefined while it can. */

@@ -71,7 +71,7 @@ describe("answers together", () => {
     const count = 20_000;
     const requests = [request(count), ...Array.from({ length: 127 }, () => request(1))];
     const left = new AbortController();
-    const pieces = generateAnswers(requests, { generator, tokenizer, signal: left.signal });
+    const pieces = generateAnswers(requests, { generator: () => generator, tokenizer, signal: left.signal });
     const read = async (tokens: number): Promise<void> => {
       for (let i = 0; i < tokens; i++) expect((await pieces.next()).value?.index).toBe(0);
     };
@@ -92,7 +92,11 @@ describe("answers together", () => {
     const lengths = [5, 3, 9, 2, 7];
     const seen = new Map<number, Piece[]>();
     const signal = new AbortController().signal;
-    for await (const piece of generateAnswers(lengths.map(request), { generator, tokenizer, signal })) {
+    for await (const piece of generateAnswers(lengths.map(request), {
+      generator: () => generator,
+      tokenizer,
+      signal,
+    })) {
       seen.set(piece.index, [...(seen.get(piece.index) ?? []), piece]);
     }
     for (const [index, length] of lengths.entries()) {
@@ -102,7 +106,7 @@ describe("answers together", () => {
     }
     const stop = new AbortController();
     const stopped = generateAnswers([request(1), request(50), request(1)], {
-      generator,
+      generator: () => generator,
       tokenizer,
       signal: stop.signal,
     });

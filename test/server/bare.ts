@@ -40,6 +40,7 @@ export function bareCompletions(models: ServedModels): Completions {
 export function makeAsker(): Asker {
   const signal = new AbortController().signal;
   return {
+    id: "id",
     account: new RequestAccount(() => 0, new ServerMetrics("bare", () => undefined)),
     signal,
     timeoutMs: 1000,

@@ -1,6 +1,7 @@
 /** Every command, in the order the help lists them. */
 
 import type { Command } from "../command.ts";
+import { auditForget, auditRange, auditReplay } from "./audit.ts";
 import { bench } from "./bench.ts";
 import { benchAlloc } from "./bench-alloc.ts";
 import { benchAuthorize } from "./bench-authorize.ts";
@@ -65,6 +66,9 @@ export const commands: readonly Command[] = [
   tokenKeys,
   cacheList,
   cacheClear,
+  auditReplay,
+  auditRange,
+  auditForget,
   receiptVerify,
   ledgerInfo,
   ledgerKeygen,

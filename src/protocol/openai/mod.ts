@@ -11,6 +11,7 @@ export {
 } from "./requests.ts";
 export {
   type AnswerPiece,
+  type AnswerRecord,
   chatFormat,
   completionFormat,
   type ResponseFormat,

@@ -24,6 +24,14 @@ export interface AnswerPiece {
   readonly tokens: readonly TokenReport[] | undefined;
   /** Why the answer ended; null while it has not. */
   readonly finish: "stop" | "length" | null;
+  /** Where the answer stands in the ledger; set on what ends it, where answers are recorded. */
+  readonly record?: AnswerRecord | undefined;
+}
+
+export interface AnswerRecord {
+  readonly entry: number;
+  /** In hexadecimal. */
+  readonly leafHash: string;
 }
 
 /** What every response of a request says. */
@@ -65,17 +73,18 @@ export const chatFormat: ResponseFormat = {
       logprobs: chatLogprobs(tokens),
       finish_reason: finish,
     }));
-    return { ...headFields(head, "chat.completion"), choices, usage: usageFields(usage) };
+    return { ...headFields(head, "chat.completion", answers), choices, usage: usageFields(usage) };
   },
   opening: (head, index) => {
     const delta = { role: "assistant", content: "", refusal: null };
     const choices = [{ index, delta, logprobs: null, finish_reason: null }];
     return { ...headFields(head, "chat.completion.chunk"), choices };
   },
-  chunk: (head, { index, text, tokens, finish }) => {
+  chunk: (head, piece) => {
+    const { index, text, tokens, finish } = piece;
     const delta = text === "" && finish !== null ? {} : { content: text };
     const choices = [{ index, delta, logprobs: chatLogprobs(tokens), finish_reason: finish }];
-    return { ...headFields(head, "chat.completion.chunk"), choices };
+    return { ...headFields(head, "chat.completion.chunk", [piece]), choices };
   },
   count: (head, usage) => {
     return { ...headFields(head, "chat.completion.chunk"), choices: [], usage: usageFields(usage) };
@@ -86,18 +95,30 @@ export const completionFormat: ResponseFormat = {
   idPrefix: "cmpl",
   whole: (head, answers, usage) => {
     const choices = answers.map(completionChoice);
-    return { ...headFields(head, "text_completion"), choices, usage: usageFields(usage) };
+    return { ...headFields(head, "text_completion", answers), choices, usage: usageFields(usage) };
   },
   opening: () => undefined,
-  chunk: (head, piece) => ({ ...headFields(head, "text_completion"), choices: [completionChoice(piece)] }),
+  chunk: (head, piece) => {
+    const choices = [completionChoice(piece)];
+    return { ...headFields(head, "text_completion", [piece]), choices };
+  },
   count: (head, usage) => {
     return { ...headFields(head, "text_completion"), choices: [], usage: usageFields(usage) };
   },
 };
 
-function headFields({ id, created, model, fingerprint, seed, date }: ResponseHead, object: string): object {
-  // JSON leaves out a date that is undefined.
-  return { id, object, created, model, system_fingerprint: fingerprint, openclaw: { seed, date } };
+/** `pieces`: those whose records are told. */
+function headFields(
+  { id, created, model, fingerprint, seed, date }: ResponseHead,
+  object: string,
+  pieces: readonly AnswerPiece[] = [],
+): object {
+  const records = pieces.flatMap(({ index, record }) =>
+    record === undefined ? [] : [{ choice: index, entry: record.entry, leaf_hash: record.leafHash }],
+  );
+  // JSON leaves out what is undefined.
+  const openclaw = { seed, date, records: records.length === 0 ? undefined : records };
+  return { id, object, created, model, system_fingerprint: fingerprint, openclaw };
 }
 
 function usageFields({ promptTokens, completionTokens }: Usage): object {

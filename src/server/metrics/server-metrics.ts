@@ -1,9 +1,11 @@
 /** What `GET /metrics` answers: counts of the server, the engine and the process, in Prometheus's text format 0.0.4. */
 
 import { Counter, collectDefaultMetrics, Registry } from "prom-client";
+import type { LedgerCounts } from "../../audit/mod.ts";
 import type { CapabilityCounts } from "../../capability/mod.ts";
 import { addCapabilityMetrics } from "./capability-metrics.ts";
 import { addEngineMetrics, type Snapshot } from "./engine-metrics.ts";
+import { addLedgerMetrics } from "./ledger-metrics.ts";
 
 /** Gauges that prom-client names as if they were counters. */
 const misnamed = [
@@ -43,6 +45,10 @@ export class ServerMetrics {
   }
 
   /** Adds what is counted of capability tokens. */
+  addLedger(counts: () => LedgerCounts): void {
+    addLedgerMetrics(this.#registry, counts);
+  }
+
   addCapabilities(counts: CapabilityCounts): void {
     addCapabilityMetrics(this.#registry, counts);
   }

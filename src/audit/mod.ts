@@ -1,0 +1,5 @@
+export { Archive, type StreamState } from "./archive.ts";
+export { Ledger, type LedgerCounts } from "./ledger.ts";
+export { Recorder, type Recording } from "./recorder.ts";
+export { type Replay, replay } from "./replay.ts";
+export type { Computes, StreamOwner } from "./statement.ts";
