@@ -72,7 +72,7 @@ std::vector<double> softmaxAttention(const Sequence& sequence, const float* q, i
 
 void testAgainstSoftmax(int32_t headDim, int32_t positions, KvFormat format) {
   test::Random random(static_cast<uint64_t>(headDim));
-  const auto device = Device::create(1, "scalar");
+  const auto device = Device::create(1, "scalar", Pinning::automatic);
   CHECK(!device->allocateKv({nullptr, positions / kPageTokens + 3, 2, 2, headDim, format}));
   const KvCache& kv = device->kv();
   const Sequence sequence = fill(&random, kv, positions);
@@ -93,7 +93,7 @@ void testAgainstSoftmax(int32_t headDim, int32_t positions, KvFormat format) {
 }
 
 void testRange() {
-  const auto device = Device::create(1, "scalar");
+  const auto device = Device::create(1, "scalar", Pinning::automatic);
   CHECK(!device->allocateKv({nullptr, 1, 1, 1, 2, KvFormat::f16}));
   const KvCache& kv = device->kv();
   const float k[] = {1.0f, 1e5f};
@@ -106,7 +106,7 @@ void testRange() {
 
 // Bytes share a scale: one value that is not finite takes its vector along, and a tiny vector is all zeros.
 void testBytes() {
-  const auto device = Device::create(1, "scalar");
+  const auto device = Device::create(1, "scalar", Pinning::automatic);
   CHECK(!device->allocateKv({nullptr, 1, 1, 1, 3, KvFormat::i8}));
   const KvCache& kv = device->kv();
   const float k[] = {-1.5f, -0.5f, 0.0f};  // rotated: -2, -1, 0

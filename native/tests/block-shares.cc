@@ -61,7 +61,7 @@ class Taking final : public Job {
 };
 
 void testTaking(int threads, claw::test::Random* random) {
-  const auto pool = ThreadPool::start(threads);
+  const auto pool = ThreadPool::start(threads, Pinning::automatic);
   CHECK(pool != nullptr);
   std::vector<int32_t> blocks = {1, 3, 64, 500};
   for (int i = 0; i < 40; i++) blocks.push_back(random->between(1, 200));

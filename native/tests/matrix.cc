@@ -236,8 +236,10 @@ void testBadWeights(const Device& device) {
 }  // namespace
 
 int main() {
-  const auto device = Device::create(1, "scalar");
-  CHECK(device != nullptr && Device::create(1, "none") == nullptr && Device::create(0, "scalar") == nullptr);
+  const auto device = Device::create(1, "scalar", Pinning::automatic);
+  CHECK(device != nullptr);
+  CHECK(Device::create(1, "none", Pinning::automatic) == nullptr);
+  CHECK(Device::create(0, "scalar", Pinning::automatic) == nullptr);
   for (const Format format : {Format::f16, Format::i8, Format::i4}) {
     for (uint64_t seed = 0; seed < 60; seed++) {
       testPack(*device, format, seed);

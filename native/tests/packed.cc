@@ -71,7 +71,7 @@ int32_t reread(const std::shared_ptr<Device>& device, const MatrixShape& shape, 
 }
 
 void testReading() {
-  const std::shared_ptr<Device> device = Device::create(1, "scalar");
+  const std::shared_ptr<Device> device = Device::create(1, "scalar", Pinning::automatic);
   test::Random random(12);
   for (const Format format : {Format::f16, Format::i8, Format::i4}) {
     const MatrixShape shape = {format, 70, 192, 3, 0, 3};

@@ -59,7 +59,7 @@ void runStep(const Executable& executable, int32_t rows, int32_t outputs) {
 }
 
 std::shared_ptr<Device> makeDevice() {
-  const auto device = Device::create(2, "scalar");
+  const auto device = Device::create(2, "scalar", Pinning::automatic);
   test::Random random(3);
   const MatrixShape shape = {Format::i8, 20, 32, 2, 0, 2};
   test::Packed packed = test::pack(*device, shape, test::randomFloats(&random, 640));
