@@ -8,6 +8,7 @@ import {
   SpentJournal,
   TokenFolder,
 } from "../capability/mod.ts";
+import { withStateFolder } from "../config/folders/mod.ts";
 import { type Log, watchFile } from "../server/mod.ts";
 
 export interface RunningCapabilities {
@@ -15,9 +16,12 @@ export interface RunningCapabilities {
   close(): Promise<void>;
 }
 
-/** Errors: E_TOKEN_KEY, E_FILE where what is in the folder cannot be read. */
+/**
+ * Makes the folder where there is none, or else what `claw token` puts there later would not be noticed.
+ * Errors: E_STATE_DIR; E_TOKEN_KEY, E_FILE where what is in the folder cannot be read.
+ */
 export function startCapabilities(path: string, now: () => number, log: Log): RunningCapabilities {
-  const folder = new TokenFolder(path);
+  const folder = withStateFolder(path, () => new TokenFolder(path));
   const failed = (what: string) => (error: unknown) => {
     log.error({ folder: path, reason: error instanceof Error ? error.message : String(error) }, what);
   };
