@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openModel } from "../../src/model/mod.ts";
@@ -82,12 +82,6 @@ describe("a wrong invocation is one line with a remedy, and exit code 2", () => 
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
     expect(stderr).toContain(said);
     expect(stderr).toMatch(/^claw: [^\n]+\.\n$/);
-  });
-
-  test.skipIf(existsSync(join(repository, "models")))("no model, where models/ has none", async () => {
-    const { status, stderr } = await claw(["serve"]);
-    expect(status).toBe(2);
-    expect(stderr).toMatch(/^claw: No model was named.*--model FILE.*\n$/);
   });
 });
 
