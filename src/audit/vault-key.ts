@@ -1,33 +1,21 @@
 /** I/O: the vault's key: 32 random bytes in hexadecimal, in a file that only its owner may read. */
 
 import { randomBytes } from "node:crypto";
-import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { makeSecretFile } from "../base/files/mod.ts";
 import { ClawError } from "../base/mod.ts";
 
 const KEY_BYTES = 32;
-const KEY_FILE_MODE = 0o600;
 const OTHERS = 0o077;
 
 /** The key in the file `path`, which is made if there is none. Errors: E_LEDGER when others may read it. */
 export function readOrMakeVaultKey(path: string): Uint8Array {
   try {
-    return makeKeyFile(path);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return readVaultKey(path);
-    throw new ClawError("E_LEDGER", `Making the vault's key ${path} failed.`, { cause: error });
+    makeSecretFile(path, () => `${randomBytes(KEY_BYTES).toString("hex")}\n`);
+  } catch (cause) {
+    throw new ClawError("E_LEDGER", `Making the vault's key ${path} failed.`, { cause });
   }
-}
-
-function makeKeyFile(path: string): Uint8Array {
-  const file = openSync(path, "wx", KEY_FILE_MODE);
-  try {
-    const key = randomBytes(KEY_BYTES);
-    writeFileSync(file, `${key.toString("hex")}\n`);
-    fsyncSync(file);
-    return key;
-  } finally {
-    closeSync(file);
-  }
+  return readVaultKey(path);
 }
 
 /** The key in the file `path`. Errors: E_LEDGER when it is missing, or others may read it. */

@@ -1,7 +1,8 @@
 /** I/O: the keys a log or a witness signs with, made at first use and kept in a file of mode 0600. */
 
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { makeSecretFile } from "../base/files/mod.ts";
 import { ClawError } from "../base/mod.ts";
 import {
   cosignatureMessage,
@@ -15,7 +16,6 @@ import {
   utf8,
 } from "../crypto/mod.ts";
 
-const KEY_FILE_MODE = 0o600;
 const OTHERS = 0o077;
 
 type Algorithm = "ed25519" | "ml-dsa-44";
@@ -33,22 +33,14 @@ export interface SigningKey extends NoteSigner {
 
 /** The private key in the file `path`, which is made if there is none. Errors: E_LEDGER when others may read it. */
 export function readOrMakeKey(path: string, type: NoteKeyType): KeyObject {
-  try {
-    return makeKeyFile(path, ALGORITHMS[type]);
-  } catch (error) {
-    if (isThere(error)) return readKey(path, type);
-    throw new ClawError("E_LEDGER", `Making the key file ${path} failed.`, { cause: error });
-  }
+  makeKeyFile(path, type);
+  return readKey(path, type);
 }
 
 /** A new private key in the file `path`, which must not be there. Errors: E_LEDGER. */
 export function makeKey(path: string, type: NoteKeyType): KeyObject {
-  try {
-    return makeKeyFile(path, ALGORITHMS[type]);
-  } catch (error) {
-    const why = isThere(error) ? "is there already" : "cannot be made";
-    throw new ClawError("E_LEDGER", `The key file ${path} ${why}.`, { cause: error });
-  }
+  if (makeKeyFile(path, type)) return readKey(path, type);
+  throw new ClawError("E_LEDGER", `The key file ${path} is there already.`);
 }
 
 /** The private key in the file `path`. Errors: E_LEDGER when it is missing, or others may read it. */
@@ -56,19 +48,14 @@ export function readKey(path: string, type: NoteKeyType): KeyObject {
   return readKeyFile(path, ALGORITHMS[type]);
 }
 
-function isThere(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EEXIST";
-}
-
-function makeKeyFile(path: string, algorithm: Algorithm): KeyObject {
-  const file = openSync(path, "wx", KEY_FILE_MODE);
+/** False where there is one already. */
+function makeKeyFile(path: string, type: NoteKeyType): boolean {
   try {
-    const { privateKey } = generate(algorithm);
-    writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
-    fsyncSync(file);
-    return privateKey;
-  } finally {
-    closeSync(file);
+    return makeSecretFile(path, () =>
+      generate(ALGORITHMS[type]).privateKey.export({ type: "pkcs8", format: "pem" }),
+    );
+  } catch (cause) {
+    throw new ClawError("E_LEDGER", `The key file ${path} cannot be made.`, { cause });
   }
 }
 

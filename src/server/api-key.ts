@@ -1,8 +1,9 @@
 /** I/O: API keys in their files: the owner's, made on first start, and those that the configuration names. */
 
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { makeSecretFile } from "../base/files/mod.ts";
 import { ClawError } from "../base/mod.ts";
 import { type ApiKeyOptions, PRIORITY_MAX } from "../config/mod.ts";
 import { digestOf, type HashedKey } from "./keys.ts";
@@ -25,12 +26,7 @@ export interface ApiKey {
 /** The key of a state folder. Errors: E_STATE_DIR when the file holds no key; the caller names what the system refuses. */
 export function readOrMakeApiKey(folder: string): ApiKey {
   const file = join(folder, "api-key");
-  if (!existsSync(file)) {
-    const key = KEY_PREFIX + randomBytes(KEY_BYTES).toString("base64url");
-    // Fails where another start has just made one; the next start reads it.
-    writeFileSync(file, `${key}\n`, { mode: FILE_MODE, flag: "wx" });
-    return { key, file, warning: undefined };
-  }
+  makeSecretFile(file, () => `${KEY_PREFIX}${randomBytes(KEY_BYTES).toString("base64url")}\n`);
   const warning = closeToOthers(file);
   const key = readFileSync(file, "utf8").trim();
   if (KEY_PATTERN.test(key)) return { key, file, warning };

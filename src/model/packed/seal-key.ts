@@ -1,8 +1,9 @@
 /** I/O: the secret by which this user's packed weights of sealed models are told from anybody else's. */
 
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { makeSecretFile } from "../../base/files/mod.ts";
 import { ClawError } from "../../base/mod.ts";
 import type { PackedIndex } from "./index-format.ts";
 
@@ -12,11 +13,7 @@ const OTHERS = 0o077;
 /** The key of a state folder in hexadecimal, made where there is none. Errors: E_STATE_DIR; the caller names what the system refuses. */
 export function readOrMakeCacheKey(folder: string): string {
   const file = join(folder, "packed-key");
-  try {
-    writeFileSync(file, `${randomBytes(KEY_BYTES).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  }
+  makeSecretFile(file, () => `${randomBytes(KEY_BYTES).toString("hex")}\n`);
   const key = readFileSync(file, "utf8").trim();
   if ((statSync(file).mode & OTHERS) === 0 && /^[0-9a-f]{64}$/.test(key)) return key;
   throw new ClawError(

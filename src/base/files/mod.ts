@@ -1,0 +1,1 @@
+export { makeSecretFile } from "./secret-file.ts";
