@@ -29,8 +29,6 @@ export interface Vaulted {
 
 export type VaultPart = keyof Vaulted;
 
-const parts: readonly VaultPart[] = ["open", "close"];
-
 export class Vault {
   readonly #folder: string;
   readonly #key: Uint8Array;
@@ -41,7 +39,10 @@ export class Vault {
     this.#key = key;
   }
 
-  /** Keeps a part of a stream; durable when it resolves. Errors: E_LEDGER. */
+  /**
+   * Keeps a part of a stream; durable when it resolves. The answer of a stream that was forgotten while it ran is not
+   * kept. Errors: E_LEDGER.
+   */
   async put<P extends VaultPart>(stream: string, part: P, value: Vaulted[P]): Promise<void> {
     const name = `${stream}.${part}`;
     const nonce = randomBytes(NONCE_BYTES);
@@ -57,6 +58,7 @@ export class Vault {
         await file.close();
       }
       await syncFolder(this.#folderOf(stream));
+      if (part === "close" && !(await this.#has(stream, "open"))) await erase(this.#pathOf(stream, part));
     } catch (cause) {
       throw new ClawError("E_LEDGER", `The vault in ${this.#folder} cannot be written to.`, { cause });
     }
@@ -88,8 +90,10 @@ export class Vault {
 
   /** Removes what is kept of a stream; whether there was anything. Overwritten first, as far as the disk lets us. Errors: E_LEDGER. */
   async forget(stream: string): Promise<boolean> {
-    const found = await Promise.all(parts.map((part) => erase(this.#pathOf(stream, part))));
-    return found.includes(true);
+    // In this order: who keeps an answer looks for the prompt afterwards.
+    const asked = await erase(this.#pathOf(stream, "open"));
+    const answered = await erase(this.#pathOf(stream, "close"));
+    return asked || answered;
   }
 
   /** Removes what was kept before a time in milliseconds since 1970; how many files. Errors: E_LEDGER. */
@@ -104,6 +108,10 @@ export class Vault {
       await rmdir(path).catch(() => {}); // not empty, or in use
     }
     return count;
+  }
+
+  async #has(stream: string, part: VaultPart): Promise<boolean> {
+    return (await stat(this.#pathOf(stream, part)).catch(missing)) !== undefined;
   }
 
   #folderOf(stream: string): string {

@@ -42,6 +42,7 @@ test("gives back what it keeps, also to another process with its key, and tells 
 
 test("every flipped bit and every exchanged or shortened file is found", async () => {
   const { vault, folder } = makeVault();
+  for (const stream of [first, second]) await vault.put(stream, "open", asked);
   await vault.put(first, "close", { tokens: [1] });
   await vault.put(second, "close", { tokens: [2] });
   const path = join(folder, "aa", `${first}.close`);
@@ -76,6 +77,15 @@ test("forgets one stream, or all that have had their time", async () => {
   expect(await vault.get(second, "close")).toEqual({ tokens: [] });
   expect(await vault.forgetBefore(Date.now() + 60_000)).toBe(1);
   expect(readdirSync(folder)).toEqual([]);
+});
+
+test("keeps no answer of a stream that was forgotten while it ran", async () => {
+  const { vault } = makeVault();
+  await vault.put(first, "open", asked);
+  expect(await vault.forget(first)).toBe(true);
+  await vault.put(first, "close", { tokens: [1, 2] });
+  expect(await vault.get(first, "close")).toBeUndefined();
+  expect(await vault.forget(first)).toBe(false);
 });
 
 test("takes no key that others may read, and none that is none", () => {
