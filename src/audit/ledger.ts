@@ -184,15 +184,10 @@ export class Ledger implements RecordStore {
   }
 }
 
-async function openLog({ folder, origin }: LedgerOptions, signers: readonly SigningKey[]): Promise<Log> {
+function openLog({ folder, origin }: LedgerOptions, signers: readonly SigningKey[]): Promise<Log> {
   const storage = new FileStorage(new FolderDisk(ledgerPaths(folder).log));
   const verifiers = signers.map(({ vkey }) => noteVerifier(vkey));
-  try {
-    return await Log.open({ storage, origin, signers, verifiers });
-  } catch (error) {
-    await storage.close();
-    throw error;
-  }
+  return Log.open({ storage, origin, signers, verifiers });
 }
 
 function readKeys(paths: LedgerPaths, { origin: name, clocks }: LedgerOptions): SigningKey[] {

@@ -71,11 +71,16 @@ export class Log {
   /** Opens the log in its storage, or begins it there. Errors: E_LEDGER, E_NOTE for what was altered behind its back. */
   static async open(options: LogOptions): Promise<Log> {
     const { storage } = options;
-    await storage.open();
-    const log = new Log(options, await recover(options));
-    await storage.replay(log.size, (entry) => log.#place(entry));
-    await log.publish();
-    return log;
+    try {
+      await storage.open();
+      const log = new Log(options, await recover(options));
+      await storage.replay(log.size, (entry) => log.#place(entry));
+      await log.publish();
+      return log;
+    } catch (error) {
+      await storage.close().catch(() => {}); // the first failure is the one to hear of
+      throw error;
+    }
   }
 
   /** Entries that are durable. */
