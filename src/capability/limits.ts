@@ -23,6 +23,12 @@ export const WATCHDOG_MS = 500;
 /** When a worker that starts has to be ready, in milliseconds. */
 export const START_MS = 30_000;
 
+/**
+ * Questions after which another worker takes over. The library's WebAssembly memory grows by some 43 KB with each and is
+ * never given back, and collecting garbage takes the longer the larger it is.
+ */
+export const QUESTIONS_MAX = 500;
+
 /** Authorizations that wait for the worker. */
 export const QUEUE_MAX = 1024;
 
