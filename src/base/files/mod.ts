@@ -1,1 +1,2 @@
+export { attempt } from "./attempt.ts";
 export { makeSecretFile } from "./secret-file.ts";

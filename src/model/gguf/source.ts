@@ -1,6 +1,7 @@
 /** I/O: positional reads of a model file, and the same interface over bytes in memory. */
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { attempt } from "../../base/files/mod.ts";
 import { assert, ClawError } from "../../base/mod.ts";
 import { READ_BYTES_MAX } from "./limits.ts";
 
@@ -82,13 +83,4 @@ function regularFileSize(descriptor: number, path: string): number {
 
 function checkRange(offset: number, length: number, size: number): void {
   assert(offset >= 0 && length >= 0 && offset + length <= size, `No bytes ${offset}+${length} of ${size}.`);
-}
-
-function attempt<T>(what: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ClawError("E_FILE", `${what}: ${reason}.`, { cause: error });
-  }
 }

@@ -2,6 +2,7 @@
 
 import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { attempt } from "../../base/files/mod.ts";
 import { assert, at, ClawError } from "../../base/mod.ts";
 import { type DatasetIndex, INDEX_NAME, parseIndex, type SplitName, TOKEN_BYTES } from "./dataset-index.ts";
 import { INDEX_BYTES_MAX } from "./limits.ts";
@@ -20,7 +21,7 @@ export const NO_TARGET = -1;
 /** Errors: E_FILE, E_CORPUS. */
 export function readIndex(folder: string): DatasetIndex {
   const path = join(folder, INDEX_NAME);
-  return attempt(path, () => {
+  return attempt(`Cannot read ${path}`, () => {
     if (statSync(path).size > INDEX_BYTES_MAX)
       throw new ClawError("E_CORPUS", `Reading ${path}: it is too large.`);
     return parseIndex(readFileSync(path, "utf8"), path);
@@ -55,7 +56,7 @@ export class Dataset {
     this.windows = this.#windows.count;
     this.#seed = seed;
     this.#path = join(folder, `${split}.tokens`);
-    this.#descriptor = attempt(this.#path, () => openSync(this.#path, "r"));
+    this.#descriptor = attempt(`Cannot read ${this.#path}`, () => openSync(this.#path, "r"));
     const { size } = fstatSync(this.#descriptor);
     if (size === tokens * TOKEN_BYTES && this.windows > 0) return;
     this.close();
@@ -124,7 +125,7 @@ export class Dataset {
 
   #readTokens(start: number, count: number): Uint16Array {
     const bytes = new Uint8Array(count * TOKEN_BYTES);
-    attempt(this.#path, () => {
+    attempt(`Cannot read ${this.#path}`, () => {
       for (let done = 0; done < bytes.length; ) {
         const position = start * TOKEN_BYTES + done;
         const read = readSync(this.#descriptor, bytes, {
@@ -137,15 +138,5 @@ export class Dataset {
       }
     });
     return new Uint16Array(bytes.buffer);
-  }
-}
-
-function attempt<T>(path: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    if (error instanceof ClawError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ClawError("E_FILE", `Cannot read ${path}: ${reason}.`, { cause: error });
   }
 }

@@ -1,6 +1,7 @@
 /** I/O: reads a corpus, document by document, in memory bounded by the longest one. */
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { attempt } from "../../base/files/mod.ts";
 import { ClawError } from "../../base/mod.ts";
 import { CHUNK_BYTES, DOCUMENT_LENGTH_MAX } from "./limits.ts";
 
@@ -46,15 +47,15 @@ export function* readDocuments(path: string, onProgress?: ByteProgress): Generat
 
 /** The text in runs of whole lines; the last line gets its end. */
 function* readLines(path: string, onProgress: ByteProgress | undefined): Generator<string> {
-  const descriptor = attempt(path, () => openSync(path, "r"));
+  const descriptor = attempt(`Cannot read ${path}`, () => openSync(path, "r"));
   try {
-    const total = attempt(path, () => fstatSync(descriptor).size);
+    const total = attempt(`Cannot read ${path}`, () => fstatSync(descriptor).size);
     const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
     const chunk = new Uint8Array(CHUNK_BYTES);
     let rest = "";
     let done = 0;
     for (;;) {
-      const bytes = attempt(path, () => readSync(descriptor, chunk));
+      const bytes = attempt(`Cannot read ${path}`, () => readSync(descriptor, chunk));
       if (bytes === 0) break;
       const text = rest + decode(path, () => decoder.decode(chunk.subarray(0, bytes), { stream: true }));
       const end = text.lastIndexOf("\n") + 1;
@@ -70,15 +71,6 @@ function* readLines(path: string, onProgress: ByteProgress | undefined): Generat
     if (rest !== "") yield `${rest}\n`;
   } finally {
     closeSync(descriptor);
-  }
-}
-
-function attempt<T>(path: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ClawError("E_FILE", `Cannot read ${path}: ${reason}.`, { cause: error });
   }
 }
 

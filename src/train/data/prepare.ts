@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { attempt } from "../../base/files/mod.ts";
 import { ClawError } from "../../base/mod.ts";
 import { readIndex } from "./dataset.ts";
 import type { DatasetIndex } from "./dataset-index.ts";
@@ -72,7 +73,7 @@ function prepareTokenizer(options: DataOptions, corpusDigest: string | null): Na
     saveTokenizer(path, { corpus, vocabulary, ...(onProgress && { onProgress }) });
   }
   return readTokenizer(
-    attempt(path, () => readFileSync(path)),
+    attempt(`Cannot use ${path}`, () => readFileSync(path)),
     path,
   );
 }
@@ -88,7 +89,7 @@ export function saveTokenizer(path: string, { corpus, vocabulary, onProgress }: 
   const counting = (done: number, total: number): void => onProgress?.("Counting words:", done / total);
   const merging = (done: number, total: number): void => onProgress?.("Learning merges:", done / total);
   const bytes = trainTokenizer(readDocuments(corpus, counting), { vocabulary, onProgress: merging });
-  attempt(path, () => {
+  attempt(`Cannot use ${path}`, () => {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(`${path}.partial`, bytes, { flush: true });
     renameSync(`${path}.partial`, path);
@@ -106,7 +107,7 @@ function keptIndex(folder: string): DatasetIndex | undefined {
 }
 
 function fileDigest(path: string): string {
-  return attempt(path, () => {
+  return attempt(`Cannot use ${path}`, () => {
     const descriptor = openSync(path, "r");
     try {
       const hash = createHash("sha256");
@@ -119,13 +120,4 @@ function fileDigest(path: string): string {
       closeSync(descriptor);
     }
   });
-}
-
-function attempt<T>(path: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ClawError("E_FILE", `Cannot use ${path}: ${reason}.`, { cause: error });
-  }
 }
