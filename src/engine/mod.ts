@@ -8,7 +8,13 @@ export { PagePool } from "./pages.ts";
 export { measurePerplexity, type Perplexity } from "./perplexity.ts";
 export type { FinishReason, GenerationRequest, TokenEvent } from "./request.ts";
 export { createRuntime, type Runtime } from "./runtime.ts";
-export { defaultSampling, Sampler, type SamplingParameters, type TokenLogprob } from "./sampling/mod.ts";
+export {
+  defaultSampling,
+  LogSumExp,
+  Sampler,
+  type SamplingParameters,
+  type TokenLogprob,
+} from "./sampling/mod.ts";
 export { scoreTokens } from "./score.ts";
 export type { EngineChange, EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
 export type { RequestRecord, StepRecord } from "./step-record.ts";

@@ -1,41 +1,28 @@
 /** I/O: `claw perplexity`: how well a model predicts a text; it can write the logits it scored to a file. */
 
 import { closeSync, openSync, writeSync } from "node:fs";
-import { packedCacheOf } from "../../app.ts";
+import { attempt } from "../../base/files/mod.ts";
 import { ClawError } from "../../base/mod.ts";
 import {
   CONTEXT_MAX,
-  type DeviceOptions,
   deviceOptions,
-  type ModelOptions,
   modelOptions,
   numberOption,
   switchOption,
   textOption,
 } from "../../config/mod.ts";
-import {
-  createRuntime,
-  measurePerplexity,
-  openDevice,
-  type Perplexity,
-  STEP_ROWS_DEFAULT,
-} from "../../engine/mod.ts";
-import { type Model, openModel, openPackedCache } from "../../model/mod.ts";
+import { measurePerplexity } from "../../engine/mod.ts";
+import { openModel } from "../../model/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { chooseModel, readText } from "../files.ts";
-import { note, print, printJson, progressLine } from "../terminal.ts";
+import { type ScoringOptions, withScoring } from "../scoring.ts";
+import { print, printJson, progressLine } from "../terminal.ts";
 
-interface PerplexityOptions extends ModelOptions, DeviceOptions {
+interface PerplexityOptions extends ScoringOptions {
   readonly text: string | undefined;
-  readonly window: number | undefined;
   readonly logits: string | undefined;
   readonly json: boolean;
 }
-
-/** Tokens in a window where the model has that much context. */
-const WINDOW_DEFAULT = 512;
-/** Positions whose logits are computed together. */
-const OUTPUTS = 64;
 
 export const perplexity: Command = defineCommand<PerplexityOptions>({
   name: "perplexity",
@@ -64,43 +51,20 @@ export const perplexity: Command = defineCommand<PerplexityOptions>({
     const text = readText(options.text);
     const model = openModel(chooseModel(options.model));
     const tokens = model.tokenizer.encode(text, { addSpecial: true, parseSpecial: false });
-    const window = options.window ?? Math.min(WINDOW_DEFAULT, model.description.context);
-    const result = await measure(model, tokens, { ...options, window });
-    const { format } = options;
-    if (options.json) return printJson({ ...result, window, tokens: tokens.length, format });
-    const scored = `${result.count} tokens in ${result.windows} windows of ${window}`;
-    return print(`Perplexity ${result.perplexity.toFixed(4)} over ${scored}, ${format}.\n`);
-  },
-});
-
-async function measure(
-  model: Model,
-  tokens: Int32Array,
-  options: PerplexityOptions & { readonly window: number },
-): Promise<Perplexity> {
-  const { window, format, kvFormat, tensorParallelismDegree: degree } = options;
-  const { device, warning } = await openDevice(options);
-  if (warning !== undefined) note(warning);
-  const output = options.logits === undefined ? undefined : createOutput(options.logits);
-  try {
-    const sizes = { context: window, batch: 1, rows: STEP_ROWS_DEFAULT, outputs: OUTPUTS };
-    const settings = packedCacheOf(options);
-    const packed = await openPackedCache(device, model, { format, degree, settings, onNote: note });
-    const runtime = await createRuntime(device, model, { format, kvFormat, degree, packed, ...sizes });
-    const keeping = packed?.save();
+    const output = options.logits === undefined ? undefined : createOutput(options.logits);
     const { bos, addBos } = model.tokenizer;
     const onProgress = progressLine("Scoring:");
     const onRow = (logits: Float32Array): void => output?.write(logits);
-    const scoring = { window, bos: addBos ? bos : undefined, onRow, onProgress };
-    const result = await measurePerplexity(runtime, tokens, scoring);
-    await keeping;
-    return result;
-  } finally {
-    output?.close();
-    device.close();
-    model.close();
-  }
-}
+    const result = await withScoring(model, options, async (runtime, window) => {
+      const scoring = { window, bos: addBos ? bos : undefined, onRow, onProgress };
+      return { ...(await measurePerplexity(runtime, tokens, scoring)), window };
+    }).finally(() => output?.close());
+    const { format } = options;
+    if (options.json) return printJson({ ...result, tokens: tokens.length, format });
+    const scored = `${result.count} tokens in ${result.windows} windows of ${result.window}`;
+    return print(`Perplexity ${result.perplexity.toFixed(4)} over ${scored}, ${format}.\n`);
+  },
+});
 
 interface Output {
   write(row: Float32Array): void;
@@ -109,20 +73,14 @@ interface Output {
 
 /** A file that is made, or emptied, when the first row is there: a text or model that is refused leaves it alone. */
 function createOutput(path: string): Output {
-  const attempt = <T>(action: () => T): T => {
-    try {
-      return action();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new ClawError("E_FILE", `Cannot write ${path}: ${reason}.`, { cause: error });
-    }
-  };
+  const cannot = `Cannot write ${path}`;
   let opened: number | undefined;
   const write = (row: Float32Array): void => {
-    opened ??= attempt(() => openSync(path, "w"));
+    opened ??= attempt(cannot, () => openSync(path, "w"));
     const descriptor = opened;
     const bytes = new Uint8Array(row.buffer, row.byteOffset, row.byteLength);
-    for (let done = 0; done < bytes.length; ) done += attempt(() => writeSync(descriptor, bytes, done));
+    for (let done = 0; done < bytes.length; )
+      done += attempt(cannot, () => writeSync(descriptor, bytes, done));
   };
   const close = (): void => {
     if (opened !== undefined) closeSync(opened);

@@ -1,36 +1,29 @@
 /** `claw train eval`: how well a model predicts a text, per byte, beside a model of five-byte runs. */
 
 import { basename } from "node:path";
-import { packedCacheOf } from "../../app.ts";
-import { ClawError } from "../../base/mod.ts";
+import { at, ClawError } from "../../base/mod.ts";
 import {
   CONTEXT_MAX,
-  type DeviceOptions,
   deviceOptions,
-  type ModelOptions,
   modelOptions,
   numberOption,
   switchOption,
   textOption,
 } from "../../config/mod.ts";
-import { createRuntime, openDevice, type Runtime, STEP_ROWS_DEFAULT, scoreTokens } from "../../engine/mod.ts";
-import { type Model, openModel, openPackedCache } from "../../model/mod.ts";
+import { LogSumExp, type Runtime, scoreTokens } from "../../engine/mod.ts";
+import { type Model, openModel } from "../../model/mod.ts";
 import { ByteGrams, readDocuments } from "../../train/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { chooseModel } from "../files.ts";
-import { note, print, printJson, progressLine } from "../terminal.ts";
+import { type ScoringOptions, withScoring } from "../scoring.ts";
+import { print, printJson, progressLine } from "../terminal.ts";
 
-interface EvalSettings extends ModelOptions, DeviceOptions {
+interface EvalSettings extends ScoringOptions {
   readonly text: string | undefined;
   readonly corpus: string | undefined;
-  readonly window: number | undefined;
   readonly bytes: number | undefined;
   readonly json: boolean;
 }
-
-/** Positions whose logits are computed together. */
-const OUTPUTS = 64;
-const WINDOW_DEFAULT = 512;
 
 export const trainEval: Command = defineCommand<EvalSettings>({
   name: "train eval",
@@ -76,7 +69,12 @@ export const trainEval: Command = defineCommand<EvalSettings>({
     if (size === 0) throw new ClawError("E_CORPUS", `${text} has no text to predict.`);
     const perByte = (nats: number): number => Math.exp(nats / size);
     const path = chooseModel(settings.model);
-    const model = perByte(await scoreModel(path, documents, settings));
+    const opened = openModel(path);
+    const model = perByte(
+      await withScoring(opened, settings, (runtime, window) =>
+        scoreDocuments(runtime, opened, { documents, window }),
+      ),
+    );
     const fiveGram = corpus === undefined ? null : perByte(scoreGrams(corpus, documents));
     if (settings.json) return printJson({ bytes: size, model, five_gram: fiveGram });
     await print(`${basename(path)}: perplexity ${model.toFixed(4)} per byte over ${size} bytes.\n`);
@@ -103,34 +101,8 @@ function* encoded(documents: Iterable<string>): Generator<Uint8Array> {
   for (const document of documents) yield new TextEncoder().encode(document);
 }
 
-/** Nats in all, of the model at `path`. */
-async function scoreModel(
-  path: string,
-  documents: readonly string[],
-  options: EvalSettings,
-): Promise<number> {
-  const { format, kvFormat, tensorParallelismDegree: degree } = options;
-  const model = openModel(path);
-  const { device, warning } = await openDevice(options);
-  if (warning !== undefined) note(warning);
-  try {
-    const window = options.window ?? Math.min(WINDOW_DEFAULT, model.description.context);
-    const sizes = { context: window, batch: 1, rows: STEP_ROWS_DEFAULT, outputs: OUTPUTS };
-    const settings = packedCacheOf(options);
-    const packed = await openPackedCache(device, model, { format, degree, settings, onNote: note });
-    const runtime = await createRuntime(device, model, { format, kvFormat, degree, packed, ...sizes });
-    const keeping = packed?.save();
-    const nats = await scoreDocuments(runtime, model, { documents, window });
-    await keeping;
-    return nats;
-  } finally {
-    device.close();
-    model.close();
-  }
-}
-
 /**
- * Every token of every document is predicted once, from those before it in its window. A window begins with the last token of
+ * Nats in all. Every token of every document is predicted once, from those before it in its window. A window begins with the last token of
  * the one before it, a document's first one with the beginning-of-sequence token.
  */
 async function scoreDocuments(
@@ -143,12 +115,14 @@ async function scoreDocuments(
   const texts = documents.map((document) => begun(bos, tokenizer.encode(document)));
   const total = texts.reduce((sum, tokens) => sum + tokens.length, 0);
   const progress = progressLine("Scoring:");
+  const { logits: all, outputs } = runtime.executable.step;
+  const normalizer = new LogSumExp(all.length / outputs.length);
   let [nats, done] = [0, 0];
   for (const tokens of texts) {
     for (let start = 0; start + 1 < tokens.length; start += window) {
       const part = tokens.subarray(start, Math.min(start + window, tokens.length - 1));
       const visit = (position: number, logits: Float32Array): void => {
-        nats += negativeLogProbability(logits, tokens[start + position + 1] ?? 0);
+        nats += normalizer.of(logits) - at(logits, at(tokens, start + position + 1));
       };
       await scoreTokens(runtime, part, { from: 0, visit });
       progress((done + start) / total);
@@ -164,12 +138,4 @@ function begun(bos: number, tokens: Int32Array): Int32Array {
   all[0] = bos;
   all.set(tokens, 1);
   return all;
-}
-
-/** -ln softmax(logits)[token]. */
-function negativeLogProbability(logits: Float32Array, token: number): number {
-  const largest = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - largest);
-  return largest + Math.log(sum) - (logits[token] ?? Number.NEGATIVE_INFINITY);
 }
