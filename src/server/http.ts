@@ -127,6 +127,7 @@ class Visits {
 function surroundRoutes(app: FastifyInstance, options: ServerOptions, visits: Visits): void {
   // JSON is the only language spoken here; anything else is answered with E_JSON.
   app.removeContentTypeParser("text/plain");
+  const door = doorOf(options);
   app.addHook("onRequest", async (request, reply) => {
     const visit = visits.of(request);
     reply.header("x-request-id", request.id);
@@ -138,7 +139,7 @@ function surroundRoutes(app: FastifyInstance, options: ServerOptions, visits: Vi
       logVisit(visit, request, reply);
     });
     const scope = scopeOf(url);
-    await checkCaller(request, scope, { ...options, account: visit.account });
+    await checkCaller(request, scope, { ...options, door, account: visit.account });
     if (scope === "inference") reply.raw.once("close", options.admission.visit());
   });
   app.setErrorHandler((error, request, reply) => sendError(reply, error, visits.of(request)));
@@ -154,19 +155,22 @@ function scopeOf(url = ""): KeyScope {
   return url.startsWith("/admin/") ? "admin" : "inference";
 }
 
+interface CallerCheck extends Pick<ServerOptions, "keys" | "settings"> {
+  readonly door: TokenDoor | undefined;
+  readonly account: RequestAccount;
+}
+
 /** Notes who calls, where that is allowed. Errors: E_AUTH, E_FORBIDDEN, E_ORIGIN, and those of capability tokens. */
 async function checkCaller(
   { headers, socket, routeOptions }: FastifyRequest,
   scope: KeyScope,
-  { account, ...options }: ServerOptions & { readonly account: RequestAccount },
+  { keys, settings, door, account }: CallerCheck,
 ): Promise<void> {
-  const { keys, settings } = options;
   originGuard(headers);
   if (keys.isOpen) hostGuard(headers);
   const { adminRemote, metricsAuthentication } = settings();
   if (scope === "admin" && !adminRemote) checkLocal(socket.remoteAddress);
   if (scope === "metrics" && !metricsAuthentication) return;
-  const door = doorOf(options);
   const bearer = bearerOf(headers.authorization);
   if (door?.takes(bearer)) return door.enter(account, bearer, { scope, endpoint: routeOptions.url });
   account.caller = keys.identify(headers.authorization);

@@ -56,25 +56,22 @@ export async function trainModel(options: SessionOptions): Promise<SessionResult
     corpus: resolve(base, train),
     valid: valid === undefined ? undefined : resolve(base, valid),
     tokenizer: tokenizer === undefined ? undefined : resolve(base, tokenizer),
-    ...{
-      heldOut,
-      vocabulary,
-      seed: config.seed,
-      folder: join(folder, "data"),
-      onProgress: options.onProgress,
-    },
+    heldOut,
+    vocabulary,
+    seed: config.seed,
+    folder: join(folder, "data"),
+    onProgress: options.onProgress,
   });
   const description = describeModel(model, data.tokenizer.tokenizer.vocabularySize);
   const parameters = initialParameters(description, config.seed);
   const learner = new Learner({
-    ...{
-      device: options.device,
-      description,
-      context: model.context,
-      parameters,
-      optimizer: config.optimizer,
-    },
-    ...{ lanes: config.lanes, recompute: config.recompute },
+    device: options.device,
+    description,
+    context: model.context,
+    parameters,
+    optimizer: config.optimizer,
+    lanes: config.lanes,
+    recompute: config.recompute,
     distill: config.distill && {
       share: config.distill.share,
       teacher: teacherOf(options, resolve(base, config.distill.teacher)),

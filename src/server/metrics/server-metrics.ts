@@ -44,11 +44,12 @@ export class ServerMetrics {
     for (const name of misnamed) this.#registry.removeSingleMetric(name);
   }
 
-  /** Adds what is counted of capability tokens. */
+  /** Adds what is counted of the ledger. */
   addLedger(counts: () => LedgerCounts): void {
     addLedgerMetrics(this.#registry, counts);
   }
 
+  /** Adds what is counted of capability tokens. */
   addCapabilities(counts: CapabilityCounts): void {
     addCapabilityMetrics(this.#registry, counts);
   }
