@@ -92,7 +92,7 @@ test("whatever the store does, at most 64 delivered tokens lack a durable entry"
     fc.oneof(
       { weight: 30, arbitrary: fc.constantFrom<Move>("entry", "settle") },
       { weight: 4, arbitrary: fc.constant<Move>("part") },
-      { weight: 1, arbitrary: fc.constantFrom<Move>("leave", "fail") },
+      { weight: 2, arbitrary: fc.constantFrom<Move>("leave", "fail") },
     ),
     { maxLength: 60 },
   );
@@ -144,7 +144,9 @@ test("whatever the store does, at most 64 delivered tokens lack a durable entry"
       seen.failed++;
     }
   });
-  await fc.assert(property, { numRuns: 300 });
+  // The answer was refused when the close entry was durable already.
+  const found: [number, Move[]] = [1, ["entry", "part", "settle", "entry", "fail"]];
+  await fc.assert(property, { numRuns: 400, examples: [found] });
   expect(seen.most).toBe(UNCOVERED_TOKENS_MAX);
   expect(seen.waits).toBeGreaterThan(30);
   expect(seen.left).toBeGreaterThan(10);
