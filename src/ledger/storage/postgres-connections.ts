@@ -51,7 +51,7 @@ export class PostgresConnections {
     }
   }
 
-  close(): Promise<void> {
-    return this.#pool.end();
+  async close(): Promise<void> {
+    if (!this.#pool.ending) await this.#pool.end();
   }
 }

@@ -24,7 +24,7 @@ export interface LogStorage {
   publishCheckpoint(size: number, note: Uint8Array): Promise<void>;
   /** Says that entries before `index` are in published full bundles: the sequence need not keep them a second time. */
   release(index: number): Promise<void>;
-  /** Lets another process write. */
+  /** Lets another process write; once more, does nothing. */
   close(): Promise<void>;
 }
 
