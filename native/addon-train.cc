@@ -210,6 +210,9 @@ napi_value trainBatch(napi_env env, napi_callback_info call) {
   if (kind == napi_external) napi_get_value_external(env, teacherValue, reinterpret_cast<void**>(&teacher));
   Error error = refusal(*held);
   if (!error && teacher != nullptr) error = refusal(*teacher);
+  if (!error && (integers.size() != 3 || numbers.size() != 3)) {
+    error = makeError("E_INTERNAL", "A batch is said by three integers and three numbers.");
+  }
   if (error) return rejected(env, error);
   train::Batch batch = {.examples = {examples.begin(), examples.end()}, .count = integers[0], .length = integers[1],
                         .withGradient = integers[2] != 0, .weight = numbers[0], .exampleNorm = numbers[1],
