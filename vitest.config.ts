@@ -6,6 +6,8 @@ const config: ViteUserConfig = defineConfig({
     hookTimeout: 120_000,
     pool: "forks",
     maxWorkers: 2,
+    // As in ./claw, which says why.
+    execArgv: ["--wasm-wrapper-tiering-budget=2147483647"],
     projects: [
       { extends: true, test: { name: "tidy", include: ["test/tidy.test.ts"] } },
       {
