@@ -1,8 +1,9 @@
 /**
  * How many prompt tokens go into a step beside decoding sequences: as many as let the step take twice as long as one
  * that only decodes, in all but one of a hundred steps. Streams then slow down to half at most, and prompts get about
- * half of the machine or, where decoding leaves arithmetic idle, more. Learned from the steps' own times; it changes no
- * bit (arithmetic.md).
+ * half of the machine or, where decoding leaves arithmetic idle, more. Where every place of the batch is taken, places whose
+ * prompt is not read stand empty while others wait: steps may then take longer by the square of their share. Learned from the steps' own times; it changes no bit
+ * (arithmetic.md).
  */
 
 import { at } from "../base/mod.ts";
@@ -11,17 +12,24 @@ import { at } from "../base/mod.ts";
 const STEP_RATIO = 2;
 const SHARE_BELOW = 0.99;
 
-/** How fast the spread of step times is learned, and what it is taken for at first and at most. */
+/**
+ * How fast the spread of step times is learned, and what it is taken for at first and at most. Where neighbours make
+ * steps spread further, smaller chunks would not keep them short: prompts would only starve, and the places of a batch
+ * stand empty.
+ */
 const SPREAD_STEP = 0.02;
 const SPREAD_ASSUMED = 1.08;
-const SPREAD_MAX = 1.6;
+const SPREAD_MAX = 1.15;
 
 /** Mixed steps after which one that only decodes is measured again; sooner where so many rows never were. */
 const MEASURED_FOR = 64;
-const UNMEASURED_FOR = 4;
+const UNMEASURED_FOR = 16;
 
 /** How much a new time counts. */
 const SMOOTHING = 0.1;
+
+/** A new time counts as at most so many times what is known. */
+const BELIEVED_RATIO = 2;
 
 /**
  * Kernels take rows in groups (`kGroupTokens` in native/lanes/linear.h). Beginning another costs as much as several rows,
@@ -70,14 +78,15 @@ export class ChunkBudget {
     return this.#tokenMs;
   }
 
-  /** Prompt tokens for a step with so many decoding sequences. */
-  tokens(decoding: number): number {
+  /** Prompt tokens for a step with so many decoding sequences; `places`: how many would decode if prompts did not wait. */
+  tokens(decoding: number, places: number): number {
     const room = this.#rows - decoding;
     if (decoding === 0) return room;
+    const decodingMs = this.#decodingMs(decoding);
     const measured = at(this.#decodeMs, decoding) > 0;
-    if (this.#sinceMeasured >= (measured ? MEASURED_FOR : UNMEASURED_FOR)) return 0;
-    const spareMs = (STEP_RATIO / this.#spread - 1) * this.#decodingMs(decoding);
-    const affordable = this.#addedMs === 0 ? 0 : Math.floor(spareMs / this.#addedMs);
+    if (decodingMs === 0 || this.#sinceMeasured >= (measured ? MEASURED_FOR : UNMEASURED_FOR)) return 0;
+    const spareMs = ((STEP_RATIO * (places / decoding) ** 2) / this.#spread - 1) * decodingMs;
+    const affordable = Math.floor(spareMs / (this.#addedMs || this.#tokenMs));
     const begun = (affordable + decoding) % ROW_GROUP;
     const worth = begun < GROUP_ROWS_MIN ? affordable - begun : affordable;
     return Math.min(room, this.#most, Math.max(CHUNK_MIN, worth));
@@ -94,8 +103,9 @@ export class ChunkBudget {
     this.#sinceMeasured++;
     const decodingMs = this.#decodingMs(decoding);
     // Where decoding leaves arithmetic idle, prompt tokens may seem to cost nothing.
-    const added = Math.max(ms - decodingMs, ms / 64) / prompt;
-    if (this.#addedMs === 0) this.#addedMs = added;
+    const measured = Math.max(ms - decodingMs, ms / 64) / prompt;
+    if (this.#addedMs === 0) this.#addedMs = measured;
+    const added = believable(measured, this.#addedMs);
     if (decodingMs > 0) this.#learnSpread(ms / (decodingMs + this.#addedMs * prompt));
     this.#addedMs += (added - this.#addedMs) * SMOOTHING;
   }
@@ -108,7 +118,7 @@ export class ChunkBudget {
 
   #recordDecoding(decoding: number, ms: number): void {
     const known = at(this.#decodeMs, decoding);
-    this.#decodeMs[decoding] = known === 0 ? ms : known + (ms - known) * SMOOTHING;
+    this.#decodeMs[decoding] = known === 0 ? ms : known + (believable(ms, known) - known) * SMOOTHING;
     this.#sinceMeasured = 0;
   }
 
@@ -121,4 +131,9 @@ export class ChunkBudget {
     }
     return 0;
   }
+}
+
+/** A step during which the processor was away says little about the next. */
+function believable(ms: number, known: number): number {
+  return Math.min(ms, BELIEVED_RATIO * known);
 }

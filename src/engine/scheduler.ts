@@ -194,7 +194,9 @@ export class Scheduler {
   /** Decoding sequences get their row, prompts what the budget allows, all as far as there are pages. */
   #shareOut(): void {
     this.#plan.clear();
-    let budget = this.budget.tokens(this.#decoding());
+    const decoding = this.#decoding();
+    const full = this.#running.length >= this.#batch;
+    let budget = this.budget.tokens(decoding, full ? this.#running.length : decoding);
     for (let i = 0; i < this.#running.length; i++) {
       const sequence = at(this.#running, i);
       const decodes = sequence.pending === 1;

@@ -37,23 +37,29 @@ function quantile(values: readonly number[], share: number): number {
   return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * share)] as number;
 }
 
-/** Steps of eight streams beside a backlog without end: their times, and prompt tokens in a millisecond. */
-function serve({ stepMs, noise }: Machine): { readonly times: number[]; readonly rate: number } {
+/**
+ * Steps of eight streams beside a backlog without end: their times, and prompt tokens in a millisecond. In some of them
+ * the processor is away, and they take four times as long.
+ */
+function serve({ stepMs, noise }: Machine, awayShare = 0) {
   const budget = new ChunkBudget(ROWS, 16, ROWS);
   const times: number[] = [];
   let state = 1;
   let prompt = 0;
   let total = 0;
+  let away = 0;
   for (let step = 0; step < STEPS; step++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const tokens = budget.tokens(STREAMS);
-    const ms = stepMs(STREAMS + tokens) * (1 + noise * (state / 2 ** 31 - 1));
+    const tokens = budget.tokens(STREAMS, STREAMS);
+    const slow = (state >>> 8) / 2 ** 24 < awayShare;
+    if (slow) away++;
+    const ms = stepMs(STREAMS + tokens) * (1 + noise * (state / 2 ** 31 - 1)) * (slow ? 4 : 1);
     budget.record(STREAMS, tokens, ms);
     times.push(ms);
     prompt += tokens;
     total += ms;
   }
-  return { times, rate: prompt / total };
+  return { times, away, rate: prompt / total };
 }
 
 describe("beside a backlog of prompts", () => {
@@ -64,8 +70,21 @@ describe("beside a backlog of prompts", () => {
     expect(rate / undisturbed).toBeGreaterThan(machine.share);
   });
 
+  test("where others take the processor away now and then, prompts keep their share", () => {
+    const machine: Machine = {
+      name: "with neighbours",
+      stepMs: (rows) => 45 + rows * 1.5,
+      noise: 0.03,
+      share: 0.4,
+    };
+    const { times, rate, away } = serve(machine, 0.04);
+    expect(away).toBeGreaterThan(100);
+    expect(quantile(times, 0.5)).toBeLessThanOrEqual(2 * machine.stepMs(STREAMS));
+    expect(rate / (ROWS / machine.stepMs(ROWS))).toBeGreaterThan(machine.share);
+  });
+
   test("without streams, a prompt gets the whole step", () => {
-    expect(new ChunkBudget(ROWS, 16, 10).tokens(0)).toBe(ROWS);
+    expect(new ChunkBudget(ROWS, 16, 10).tokens(0, 0)).toBe(ROWS);
   });
 
   test("never more than is allowed, and never so little that prompts starve", () => {
@@ -73,7 +92,7 @@ describe("beside a backlog of prompts", () => {
     let least = ROWS;
     let none = 0;
     for (let step = 0; step < 500; step++) {
-      const tokens = budget.tokens(STREAMS);
+      const tokens = budget.tokens(STREAMS, STREAMS);
       expect(tokens).toBeLessThanOrEqual(20);
       if (tokens === 0) none++;
       else least = Math.min(least, tokens);
@@ -81,5 +100,41 @@ describe("beside a backlog of prompts", () => {
     }
     expect(least).toBe(8);
     expect(none).toBeLessThan(15);
+  });
+});
+
+describe("with a request for every place", () => {
+  const PLACES = 16;
+  const TOKENS = 40;
+
+  /** The share of places that have a part in a step, each request with as many prompt tokens as it draws, another in its place at once. */
+  function occupancy(stepMs: (rows: number) => number, noise: number): number {
+    const budget = new ChunkBudget(ROWS, PLACES, ROWS);
+    const places = Array.from({ length: PLACES }, (_, i) => ({ prompt: TOKENS, left: 1 + 2 * i }));
+    let state = 1;
+    let taken = 0;
+    for (let step = 0; step < STEPS; step++) {
+      const decoding = places.filter(({ prompt }) => prompt === 0);
+      let tokens = budget.tokens(decoding.length, PLACES);
+      let prompts = 0;
+      for (const place of places) {
+        const fed = Math.min(place.prompt, tokens);
+        place.prompt -= fed;
+        tokens -= fed;
+        prompts += fed;
+        if (fed > 0) taken++;
+      }
+      for (const place of decoding)
+        if (--place.left === 0) Object.assign(place, { prompt: TOKENS, left: TOKENS });
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      const ms = stepMs(decoding.length + prompts) * (1 + noise * (state / 2 ** 31 - 1));
+      budget.record(decoding.length, prompts, ms);
+      taken += decoding.length;
+    }
+    return taken / (STEPS * PLACES);
+  }
+
+  test.each([0.03, 0.3])("hardly a place stands empty, where steps spread by %s", (noise) => {
+    expect(occupancy((rows) => Math.max(45, 10 + rows * 3.2), noise)).toBeGreaterThan(0.95);
   });
 });
