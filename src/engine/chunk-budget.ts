@@ -85,7 +85,8 @@ export class ChunkBudget {
     const decodingMs = this.#decodingMs(decoding);
     const measured = at(this.#decodeMs, decoding) > 0;
     if (decodingMs === 0 || this.#sinceMeasured >= (measured ? MEASURED_FOR : UNMEASURED_FOR)) return 0;
-    const spareMs = ((STEP_RATIO * (places / decoding) ** 2) / this.#spread - 1) * decodingMs;
+    const idle = places / decoding;
+    const spareMs = ((STEP_RATIO * idle * idle) / this.#spread - 1) * decodingMs;
     const affordable = Math.floor(spareMs / (this.#addedMs || this.#tokenMs));
     const begun = (affordable + decoding) % ROW_GROUP;
     const worth = begun < GROUP_ROWS_MIN ? affordable - begun : affordable;
