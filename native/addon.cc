@@ -7,6 +7,7 @@
 
 #include "addon-hash.h"
 #include "addon-jobs.h"
+#include "addon-link.h"
 #include "addon-packed.h"
 #include "addon-peaks.h"
 #include "addon-train.h"
@@ -377,6 +378,15 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"trainBatch", trainBatch},
       {"updateParameters", updateParameters},
       {"trainLogits", trainLogits},
+      {"listenLink", listenLink},
+      {"listenerPort", listenerPort},
+      {"closeListener", closeListener},
+      {"acceptLink", acceptLink},
+      {"connectLink", connectLink},
+      {"openLink", openLink},
+      {"exchangeLink", exchangeLink},
+      {"timeLink", timeLink},
+      {"closeLink", closeLink},
   };
   for (const Function& function : functions) {
     napi_value value = nullptr;

@@ -73,6 +73,9 @@ export type ErrorCode =
   | "E_RECEIPT"
   | "E_FORGOTTEN"
   | "E_REPLAY"
+  | "E_LINK"
+  | "E_LINK_PEER"
+  | "E_LINK_MEMORY"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
   | "E_INTERNAL";
@@ -220,6 +223,24 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 503,
     exit: 1,
     remedy: "Raise the limit (`ulimit -l`, or LimitMEMLOCK of a service), or start without --lock-memory.",
+  },
+  // links between nodes
+  E_LINK: {
+    status: 503,
+    exit: 1,
+    remedy:
+      "See whether the other node runs and is reached at that address; its log says why it ended a link.",
+  },
+  E_LINK_PEER: {
+    status: 502,
+    exit: 1,
+    remedy:
+      "Run one version with one cluster secret on all nodes; drain a node that breaks the rules all the same.",
+  },
+  E_LINK_MEMORY: {
+    status: 503,
+    exit: 1,
+    remedy: "Give the service or container more memory; what nodes of one host share counts, too.",
   },
   // requests
   E_AUTH: { status: 401, exit: 2, remedy: "Send the API key as `Authorization: Bearer KEY`." },

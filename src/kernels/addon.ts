@@ -58,6 +58,26 @@ export interface NativeTrainer {
   readonly handle: "trainer";
 }
 
+/** A link of the addon. */
+export interface NativeLink {
+  readonly handle: "link";
+}
+
+/** Where the addon listens for links. */
+export interface NativeListener {
+  readonly handle: "listener";
+}
+
+/** Microseconds of each round. */
+export interface LinkTimes {
+  /** Half of what a message and its echo take. */
+  readonly oneWay: Float64Array;
+  /** One memcpy of as many bytes. */
+  readonly copy: Float64Array;
+  /** As `oneWay`, over a loopback connection without frames; empty where the link is none of TCP. */
+  readonly wire: Float64Array;
+}
+
 export interface NativePrepared {
   readonly executable: NativeExecutable;
   /** The step block; `offsets` are of its parts, in the order of `StepBlock`. */
@@ -138,6 +158,32 @@ export interface Addon {
     ...rest: readonly [second: Float32Array, decayed: number, numbers: Float32Array]
   ): Promise<void>;
   trainLogits(trainer: NativeTrainer, tokens: Int32Array, logits: Float32Array): Promise<void>;
+  /** `driver` is 0 (shared memory) or 1 (TCP). */
+  listenLink(driver: 0 | 1, host: string, port: number): NativeListener;
+  listenerPort(listener: NativeListener): number;
+  closeListener(listener: NativeListener): void;
+  /** Undefined while no peer asks. */
+  acceptLink(listener: NativeListener): NativeLink | undefined;
+  connectLink(
+    driver: 0 | 1,
+    host: string,
+    ...rest: readonly [port: number, limitMs: number]
+  ): Promise<NativeLink>;
+  openLink(
+    link: NativeLink,
+    epoch: number,
+    ...terms: readonly [messageBytesMax: number, keys: Uint8Array]
+  ): void;
+  /** Resolves to the bytes received. */
+  exchangeLink(
+    link: NativeLink,
+    message: Uint8Array | undefined,
+    ...rest: readonly [into: Uint8Array | undefined, spinMicros: number, limitMs: number]
+  ): Promise<number>;
+  /** `plan` is [bytes, rounds, microseconds of spinning, milliseconds, whether this side echoes]. */
+  timeLink(link: NativeLink, plan: Int32Array): Promise<LinkTimes>;
+  /** `reason` is a `Drop` of native/link/frame.h. */
+  closeLink(link: NativeLink, reason: number): void;
   measurePeaks(threads: number): NativePeaks;
   /** `requests` are pairs of slot and bytes; [seconds, live bytes, resident bytes]. */
   traceMalloc(requests: Int32Array, slots: number): readonly [number, number, number];

@@ -9,6 +9,18 @@ export {
 export { ARITHMETIC_VERSION } from "./arithmetic.ts";
 export * from "./contract.ts";
 export {
+  connectLink,
+  LINK_FRAME_VERSION,
+  LINK_HELLO_BYTES_MAX,
+  LINK_MESSAGE_BYTES_MAX,
+  Link,
+  type LinkAddress,
+  type LinkDriver,
+  LinkListener,
+  type Patience,
+  type RoundPlan,
+} from "./link.ts";
+export {
   type MallocTrace,
   measurePeaks,
   openNativeDevice,

@@ -17,6 +17,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   records: ["base", "crypto"],
   audit: ["base", "crypto", "kernels", "engine", "ledger", "records"],
   train: ["base", "crypto", "tensor", "kernels", "model"],
+  cluster: ["base", "crypto", "kernels"],
   bench: [
     "base",
     "crypto",
@@ -28,6 +29,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
     "capability",
     "records",
     "train",
+    "cluster",
   ],
   server: ["base", "capability", "protocol", "config", "engine", "model", "audit"],
   app: [

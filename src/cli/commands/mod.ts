@@ -7,6 +7,7 @@ import { benchAlloc } from "./bench-alloc.ts";
 import { benchAuthorize } from "./bench-authorize.ts";
 import { benchDivergence } from "./bench-divergence.ts";
 import { benchLedger } from "./bench-ledger.ts";
+import { benchLink } from "./bench-link.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
 import { benchSeal } from "./bench-seal.ts";
 import { benchServe } from "./bench-serve.ts";
@@ -54,6 +55,7 @@ export const commands: readonly Command[] = [
   benchAuthorize,
   benchDivergence,
   benchLedger,
+  benchLink,
   benchSeal,
   benchPerplexity,
   benchServe,

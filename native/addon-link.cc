@@ -1,0 +1,305 @@
+#include "addon-link.h"
+
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "link/endpoint.h"
+#include "link/rounds.h"
+
+namespace claw::addon {
+namespace {
+
+struct ListenerHandle {
+  Descriptor socket;
+  LinkDriver driver;
+};
+
+// Work that may wait for a peer, on a thread of libuv's pool; its promise is settled afterwards.
+class LinkWork {
+ public:
+  virtual ~LinkWork() = default;
+
+  static napi_value start(napi_env env, std::unique_ptr<LinkWork> work) {
+    napi_value promise = nullptr;
+    napi_create_promise(env, &work->deferred_, &promise);
+    const napi_value name = makeString(env, "claw link");
+    LinkWork* raw = work.release();
+    napi_create_async_work(env, nullptr, name, execute, settle, raw, &raw->work_);
+    napi_queue_async_work(env, raw->work_);
+    return promise;
+  }
+
+ protected:
+  virtual Error run() = 0;
+  // Lets go of what JavaScript lent, and makes what the promise resolves to.
+  virtual napi_value conclude(napi_env env) = 0;
+
+ private:
+  static void execute(napi_env, void* data) {
+    auto* work = static_cast<LinkWork*>(data);
+    work->error_ = work->run();
+  }
+
+  static void settle(napi_env env, napi_status, void* data) {
+    const std::unique_ptr<LinkWork> work(static_cast<LinkWork*>(data));
+    napi_delete_async_work(env, work->work_);
+    const napi_value value = work->conclude(env);
+    if (work->error_) {
+      napi_reject_deferred(env, work->deferred_, makeErrorValue(env, work->error_));
+    } else {
+      napi_resolve_deferred(env, work->deferred_, value);
+    }
+  }
+
+  napi_deferred deferred_ = nullptr;
+  napi_async_work work_ = nullptr;
+  Error error_;
+};
+
+napi_value makeHandle(napi_env env, std::unique_ptr<Link> link) {
+  auto* handle = new LinkHandle;
+  handle->link = std::move(link);
+  return external(env, handle);
+}
+
+class ConnectWork final : public LinkWork {
+ public:
+  ConnectWork(LinkAddress address, Milliseconds time) : address_(std::move(address)), time_(time) {}
+
+ private:
+  Error run() override { return claw::connectLink(address_, time_, &link_); }
+  napi_value conclude(napi_env env) override { return link_ == nullptr ? nullptr : makeHandle(env, std::move(link_)); }
+
+  LinkAddress address_;
+  Milliseconds time_;
+  std::unique_ptr<Link> link_;
+};
+
+// Work on a link, which nothing else touches meanwhile.
+class BusyWork : public LinkWork {
+ public:
+  BusyWork(LinkHandle* handle, std::vector<napi_ref> lent) : handle_(handle), lent_(std::move(lent)) { handle->busy = true; }
+
+ protected:
+  Link* link() const { return handle_->link.get(); }
+  virtual napi_value value(napi_env env) = 0;
+
+ private:
+  napi_value conclude(napi_env env) final {
+    handle_->busy = false;
+    const napi_value result = value(env);
+    for (napi_ref reference : lent_) napi_delete_reference(env, reference);
+    return result;
+  }
+
+  LinkHandle* handle_;
+  std::vector<napi_ref> lent_;  // the link's external among them
+};
+
+class ExchangeWork final : public BusyWork {
+ public:
+  struct Plan {
+    std::optional<std::span<const uint8_t>> outgoing;
+    std::optional<std::span<uint8_t>> incoming;
+    Patience patience;
+  };
+  ExchangeWork(LinkHandle* handle, std::vector<napi_ref> lent, Plan plan) : BusyWork(handle, std::move(lent)), plan_(plan) {}
+
+ private:
+  Error run() override {
+    if (plan_.outgoing) {
+      if (Error error = link()->postSend(*plan_.outgoing)) return error;
+    }
+    if (plan_.incoming) {
+      if (Error error = link()->postReceive(*plan_.incoming)) {
+        link()->withdraw();
+        return error;
+      }
+    }
+    Error error = complete(link(), plan_.patience);
+    received_ = plan_.incoming ? link()->receivedBytes() : 0;
+    return error;
+  }
+  napi_value value(napi_env env) override { return makeNumber(env, static_cast<double>(received_)); }
+
+  const Plan plan_;
+  size_t received_ = 0;
+};
+
+class TimeWork final : public BusyWork {
+ public:
+  TimeWork(LinkHandle* handle, std::vector<napi_ref> lent, RoundPlan plan, bool echo)
+      : BusyWork(handle, std::move(lent)), plan_(plan), echo_(echo) {}
+
+ private:
+  Error run() override {
+    if (echo_) return echoRounds(link(), plan_);
+    if (Error error = askRounds(link(), plan_, &times_)) return error;
+    return link()->needsKeys() ? timeWire(plan_, &wire_) : Error{};
+  }
+
+  napi_value value(napi_env env) override {
+    napi_value result = nullptr;
+    napi_create_object(env, &result);
+    setProperty(env, result, "oneWay", makeFloats(env, times_.oneWay));
+    setProperty(env, result, "copy", makeFloats(env, times_.copy));
+    setProperty(env, result, "wire", makeFloats(env, wire_));
+    return result;
+  }
+
+  static napi_value makeFloats(napi_env env, const std::vector<double>& numbers) {
+    void* memory = nullptr;
+    napi_value buffer = nullptr;
+    napi_value array = nullptr;
+    const size_t bytes = numbers.size() * sizeof(double);
+    napi_create_arraybuffer(env, bytes, &memory, &buffer);
+    if (bytes > 0) std::memcpy(memory, numbers.data(), bytes);
+    napi_create_typedarray(env, napi_float64_array, numbers.size(), buffer, 0, &array);
+    return array;
+  }
+
+  const RoundPlan plan_;
+  const bool echo_;
+  RoundTimes times_;
+  std::vector<double> wire_;
+};
+
+LinkAddress readAddress(Arguments* arguments) {
+  LinkAddress address;
+  address.driver = arguments->integer() == 0 ? LinkDriver::shared : LinkDriver::tcp;
+  address.host = arguments->string();
+  address.port = static_cast<uint16_t>(arguments->integer());
+  return address;
+}
+
+// The link of a call, not in use; null after throwing.
+LinkHandle* freeLink(napi_env env, Arguments* arguments) {
+  auto* handle = arguments->held<LinkHandle>();
+  if (!arguments->intact()) return nullptr;
+  if (!handle->busy) return handle;
+  throwError(env, makeError("E_INTERNAL", "A message is still moving over the link."));
+  return nullptr;
+}
+
+// The bytes of a Uint8Array, kept alive by a reference; nothing where it is undefined.
+std::optional<std::span<const uint8_t>> lend(napi_env env, Arguments* arguments, std::vector<napi_ref>* lent) {
+  const napi_value value = arguments->next();
+  napi_valuetype kind = napi_undefined;
+  napi_typeof(env, value, &kind);
+  if (kind == napi_undefined) return std::nullopt;
+  const std::span<const uint8_t> bytes = arguments->bytes(value);
+  napi_ref reference = nullptr;
+  if (arguments->intact() && napi_create_reference(env, value, 1, &reference) == napi_ok) lent->push_back(reference);
+  return bytes;
+}
+
+std::vector<napi_ref> lendLink(napi_env env, napi_callback_info call) {
+  Arguments first(env, call);
+  napi_ref reference = nullptr;
+  napi_create_reference(env, first.next(), 1, &reference);
+  return {reference};
+}
+
+Patience readPatience(int32_t spinMicros, int32_t limitMs) {
+  return {std::chrono::microseconds(spinMicros), Milliseconds(limitMs)};
+}
+
+}  // namespace
+
+napi_value listenLink(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const LinkAddress address = readAddress(&arguments);
+  if (!arguments.intact()) return nullptr;
+  Descriptor socket;
+  if (const Error error = listenAt(address, &socket)) return throwError(env, error);
+  return external(env, new ListenerHandle{std::move(socket), address.driver});
+}
+
+napi_value listenerPort(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const auto* listener = arguments.held<ListenerHandle>();
+  return arguments.intact() ? makeNumber(env, portOf(listener->socket)) : nullptr;
+}
+
+napi_value closeListener(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  auto* listener = arguments.held<ListenerHandle>();
+  if (arguments.intact()) listener->socket.reset();
+  return nullptr;
+}
+
+napi_value acceptLink(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const auto* listener = arguments.held<ListenerHandle>();
+  if (!arguments.intact()) return nullptr;
+  std::unique_ptr<Link> link;
+  const Error error = claw::acceptLink(listener->socket, listener->driver, Milliseconds(0), &link);
+  if (!error) return makeHandle(env, std::move(link));
+  return std::strcmp(error.code, "E_DEADLINE") == 0 ? nullptr : throwError(env, error);
+}
+
+napi_value connectLink(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  LinkAddress address = readAddress(&arguments);
+  const Milliseconds time(arguments.integer());
+  if (!arguments.intact()) return nullptr;
+  return LinkWork::start(env, std::make_unique<ConnectWork>(std::move(address), time));
+}
+
+napi_value openLink(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  LinkHandle* handle = freeLink(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  LinkTerms terms;
+  terms.epoch = static_cast<uint64_t>(arguments.number());
+  terms.messageBytesMax = static_cast<size_t>(arguments.number());
+  const std::span<const uint8_t> keys = arguments.bytes(arguments.next());
+  if (!arguments.intact()) return nullptr;
+  if (keys.size() == 2 * kAeadKeyBytes) {
+    Error error = makeAesGcm(keys.first(kAeadKeyBytes), AeadUse::sealing, &terms.sealing);
+    if (!error) error = makeAesGcm(keys.last(kAeadKeyBytes), AeadUse::opening, &terms.opening);
+    if (error) return throwError(env, error);
+  }
+  if (const Error error = handle->link->open(std::move(terms))) return throwError(env, error);
+  return nullptr;
+}
+
+napi_value exchangeLink(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  LinkHandle* handle = freeLink(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  std::vector<napi_ref> lent = lendLink(env, call);
+  ExchangeWork::Plan plan;
+  plan.outgoing = lend(env, &arguments, &lent);
+  if (const auto into = lend(env, &arguments, &lent)) plan.incoming = {const_cast<uint8_t*>(into->data()), into->size()};
+  const int32_t spin = arguments.integer();
+  plan.patience = readPatience(spin, arguments.integer());
+  if (!arguments.intact()) return nullptr;
+  return LinkWork::start(env, std::make_unique<ExchangeWork>(handle, std::move(lent), plan));
+}
+
+napi_value timeLink(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  LinkHandle* handle = freeLink(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  const std::span<const int32_t> numbers = arguments.integers();
+  if (!arguments.intact()) return nullptr;
+  if (numbers.size() != 5 || numbers[0] < 0 || static_cast<size_t>(numbers[0]) > kMessageBytesMax || numbers[1] < 1) {
+    return throwError(env, makeError("E_INTERNAL", "The description of rounds is wrong."));
+  }
+  const RoundPlan plan{static_cast<size_t>(numbers[0]), numbers[1], readPatience(numbers[2], numbers[3])};
+  return LinkWork::start(env, std::make_unique<TimeWork>(handle, lendLink(env, call), plan, numbers[4] != 0));
+}
+
+napi_value closeLink(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  LinkHandle* handle = freeLink(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  const auto reason = static_cast<Drop>(arguments.integer());
+  if (arguments.intact()) handle->link->close(reason == Drop::none ? Drop::closed : reason);
+  return nullptr;
+}
+
+}  // namespace claw::addon

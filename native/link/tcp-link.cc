@@ -1,0 +1,129 @@
+#include "link/tcp-link.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace claw {
+namespace {
+
+constexpr size_t kFrameMost = sizeof(FrameHeader) + kTcpFrameBytes + kAeadTagBytes;
+// While one frame is opened, the next may come in with the same call of the system.
+constexpr size_t kIncomingBytes = 2 * kFrameMost;
+
+// Bytes between a socket and frames.
+struct Buffer {
+  explicit Buffer(size_t size) : bytes(size) {}
+  size_t held() const { return end - begin; }
+  const uint8_t* data() const { return bytes.data() + begin; }
+  void drop(size_t count) {
+    begin += count;
+    if (begin == end) begin = end = 0;
+  }
+  // Makes all the room there is follow what is held.
+  void compact() {
+    std::memmove(bytes.data(), data(), held());
+    end = held();
+    begin = 0;
+  }
+
+  std::vector<uint8_t> bytes;
+  size_t begin = 0;
+  size_t end = 0;
+};
+
+std::span<const uint8_t> bytesOf(const FrameHeader& header) {
+  return {reinterpret_cast<const uint8_t*>(&header), sizeof header};
+}
+
+class TcpLink final : public Link {
+ public:
+  explicit TcpLink(Descriptor socket) : socket_(std::move(socket)), outgoing_(kFrameMost), incoming_(kIncomingBytes) {}
+  ~TcpLink() override { close(); }
+
+  bool needsKeys() const override { return true; }
+
+  void park(std::chrono::milliseconds time) override {
+    const int events = (receiving() ? POLLIN : 0) | (sending() ? POLLOUT : 0);
+    awaitSocket(socket_, static_cast<short>(events), time);
+  }
+
+ protected:
+  size_t frameBytesMax() const override { return kTcpFrameBytes; }
+
+  bool push(const FrameHeader& header, std::span<const uint8_t> payload) override {
+    if (!flush()) return false;
+    uint8_t* out = outgoing_.bytes.data();
+    std::memcpy(out, &header, sizeof header);
+    out += sizeof header;
+    if (sealing() != nullptr) {
+      if (!sealing()->seal(header.sequence, bytesOf(header), payload, out)) return fail(Drop::seal);
+    } else if (!payload.empty()) {
+      std::memcpy(out, payload.data(), payload.size());
+    }
+    outgoing_.end = sizeof header + payload.size() + (sealing() != nullptr ? kAeadTagBytes : 0);
+    flush();
+    return true;
+  }
+
+  bool flush() override {
+    while (outgoing_.held() > 0) {
+      const ssize_t bytes = ::send(socket_.number(), outgoing_.data(), outgoing_.held(), MSG_NOSIGNAL);
+      if (bytes < 0 && errno == EINTR) continue;
+      if (bytes < 0) return errno != EAGAIN && fail(Drop::lost);
+      outgoing_.drop(static_cast<size_t>(bytes));
+    }
+    return true;
+  }
+
+  bool peek(FrameHeader* header) override {
+    if (!have(sizeof *header)) return false;
+    std::memcpy(header, incoming_.data(), sizeof *header);
+    return true;
+  }
+
+  // A header promises no more than a frame may have, so that the whole frame finds room.
+  bool take(const FrameHeader& header, std::span<uint8_t> into) override {
+    const size_t payload = into.size() + (opening() != nullptr ? kAeadTagBytes : 0);
+    if (!have(sizeof header + payload)) return false;
+    const std::span<const uint8_t> bytes(incoming_.data() + sizeof header, payload);
+    if (opening() != nullptr) {
+      if (!opening()->open(header.sequence, bytesOf(header), bytes, into.data())) return fail(Drop::seal);
+    } else if (!into.empty()) {
+      std::memcpy(into.data(), bytes.data(), bytes.size());
+    }
+    incoming_.drop(sizeof header + payload);
+    return true;
+  }
+
+  bool peerGone() override { return false; }  // reading and writing tell
+
+  void disconnect() override { socket_.reset(); }
+
+ private:
+  // Whether so many bytes are here, after reading what has come.
+  bool have(size_t bytes) {
+    if (incoming_.held() >= bytes) return true;
+    if (incoming_.bytes.size() - incoming_.begin < kFrameMost) incoming_.compact();
+    const size_t room = incoming_.bytes.size() - incoming_.end;
+    const ssize_t got = recv(socket_.number(), incoming_.bytes.data() + incoming_.end, room, 0);
+    if (got == 0) return fail(Drop::lost);
+    if (got < 0) return errno != EAGAIN && errno != EINTR && fail(Drop::lost);
+    incoming_.end += static_cast<size_t>(got);
+    return incoming_.held() >= bytes;
+  }
+
+  Descriptor socket_;
+  Buffer outgoing_;
+  Buffer incoming_;
+};
+
+}  // namespace
+
+std::unique_ptr<Link> makeTcpLink(Descriptor socket) { return std::make_unique<TcpLink>(std::move(socket)); }
+
+}  // namespace claw

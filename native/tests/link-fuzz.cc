@@ -1,0 +1,268 @@
+// Hostile peers on every link: altered frames, sealed and not, rings whose bookkeeping lies or changes while it is read, and
+// memory of another kind. The sanitizers watch every access; each kind of attack must end the link for its own reason.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+
+#include "link/shared-ring.h"
+#include "tests/link-pair.h"
+
+namespace {
+
+using namespace claw;
+using namespace claw::test;
+
+constexpr uint64_t kEpoch = 5;
+constexpr size_t kCapacity = 100'000;  // of the victim's memory: not a multiple of anything
+
+struct Tally {
+  std::array<int, kDrops> drops{};
+  int whole = 0;    // messages that arrived although somebody tried
+  int pending = 0;  // links that still wait
+  int of(Drop drop) const { return drops[static_cast<size_t>(drop)]; }
+};
+
+// What the victim makes of what has come, with memory of exactly the size it posts.
+void judge(Link* victim, Tally* tally) {
+  Bytes into(kCapacity);
+  for (int round = 0; round < 4 && victim->drop() == Drop::none; round++) {
+    if (!victim->receiving()) CHECK(!victim->postReceive(into));
+    victim->progress();
+    CHECK(victim->receivedBytes() <= kCapacity);
+    if (!victim->receiving() && victim->drop() == Drop::none) tally->whole++;
+  }
+  tally->drops[static_cast<size_t>(victim->drop())]++;
+  if (victim->drop() == Drop::none) tally->pending++;
+  if (victim->drop() != Drop::none) CHECK(victim->error() && !victim->error().message.empty());
+  victim->withdraw();
+}
+
+FrameHeader goodHeader(uint64_t sequence, size_t bytes, size_t rest = 0) {
+  return {kFrameMagic, kFrameVersion, static_cast<uint16_t>(FrameKind::data), kEpoch,
+          sequence,    static_cast<uint32_t>(bytes), static_cast<uint32_t>(rest)};
+}
+
+// One field is something else, or random bits are turned.
+FrameHeader altered(Random* random, FrameHeader header) {
+  constexpr uint32_t lengths[] = {0, 1, 32768, 32769, 65536, 65537, 99'999, 100'001, 0x7fffffff, 0x80000000, 0xffffffff};
+  const uint32_t length = lengths[random->bits() % std::size(lengths)];
+  switch (random->bits() % 9) {
+    case 0: header.magic ^= 1u << random->bits() % 32; break;
+    case 1: header.version ^= static_cast<uint16_t>(1u << random->bits() % 16); break;
+    case 2: header.kind = static_cast<uint16_t>(random->bits()); break;
+    case 3: header.epoch = random->bits() % 2 == 0 ? kEpoch - 1 : kEpoch + random->bits(); break;
+    case 4: header.sequence += random->bits() % 2 == 0 ? 1 : ~uint64_t{0}; break;
+    case 5: header.bytes = length; break;
+    case 6: header.rest = length; break;
+    case 7: header.bytes = length, header.rest = ~length + 1; break;
+    default: {
+      uint8_t bytes[sizeof header];
+      std::memcpy(bytes, &header, sizeof header);
+      for (int i = 0; i < 3; i++) bytes[random->bits() % sizeof bytes] ^= static_cast<uint8_t>(1u << random->bits() % 8);
+      std::memcpy(&header, bytes, sizeof header);
+    }
+  }
+  return header;
+}
+
+// ---- TCP
+
+struct TcpVictim {
+  Descriptor attacker;
+  std::unique_ptr<Link> link;
+
+  TcpVictim() {
+    auto [mine, theirs] = sockets();
+    attacker = std::move(mine);
+    link = makeTcpLink(std::move(theirs));
+    CHECK(!link->open(terms(*link, kEpoch)));
+  }
+  // As much as the socket takes.
+  void write(const Bytes& bytes) const { (void)!::send(attacker.number(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+};
+
+// A frame as a member of the cluster would seal it.
+Bytes sealedFrame(const FrameHeader& header, const Bytes& payload) {
+  ToyAead aead;
+  Bytes frame(sizeof header + payload.size() + kAeadTagBytes);
+  std::memcpy(frame.data(), &header, sizeof header);
+  const std::span<const uint8_t> authenticated(frame.data(), sizeof header);
+  CHECK(aead.seal(header.sequence, authenticated, payload, frame.data() + sizeof header));
+  return frame;
+}
+
+// A member turned hostile: whatever it says is sealed as it should be.
+void attackTcp(Random* random, Tally* tally) {
+  TcpVictim victim;
+  uint64_t sequence = 0;
+  for (uint32_t good = random->bits() % 3; good > 0; good--) {
+    victim.write(sealedFrame(goodHeader(sequence, 1000), randomBytes(random, 1000)));
+    sequence++;
+  }
+  const size_t size = random->bits() % 2000;
+  Bytes frame = sealedFrame(altered(random, goodHeader(sequence, size)), randomBytes(random, size));
+  const uint32_t how = random->bits() % 8;
+  if (how == 0) frame = sealedFrame(goodHeader(sequence, size), randomBytes(random, size));
+  if (how < 2) frame[random->bits() % frame.size()] ^= 0x10;               // in transit
+  if (how == 2) frame.resize(random->bits() % frame.size());               // and then nothing
+  if (how == 3) frame = randomBytes(random, random->bits() % 3000);
+  victim.write(frame);
+  if (random->bits() % 2 == 0) victim.attacker.reset();
+  judge(victim.link.get(), tally);
+}
+
+// ---- shared memory
+
+struct SharedVictim {
+  Descriptor socket;
+  SharedMemory* memory = nullptr;
+  std::unique_ptr<Link> link;
+
+  SharedVictim() {
+    auto [mine, theirs] = sockets();
+    const Descriptor file(memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    CHECK(ftruncate(file.number(), sizeof(SharedMemory)) == 0);
+    CHECK(fcntl(file.number(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+    void* base = mmap(nullptr, sizeof(SharedMemory), PROT_READ | PROT_WRITE, MAP_SHARED, file.number(), 0);
+    CHECK(base != MAP_FAILED);
+    memory = static_cast<SharedMemory*>(base);
+    CHECK(!handOver(mine, file, kSoon));
+    CHECK(!connectShared(std::move(theirs), kSoon, &link));
+    CHECK(!link->open(terms(*link, kEpoch)));
+    socket = std::move(mine);
+  }
+  ~SharedVictim() { munmap(memory, sizeof(SharedMemory)); }
+
+  Ring& toVictim() const { return memory->rings[0]; }
+  Ring& fromVictim() const { return memory->rings[1]; }
+  void write(uint64_t number, const FrameHeader& header) const {
+    Slot& slot = toVictim().slots[number % kRingSlots];
+    std::memcpy(slot.header.data(), &header, sizeof header);
+    storeShared(slot.stamp, number + 1, std::memory_order_release);
+  }
+};
+
+void attackShared(Random* random, Tally* tally) {
+  SharedVictim victim;
+  uint64_t sequence = 0;
+  for (uint32_t good = random->bits() % 3; good > 0; good--, sequence++) victim.write(sequence, goodHeader(sequence, 1000));
+  victim.write(sequence, altered(random, goodHeader(sequence, random->bits() % 2000)));
+  switch (random->bits() % 6) {
+    case 0:  // a stamp of no round
+      victim.toVictim().slots[sequence % kRingSlots].stamp = random->bits();
+      break;
+    case 1: {  // more consumed than was ever written
+      const Bytes message(10);
+      victim.fromVictim().consumed = random->bits() % 2 == 0 ? ~uint64_t{0} : uint64_t{1} << 40;
+      while (victim.link->drop() == Drop::none && !victim.link->sending()) {
+        CHECK(!victim.link->postSend(message));
+        victim.link->progress();
+      }
+      break;
+    }
+    case 2: {  // anything anywhere
+      auto* bytes = reinterpret_cast<uint8_t*>(victim.memory);
+      for (int i = 0; i < 2000; i++) bytes[random->bits() % sizeof(SharedMemory)] = static_cast<uint8_t>(random->bits());
+      break;
+    }
+    default: break;
+  }
+  judge(victim.link.get(), tally);
+}
+
+// Headers change all the time between good and absurd; what the victim checked must be what it uses.
+void attackWhileRead(Tally* tally) {
+  for (int round = 0; round < 200; round++) {
+    SharedVictim victim;
+    std::atomic<bool> done{false};
+    std::thread attacker([&] {
+      Random random(static_cast<uint64_t>(round));
+      const auto flip = [&](uint64_t number) {
+        auto& words = victim.toVictim().slots[number % kRingSlots].header;
+        const auto good = std::bit_cast<std::array<uint64_t, 4>>(goodHeader(number, 500));
+        const auto bad = std::bit_cast<std::array<uint64_t, 4>>(goodHeader(number, 0xfffffff0u, 0x10));
+        const auto& chosen = random.bits() % 2 == 0 ? good : bad;
+        storeShared(words[3], chosen[3], std::memory_order_relaxed);
+      };
+      for (uint64_t number = 0; number < 8; number++) victim.write(number, goodHeader(number, 500));
+      while (!done.load(std::memory_order_relaxed)) {
+        for (uint64_t number = 0; number < 8; number++) flip(number);
+      }
+    });
+    Bytes into(kCapacity);
+    for (int messages = 0; messages < 8 && victim.link->drop() == Drop::none;) {
+      if (!victim.link->receiving()) CHECK(!victim.link->postReceive(into));
+      victim.link->progress();
+      if (victim.link->receiving() || victim.link->drop() != Drop::none) continue;
+      CHECK(victim.link->receivedBytes() == 500);
+      messages++;
+      tally->whole++;
+    }
+    tally->drops[static_cast<size_t>(victim.link->drop())]++;
+    victim.link->withdraw();
+    done = true;
+    attacker.join();
+  }
+}
+
+// Memory that could shrink under the reader, of another size, and no memory at all.
+void attackHandOver() {
+  const auto refused = [](size_t size, int seals) {
+    auto [mine, theirs] = sockets();
+    const Descriptor file(memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    CHECK(ftruncate(file.number(), static_cast<off_t>(size)) == 0);
+    if (seals != 0) CHECK(fcntl(file.number(), F_ADD_SEALS, seals) == 0);
+    CHECK(!handOver(mine, file, kSoon));
+    std::unique_ptr<Link> link;
+    const Error error = connectShared(std::move(theirs), kSoon, &link);
+    CHECK(link == nullptr && std::strcmp(error.code, "E_LINK_PEER") == 0);
+  };
+  refused(sizeof(SharedMemory), 0);
+  refused(sizeof(SharedMemory), F_SEAL_GROW);
+  refused(4096, F_SEAL_SHRINK | F_SEAL_GROW);
+  refused(2 * sizeof(SharedMemory), F_SEAL_SHRINK | F_SEAL_GROW);
+  auto [mine, theirs] = sockets();
+  CHECK(::send(mine.number(), "x", 1, 0) == 1);
+  std::unique_ptr<Link> link;
+  CHECK(std::strcmp(connectShared(std::move(theirs), kSoon, &link).code, "E_LINK_PEER") == 0);
+}
+
+void report(const char* name, const Tally& tally) {
+  std::printf("%s: %d messages, %d links that wait;", name, tally.whole, tally.pending);
+  for (size_t i = 1; i < kDrops; i++) {
+    if (tally.drops[i] > 0) std::printf(" %d: %s;", tally.drops[i], dropReason(static_cast<Drop>(i)));
+  }
+  std::printf("\n");
+}
+
+void checkHeaders(const Tally& tally) {
+  for (const Drop drop : {Drop::magic, Drop::version, Drop::kind, Drop::epoch, Drop::sequence, Drop::length}) {
+    CHECK(tally.of(drop) >= 20);
+  }
+  CHECK(tally.whole >= 100);
+}
+
+}  // namespace
+
+int main() {
+  Random random(20260101);
+  Tally tcp;
+  for (int i = 0; i < 4000; i++) attackTcp(&random, &tcp);
+  report("tcp", tcp);
+  checkHeaders(tcp);
+  CHECK(tcp.of(Drop::seal) >= 20 && tcp.of(Drop::lost) >= 20 && tcp.pending >= 20);
+  Tally shared;
+  for (int i = 0; i < 2000; i++) attackShared(&random, &shared);
+  report("shared", shared);
+  checkHeaders(shared);
+  CHECK(shared.of(Drop::ring) >= 20);
+  Tally changing;
+  attackWhileRead(&changing);
+  report("shared, changing", changing);
+  CHECK(changing.of(Drop::length) >= 20 && changing.whole >= 20);
+  attackHandOver();
+  return 0;
+}

@@ -1,0 +1,219 @@
+// The contract of links over every driver: order, sizes, back-pressure, both directions at once, time, goodbyes, peers that
+// are killed, epochs, and waking up.
+#include "link/link.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "tests/link-pair.h"
+
+namespace {
+
+using namespace claw;
+using namespace claw::test;
+
+void testSizesInOrder(LinkDriver driver) {
+  Pair pair = opened(driver);
+  Random random(1);
+  std::vector<size_t> sizes = {0, 1, 31, 32, 33, 32767, 32768, 32769, 65535, 65536, 65537, 1 << 20, kMessageBytesMax};
+  for (int i = 0; i < 200; i++) sizes.push_back(random.bits() % 100'000);
+  for (const size_t size : sizes) {
+    const Bytes message = size < (1 << 21) ? randomBytes(&random, size) : Bytes(size, 7);
+    Bytes into(size);
+    CHECK(!pair.one->postSend(message));
+    CHECK(!pair.other->postReceive(into));
+    settle(&pair);
+    CHECK(!pair.one->sending() && !pair.other->receiving());
+    CHECK(pair.other->receivedBytes() == size && into == message);
+  }
+  const Bytes large(kMessageBytesMax + 1);
+  CHECK(pair.one->postSend(large));
+  CHECK(pair.one->drop() == Drop::none);
+}
+
+// Without both directions in one wait, each would wait for the other's room for ever.
+void testBothDirections(LinkDriver driver) {
+  Pair pair = opened(driver);
+  constexpr size_t size = size_t{4} << 20;
+  const Bytes first(size, 1);
+  const Bytes second(size, 2);
+  const auto side = [](Link* link, const Bytes& out, const Bytes& expected) {
+    for (int round = 0; round < 8; round++) {
+      Bytes into(size);
+      CHECK(!link->postSend(out) && !link->postReceive(into));
+      CHECK(!complete(link, kPatient));
+      CHECK(into == expected);
+    }
+  };
+  std::thread peer(side, pair.other.get(), second, first);
+  side(pair.one.get(), first, second);
+  peer.join();
+}
+
+// A sender whose peer does not read is held up; nothing is lost of what it sent before.
+void testBackPressure(LinkDriver driver) {
+  Pair pair = opened(driver);
+  const Bytes message(10'000, 3);
+  size_t accepted = 0;
+  for (; accepted < 10'000; accepted++) {
+    CHECK(!pair.one->postSend(message));
+    pair.one->progress();
+    if (pair.one->sending()) break;
+  }
+  CHECK(accepted > 3 && accepted < 10'000);
+  Bytes into(message.size());
+  for (size_t i = 0; i <= accepted; i++) {
+    CHECK(!pair.other->postReceive(into));
+    settle(&pair);
+    CHECK(!pair.other->receiving() && into == message);
+  }
+  CHECK(!pair.one->sending());
+}
+
+void testTime(LinkDriver driver) {
+  const Patience hasty{std::chrono::microseconds(0), Milliseconds(30)};
+  Pair pair = opened(driver);
+  Bytes into(100'000);
+  size_t bytes = 0;
+  CHECK(std::strcmp(receive(pair.one.get(), into, &bytes, hasty).code, "E_DEADLINE") == 0);
+  // Nothing had come, so nothing is lost.
+  const Bytes small(5, 9);
+  CHECK(!send(pair.other.get(), small, kPatient));
+  CHECK(!receive(pair.one.get(), into, &bytes, kPatient) && bytes == small.size());
+  // In the middle of a message there is no way back.
+  const Bytes large(kMessageBytesMax, 1);
+  CHECK(std::strcmp(send(pair.other.get(), large, hasty).code, "E_DEADLINE") == 0);
+  CHECK(pair.other->drop() == Drop::timeout && pair.other->error());
+  Bytes all(large.size());
+  CHECK(std::strcmp(receive(pair.one.get(), all, &bytes, kPatient).code, "E_LINK") == 0);
+  CHECK(pair.one->drop() == Drop::lost);
+}
+
+void testGoodbye(LinkDriver driver) {
+  Pair pair = opened(driver);
+  const Bytes message(1000, 4);
+  CHECK(!send(pair.one.get(), message, kPatient));
+  pair.one->close();
+  CHECK(pair.one->postSend(message) && pair.one->drop() == Drop::closed);
+  Bytes into(message.size());
+  size_t bytes = 0;
+  CHECK(!receive(pair.other.get(), into, &bytes, kPatient) && into == message);
+  CHECK(receive(pair.other.get(), into, &bytes, kPatient) && pair.other->drop() == Drop::closed);
+}
+
+// A peer that is refused hears why.
+void testEpochs(LinkDriver driver) {
+  Pair pair = opened(driver);
+  pair.one->setEpoch(2);
+  pair.other->setEpoch(2);
+  const Bytes message(10, 1);
+  Bytes into(10);
+  size_t bytes = 0;
+  CHECK(!send(pair.one.get(), message, kPatient) && !receive(pair.other.get(), into, &bytes, kPatient));
+  pair.other->setEpoch(3);
+  CHECK(!send(pair.one.get(), message, kPatient));
+  CHECK(std::strcmp(receive(pair.other.get(), into, &bytes, kPatient).code, "E_LINK_PEER") == 0);
+  CHECK(pair.other->drop() == Drop::epoch);
+  const Error told = receive(pair.one.get(), into, &bytes, kPatient);
+  CHECK(told && told.message.find("another epoch") != std::string::npos);
+}
+
+void testHandshakeMessages(LinkDriver driver) {
+  Pair pair = connected(driver);
+  const Bytes hello(kHelloBytesMax, 1);
+  const Bytes longer(kHelloBytesMax + 1, 1);
+  Bytes into(kHelloBytesMax);
+  size_t bytes = 0;
+  CHECK(pair.one->postSend(longer));
+  CHECK(!send(pair.one.get(), hello, kPatient) && !receive(pair.other.get(), into, &bytes, kPatient));
+  CHECK(bytes == hello.size());
+  if (pair.one->needsKeys()) CHECK(pair.one->open(LinkTerms{1, 1000, nullptr, nullptr}));
+  CHECK(!pair.one->open(terms(*pair.one)) && !pair.other->open(terms(*pair.other)));
+  CHECK(!send(pair.one.get(), hello, kPatient) && !receive(pair.other.get(), into, &bytes, kPatient));
+}
+
+// The child is in the middle of a message that finds no room when it is killed.
+void testKilledPeer(LinkDriver driver) {
+  auto [first, second] = sockets();
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    first.reset();
+    std::unique_ptr<Link> link;
+    if (driver == LinkDriver::tcp) link = makeTcpLink(std::move(second));
+    if (driver == LinkDriver::shared) CHECK(!connectShared(std::move(second), kSoon, &link));
+    CHECK(!link->open(terms(*link)));
+    const Bytes large(kMessageBytesMax, 1);
+    (void)send(link.get(), large, kPatient);
+    _exit(0);
+  }
+  second.reset();
+  std::unique_ptr<Link> link;
+  if (driver == LinkDriver::tcp) link = makeTcpLink(std::move(first));
+  if (driver == LinkDriver::shared) CHECK(!acceptShared(std::move(first), kSoon, &link));
+  CHECK(!link->open(terms(*link)));
+  Bytes into(kMessageBytesMax);
+  CHECK(!link->postReceive(into));
+  while (link->receivedBytes() == 0) link->progress();
+  CHECK(kill(child, SIGKILL) == 0 && waitpid(child, nullptr, 0) == child);
+  CHECK(complete(link.get(), kPatient) && link->drop() == Drop::lost);
+  CHECK(link->receivedBytes() > 0 && link->receivedBytes() < kMessageBytesMax);
+}
+
+// Both ends sleep for nearly a second at a time and are woken for each message: a bell that is missed would show.
+void testWaking(LinkDriver driver) {
+  Pair pair = opened(driver);
+  constexpr Milliseconds nap{900};
+  constexpr int rounds = 300;
+  int overslept = 0;
+  const auto await = [&](Link* link, int* missed) {
+    while (link->sending() || link->receiving()) {
+      if (link->progress()) continue;
+      const auto begin = std::chrono::steady_clock::now();
+      link->park(nap);
+      if (std::chrono::steady_clock::now() - begin >= nap) (*missed)++;
+      CHECK(link->drop() == Drop::none);
+    }
+  };
+  std::thread echo([&] {
+    int missed = 0;
+    Bytes into(8);
+    for (int round = 0; round < rounds; round++) {
+      CHECK(!pair.other->postReceive(into));
+      await(pair.other.get(), &missed);
+      CHECK(!pair.other->postSend(into));
+      await(pair.other.get(), &missed);
+    }
+  });
+  Bytes message(8, 1);
+  Bytes into(8);
+  for (int round = 0; round < rounds; round++) {
+    CHECK(!pair.one->postSend(message) && !pair.one->postReceive(into));
+    await(pair.one.get(), &overslept);
+  }
+  echo.join();
+  CHECK(overslept < 5);
+}
+
+using Test = void (*)(LinkDriver);
+constexpr std::pair<const char*, Test> kTests[] = {
+    {"sizes", testSizesInOrder}, {"directions", testBothDirections}, {"back-pressure", testBackPressure},
+    {"time", testTime},          {"goodbye", testGoodbye},           {"epochs", testEpochs},
+    {"hello", testHandshakeMessages}, {"killed", testKilledPeer},    {"waking", testWaking},
+};
+
+}  // namespace
+
+int main() {
+  for (const LinkDriver driver : {LinkDriver::shared, LinkDriver::tcp}) {
+    for (const auto& [name, test] : kTests) {
+      std::printf("link %s: %s\n", driver == LinkDriver::tcp ? "tcp" : "shared", name);
+      std::fflush(stdout);
+      test(driver);
+    }
+  }
+  return 0;
+}

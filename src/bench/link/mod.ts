@@ -1,0 +1,1 @@
+export { type LinkFigures, measureLinks } from "./measure.ts";

@@ -1,0 +1,52 @@
+/** `claw bench link`: how long messages between two nodes take. */
+
+import { type LinkFigures, measureLinks, ROUNDS_DEFAULT } from "../../bench/mod.ts";
+import { numberOption, switchOption, twoColumns } from "../../config/mod.ts";
+import { describeMachine } from "../bench-record.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { readMachine } from "../machine.ts";
+import { figure, formatBytes } from "../numbers.ts";
+import { print, printJson } from "../terminal.ts";
+
+interface LinkBenchSettings {
+  readonly rounds: number;
+  readonly json: boolean;
+}
+
+const ROUNDS_MAX = 1000;
+
+export const benchLink: Command = defineCommand<LinkBenchSettings>({
+  name: "bench link",
+  summary: "Measures how long messages between two processes take, over shared memory and TCP.",
+  options: {
+    rounds: numberOption({
+      flag: "rounds",
+      meaning: "rounds whose messages count",
+      range: [1, ROUNDS_MAX],
+      default: ROUNDS_DEFAULT,
+    }),
+    json: switchOption("json", "print an object"),
+  },
+  run: async ({ rounds, json }) => {
+    const report = await measureLinks(rounds);
+    const machine = describeMachine();
+    if (json) return printJson({ ...report, machine: { description: machine, ...readMachine() } });
+    return print(`${twoColumns([["Machine", machine], ...report.links.flatMap(rowsOf)])}\n`);
+  },
+});
+
+function rowsOf(link: LinkFigures): [string, string][] {
+  const name = link.driver === "tcp" ? "TCP, encrypted" : "Shared memory";
+  const alone = (micros: number, before: string): string =>
+    micros === 0 ? "" : `${before} ${figure(micros)} us of TCP alone`;
+  return [
+    [
+      `${name}, ${formatBytes(link.smallBytes)}`,
+      `${figure(link.smallMicrosP50)} us one way at the median, ${figure(link.smallMicrosP99)} us at p99${alone(link.smallWireMicros, ", beside")}`,
+    ],
+    [
+      `${name}, ${formatBytes(link.largeBytes)}`,
+      `${figure(link.largeMicros)} us, ${figure(link.largeRatio)} times ${figure(link.copyMicros)} us of one memcpy${alone(link.wireMicros, " and")}`,
+    ],
+  ];
+}
