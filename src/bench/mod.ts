@@ -2,7 +2,7 @@ export { type AllocReport, measureAlloc } from "./alloc.ts";
 export { measureAuthorize } from "./authorize.ts";
 export { ENTRY_BYTES_MIN, type LedgerReport, measureLedger } from "./ledger/mod.ts";
 export { ROUNDS_DEFAULT } from "./limits.ts";
-export { type LinkFigures, measureLinks } from "./link/mod.ts";
+export { type LinkFigures, MESSAGES_DEFAULT, measureLinks } from "./link/mod.ts";
 export {
   comparePerplexity,
   FACTORS_DEFAULT,

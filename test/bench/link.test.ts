@@ -10,7 +10,7 @@ const without = native ? "" : " (skipped: the native core is not built)";
 test.skipIf(!native)(
   `times messages over every driver, beside one memcpy and the wire${without}`,
   async () => {
-    const { status, stdout } = await claw(["bench", "link", "--rounds", "1", "--json"]);
+    const { status, stdout } = await claw(["bench", "link", "--rounds", "1", "--messages", "100", "--json"]);
     expect(status).toBe(0);
     const report = JSON.parse(stdout);
     expect(report).toMatchObject({

@@ -18,9 +18,10 @@ import { benchSettings } from "./settings.ts";
 
 const SMALL_BYTES = 8 * 1024;
 const LARGE_BYTES = 1024 * 1024;
-/** Messages of a round. */
-const SMALL_MESSAGES = 2000;
-const LARGE_MESSAGES = 100;
+/** Small messages of a round. */
+export const MESSAGES_DEFAULT = 2000;
+/** Small messages for each large one. */
+const SMALL_PER_LARGE = 20;
 const SPIN_MICROS = 1_000_000;
 const LIMIT_MS = 30_000;
 
@@ -51,14 +52,20 @@ export interface LinkReport {
   readonly links: readonly LinkFigures[];
 }
 
+export interface LinkOptions {
+  readonly rounds: number;
+  /** Small messages of a round. */
+  readonly messages: number;
+}
+
 /** Measures all drivers, `rounds` rounds after one that does not count. E_NATIVE, E_PEER, and the errors of links. */
-export async function measureLinks(rounds: number): Promise<LinkReport> {
+export async function measureLinks({ rounds, messages }: LinkOptions): Promise<LinkReport> {
   const folder = mkdtempSync(join(tmpdir(), "claw-bench-link-"));
   const ends: MeasuredLink[] = [];
   try {
     for (const driver of drivers) ends.push(await MeasuredLink.start(driver, join(folder, "link")));
     for (let round = 0; round <= rounds; round++) {
-      for (const end of round % 2 === 0 ? ends : ends.toReversed()) await end.round(round > 0);
+      for (const end of round % 2 === 0 ? ends : ends.toReversed()) await end.round(messages, round > 0);
     }
     return { bench: "link", rounds, links: ends.map((end) => end.figures()) };
   } finally {
@@ -91,9 +98,9 @@ class MeasuredLink {
     return new MeasuredLink(program, link);
   }
 
-  async round(counts: boolean): Promise<void> {
-    const small = await this.#time(SMALL_BYTES, SMALL_MESSAGES);
-    const large = await this.#time(LARGE_BYTES, LARGE_MESSAGES);
+  async round(messages: number, counts: boolean): Promise<void> {
+    const small = await this.#time(SMALL_BYTES, messages);
+    const large = await this.#time(LARGE_BYTES, Math.ceil(messages / SMALL_PER_LARGE));
     if (!counts) return;
     this.#small.push(...small.oneWay);
     this.#smallWire.push(...small.wire);

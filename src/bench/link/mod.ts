@@ -1,1 +1,1 @@
-export { type LinkFigures, measureLinks } from "./measure.ts";
+export { type LinkFigures, MESSAGES_DEFAULT, measureLinks } from "./measure.ts";

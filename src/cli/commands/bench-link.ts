@@ -1,6 +1,6 @@
 /** `claw bench link`: how long messages between two nodes take. */
 
-import { type LinkFigures, measureLinks, ROUNDS_DEFAULT } from "../../bench/mod.ts";
+import { type LinkFigures, MESSAGES_DEFAULT, measureLinks, ROUNDS_DEFAULT } from "../../bench/mod.ts";
 import { numberOption, switchOption, twoColumns } from "../../config/mod.ts";
 import { describeMachine } from "../bench-record.ts";
 import { type Command, defineCommand } from "../command.ts";
@@ -10,10 +10,12 @@ import { print, printJson } from "../terminal.ts";
 
 interface LinkBenchSettings {
   readonly rounds: number;
+  readonly messages: number;
   readonly json: boolean;
 }
 
 const ROUNDS_MAX = 1000;
+const MESSAGES_MAX = 1_000_000;
 
 export const benchLink: Command = defineCommand<LinkBenchSettings>({
   name: "bench link",
@@ -25,10 +27,16 @@ export const benchLink: Command = defineCommand<LinkBenchSettings>({
       range: [1, ROUNDS_MAX],
       default: ROUNDS_DEFAULT,
     }),
+    messages: numberOption({
+      flag: "messages",
+      meaning: "messages of 8 KiB in a round; of 1 MiB there is one for every 20",
+      range: [1, MESSAGES_MAX],
+      default: MESSAGES_DEFAULT,
+    }),
     json: switchOption("json", "print an object"),
   },
-  run: async ({ rounds, json }) => {
-    const report = await measureLinks(rounds);
+  run: async ({ rounds, messages, json }) => {
+    const report = await measureLinks({ rounds, messages });
     const machine = describeMachine();
     if (json) return printJson({ ...report, machine: { description: machine, ...readMachine() } });
     return print(`${twoColumns([["Machine", machine], ...report.links.flatMap(rowsOf)])}\n`);
