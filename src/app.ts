@@ -12,6 +12,7 @@ import {
   openLedger,
   type RunningCapabilities,
   recorderOf,
+  ServedRoot,
   type Sources,
   startCapabilities,
 } from "./app/mod.ts";
@@ -36,6 +37,7 @@ import {
 } from "./model/mod.ts";
 import { sanctionedSeal } from "./seal/mod.ts";
 import {
+  type Administration,
   Admission,
   type ApiKey,
   anyone,
@@ -67,8 +69,6 @@ export interface LocalModel {
   readonly info: EngineInfo;
   /** What of the file pins the answers: see `modelDigest`. */
   readonly digest: string;
-  /** The root of its seal, where it was checked. */
-  readonly root: string | undefined;
 }
 
 export type ProgressListener = (fraction: number) => void;
@@ -123,7 +123,7 @@ export async function loadModel(
   }
   const { tokenizer, template } = model;
   const engine = await starting;
-  return { tokenizer, template, engine, info: engine.info, digest, root: seal?.root };
+  return { tokenizer, template, engine, info: engine.info, digest };
 }
 
 function closing<T>(model: Model, use: (model: Model) => T): T {
@@ -231,10 +231,12 @@ export async function startServer(
   const anonymous = apiKey === undefined ? anyone : undefined;
   const keys = new KeyRing([...ownKeys, ...readKeys(options.apiKeys)], anonymous);
   const trusted = trustedLoading(path, options);
+  const root = new ServedRoot(path, trusted.seal, log);
   const ledger = await openLedger(options, surroundings, log);
   const tokens = apiKey === undefined ? undefined : openTokens(options, log);
   const id = modelId(path);
   const models = new ServedModels(id, Math.floor(surroundings.now() / 1000));
+  const isReady = (): boolean => models.health().ready;
   const admission = new Admission(() => settings.current);
   const http = createHttpServer({
     models,
@@ -246,11 +248,7 @@ export async function startServer(
     settings: () => settings.current,
     log,
     metrics: metricsOf(models, id, { tokens, ledger }),
-    administration: {
-      configuration: settings.configuration,
-      ...configurationPlace(sources),
-      isReady: () => models.health().ready,
-    },
+    administration: { ...administered(settings, sources), isReady, revoke: tokens?.revoke },
   });
   const url = await listen(http, options).catch(closeAndThrow(ledger, tokens));
   const advance = (fraction: number): void => {
@@ -260,14 +258,15 @@ export async function startServer(
   const onNote = (text: string): void => log.warn(text);
   const loading = loadModel(path, options, { onProgress: advance, onNote, ...trusted });
   const ready = loading.then(async (model) => {
-    const served = servedModel(id, model, version);
-    const recorder = await recorderOf(ledger, { path, root: served.root, info: model.info, version });
-    models.ready({ ...served, recorder });
+    const recorder = await recorderOf(ledger, { root, info: model.info, version });
+    const named = tokens && root.find().then((found) => found?.root);
+    models.ready({ ...servedModel(id, model, version), root: named, recorder });
     return model.info;
   });
   const unwatch = settings.watch();
   const close = async (graceMs = settings.current.shutdownGraceSeconds * 1000): Promise<void> => {
     unwatch();
+    root.close();
     admission.drain();
     await Promise.race([admission.emptied(), delay(graceMs, undefined, { ref: false })]);
     const closed = http.close();
@@ -281,12 +280,12 @@ export async function startServer(
   return { url, model: id, apiKey, ready, reload: () => settings.reload(), close };
 }
 
-/** The configuration's file, and the folder that its paths start from. */
-function configurationPlace({ file }: Sources): {
-  readonly file: string | undefined;
-  readonly folder: string;
-} {
-  return { file, folder: file === undefined ? cwd() : dirname(file) };
+/** The configuration, its file, and the folder that its paths start from. */
+function administered(
+  { configuration }: LiveSettings,
+  { file }: Sources,
+): Pick<Administration, "configuration" | "file" | "folder"> {
+  return { configuration, file, folder: file === undefined ? cwd() : dirname(file) };
 }
 
 /** What the model has to be, where there is a trust policy, and how its weights are looked after. */
@@ -338,11 +337,10 @@ const surroundings: Surroundings = {
 };
 
 function servedModel(id: string, model: LocalModel, version: string): ServedModel {
-  const { tokenizer, template, engine, info, digest, root } = model;
+  const { tokenizer, template, engine, info, digest } = model;
   const { context } = info;
   return {
     id,
-    ...(root === undefined ? {} : { root }),
     tokenizer,
     template,
     context,

@@ -13,6 +13,8 @@ import { type Log, watchFile } from "../server/mod.ts";
 
 export interface RunningCapabilities {
   readonly capabilities: Capabilities;
+  /** Keeps ids as revoked, all or none, and ends what runs under them. Errors: those of `TokenFolder.revoke`. */
+  revoke(ids: readonly string[]): { readonly added: number; readonly ended: number };
   close(): Promise<void>;
 }
 
@@ -52,5 +54,9 @@ export function startCapabilities(path: string, now: () => number, log: Log): Ru
     accounts.close();
     await authorizer.close();
   };
-  return { capabilities, close };
+  const revoke: RunningCapabilities["revoke"] = (ids) => {
+    const { added, all } = folder.revoke(ids);
+    return { added, ended: capabilities.revoke(all) };
+  };
+  return { capabilities, revoke, close };
 }

@@ -3,11 +3,12 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { Ledger, Recorder } from "../audit/mod.ts";
+import { ClawError } from "../base/mod.ts";
 import type { ServeOptions } from "../config/mod.ts";
 import type { EngineInfo } from "../engine/mod.ts";
 import { ARITHMETIC_VERSION } from "../kernels/mod.ts";
-import { contentDigest } from "../model/mod.ts";
 import type { Log, Surroundings } from "../server/mod.ts";
+import type { ServedRoot } from "./model-root.ts";
 
 /** Undefined where none is configured. Errors: E_LEDGER, E_NOTE. */
 export async function openLedger(
@@ -22,23 +23,24 @@ export async function openLedger(
 }
 
 interface RecordedModel {
-  readonly path: string;
-  /** The root of its seal, where it has one. */
-  readonly root: string | undefined;
+  readonly root: ServedRoot;
   readonly info: EngineInfo;
   readonly version: string;
 }
 
-/** Undefined without a ledger. Without a seal the whole model file is read. Errors: E_FILE. */
+/** Undefined without a ledger. Errors: E_FILE for a model that has no root. */
 export async function recorderOf(
   ledger: Ledger | undefined,
-  { path, root, info, version }: RecordedModel,
+  { root, info, version }: RecordedModel,
 ): Promise<Recorder | undefined> {
   if (ledger === undefined) return undefined;
-  const model =
-    root === undefined
-      ? ({ root: await contentDigest(path), source: "file-sha256" } as const)
-      : ({ root, source: "seal" } as const);
+  const model = await root.find();
+  if (model === undefined) {
+    throw new ClawError(
+      "E_FILE",
+      "The model file was changed while it was read, so the ledger cannot say which model answers; start again.",
+    );
+  }
   const engine = {
     version,
     format: info.format,

@@ -2,3 +2,4 @@ export { type RunningCapabilities, startCapabilities } from "./capabilities.ts";
 export { openLedger, recorderOf } from "./ledger.ts";
 export { drained, listen } from "./listening.ts";
 export { LiveSettings, type Sources } from "./live-settings.ts";
+export { ServedRoot } from "./model-root.ts";

@@ -46,6 +46,7 @@ export type ErrorCode =
   | "E_TOKEN_COST"
   | "E_TOKEN_BUDGET"
   | "E_TOKEN_RATE"
+  | "E_REVOCATIONS"
   | "E_CAPABILITY"
   | "E_ORIGIN"
   | "E_NOT_FOUND"
@@ -265,6 +266,11 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   E_TOKEN_COST: { status: 403, exit: 2, remedy: "Use a token with fewer and simpler blocks." },
   E_TOKEN_BUDGET: { status: 429, exit: 2, remedy: "Ask for a token with a larger budget." },
   E_TOKEN_RATE: { status: 429, exit: 1, remedy: "Try again later." },
+  E_REVOCATIONS: {
+    status: 507,
+    exit: 1,
+    remedy: "Take ids of expired tokens out of the file, or end all tokens with `claw token keys remove`.",
+  },
   E_CAPABILITY: {
     status: 403,
     exit: 2,

@@ -88,13 +88,17 @@ export class Capabilities {
     };
   }
 
-  /** Refuses all tokens with one of these ids from now on, and ends what they have open. */
-  revoke(ids: ReadonlySet<string>): void {
+  /** Refuses all tokens with one of these ids from now on, and ends what they have open; returns how many that were. */
+  revoke(ids: ReadonlySet<string>): number {
     this.#revoked = ids;
+    let ended = 0;
     for (const { identity, controller } of this.#open) {
       const error = this.#revocation(identity);
-      if (error !== undefined) controller.abort(error);
+      if (error === undefined || controller.signal.aborted) continue;
+      controller.abort(error);
+      ended++;
     }
+    return ended;
   }
 
   useKeys(keys: readonly RootKey[]): void {

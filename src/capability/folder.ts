@@ -4,15 +4,18 @@
  */
 
 import {
-  appendFileSync,
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
+  readSync,
   renameSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -26,6 +29,13 @@ const PRIVATE_MODE = 0o600;
 const PUBLIC_MODE = 0o644;
 const FOLDER_MODE = 0o700;
 const OTHERS = 0o077;
+
+/** What became of the revoked ids. */
+export interface Revocations {
+  /** How many were not revoked before. */
+  readonly added: number;
+  readonly all: ReadonlySet<string>;
+}
 
 export class TokenFolder {
   readonly path: string;
@@ -107,11 +117,19 @@ export class TokenFolder {
     this.#writePublicKeys(others);
   }
 
-  /** Adds to the revoked ids. Errors: E_PARAMETER. */
-  revoke(id: string): void {
-    if (!isRevocationId(id)) throw new ClawError("E_PARAMETER", `${id.slice(0, 80)} is no revocation id.`);
-    mkdirSync(this.path, { recursive: true, mode: FOLDER_MODE });
-    if (!this.revoked().has(id)) appendFileSync(this.revokedFile, `${id}\n`, { flush: true });
+  /** Adds to the revoked ids, all or none. Errors: E_PARAMETER, E_REVOCATIONS where the file is full, E_STATE_DIR. */
+  revoke(ids: readonly string[]): Revocations {
+    const odd = ids.find((id) => !isRevocationId(id));
+    if (odd !== undefined) {
+      throw new ClawError("E_PARAMETER", `${JSON.stringify(odd.slice(0, 80))} is no revocation id.`);
+    }
+    const known = this.revoked();
+    const fresh = [...new Set(ids)].filter((id) => !known.has(id));
+    if (fresh.length > 0) {
+      mkdirSync(this.path, { recursive: true, mode: FOLDER_MODE });
+      appendWhole(this.revokedFile, fresh.map((id) => `${id}\n`).join(""));
+    }
+    return { added: fresh.length, all: new Set([...known, ...fresh]) };
   }
 
   #writePublicKeys(keys: readonly RootKey[]): void {
@@ -134,6 +152,39 @@ function linesOf(file: string): readonly string[] {
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+/**
+ * Adds lines to a list, on which others may be writing, too: all of them durably, or none. Errors: E_REVOCATIONS where it
+ * would become too large to be read, E_STATE_DIR.
+ */
+function appendWhole(file: string, lines: string): void {
+  const handle = openSync(file, "a+", PUBLIC_MODE);
+  try {
+    const { size } = fstatSync(handle);
+    // Whoever wrote the last line by hand may have left it open.
+    const text = size === 0 || lastByteOf(handle, size) === "\n" ? lines : `\n${lines}`;
+    if (size + text.length > LIST_BYTES_MAX) {
+      const most = `${LIST_BYTES_MAX} bytes are the most`;
+      throw new ClawError("E_REVOCATIONS", `${file} would have ${size + text.length} bytes; ${most}.`);
+    }
+    try {
+      writeFileSync(handle, text);
+      fsyncSync(handle);
+    } catch (error) {
+      ftruncateSync(handle, size); // half a line would make the whole list unreadable
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new ClawError("E_STATE_DIR", `Cannot add to ${file}: ${reason}.`, { cause: error });
+    }
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function lastByteOf(handle: number, size: number): string {
+  const last = Buffer.alloc(1);
+  readSync(handle, last, 0, 1, size - 1);
+  return last.toString("latin1");
 }
 
 /** Whoever reads sees the old file or the new one. */

@@ -7,7 +7,7 @@ import type { Capabilities } from "../capability/mod.ts";
 import type { HttpOptions, KeyScope } from "../config/mod.ts";
 import type { AnswerParameters } from "../protocol/openai/mod.ts";
 import { RequestAccount } from "./account.ts";
-import { type Administration, describeConfiguration, putConfiguration } from "./admin.ts";
+import { type Administration, describeConfiguration, putConfiguration, readRevocations } from "./admin.ts";
 import type { Admission } from "./admission.ts";
 import { Completions, chat, completion, type Kind, type Surroundings } from "./completions.ts";
 import { checkLocal, checkScope, hostGuard, originGuard } from "./guards.ts";
@@ -96,6 +96,8 @@ function addReceipts(app: FastifyInstance, ledger: Ledger, visits: Visits): void
 function addAdminRoutes(app: FastifyInstance, administration: Administration): void {
   app.get("/admin/config", () => describeConfiguration(administration));
   app.put("/admin/config", ({ body }) => putConfiguration(body, administration));
+  const { revoke } = administration;
+  if (revoke !== undefined) app.post("/admin/revocations", ({ body }) => revoke(readRevocations(body)));
 }
 
 /** A client's own id for its request, where it can do no harm in a log or a header. */

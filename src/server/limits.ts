@@ -16,6 +16,9 @@ export const REQUEST_TIMEOUT_MS = 60_000;
 export const OVERLOAD_RETRY_SECONDS = 1;
 export const SHUTDOWN_RETRY_SECONDS = 10;
 
+/** Revocation ids in one request. */
+export const REVOCATIONS_MAX = 1000;
+
 /** Of an API key in a file that the configuration names: what nobody guesses, and what fits a header. */
 export const KEY_LENGTH_MIN = 16;
 export const KEY_BYTES_MAX = 4096;

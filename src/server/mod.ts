@@ -1,4 +1,4 @@
-export { describeChange } from "./admin.ts";
+export { type Administration, describeChange } from "./admin.ts";
 export { Admission } from "./admission.ts";
 export { type ApiKey, ownersKey, readKeys, readOrMakeApiKey } from "./api-key.ts";
 export type { Surroundings } from "./completions.ts";

@@ -8,8 +8,8 @@ import type { ChatTemplate, Tokenizer } from "../model/mod.ts";
 /** A model that can answer. */
 export interface ServedModel {
   readonly id: string;
-  /** The root of its seal, where it has one. */
-  readonly root?: string;
+  /** By which capability tokens may name it beside its id, once that is known; undefined: by its id alone. */
+  readonly root?: Promise<string | undefined> | undefined;
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
   /** Positions a sequence may have. */

@@ -44,7 +44,8 @@ export class TokenDoor {
     const token = account.caller?.token;
     if (token === undefined) return undefined;
     return async ({ id, root }) => {
-      const models = root === undefined ? [id] : [id, root];
+      const known = await root;
+      const models = known === undefined ? [id] : [id, known];
       const operation = { kind: "inference", endpoint, models, adapters: [], tools: [] } as const;
       account.lease = await this.#capabilities.open(token, operation);
     };

@@ -1,7 +1,8 @@
-import { chmodSync, readFileSync, statSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { claw, makeFolder } from "./claw.ts";
+import { claw, makeFolder, repository } from "./claw.ts";
 
 const folder = join(makeFolder(), "tokens");
 const run = (...args: string[]) => claw(["token", ...args, "--folder", folder]);
@@ -67,4 +68,18 @@ test("a root key that others can read is not used, and wrong words are refused",
     expect((await run(...args)).status, args.join(" ")).toBe(2);
   }
   expect((await claw(["token", "--help"])).stdout).toContain("claw token attenuate TOKEN");
+});
+
+test("where the disk is full in the middle of an id, the list stays as it was", () => {
+  const full = join(folder, "full");
+  mkdirSync(full, { recursive: true });
+  const ids = Array.from({ length: 7 }, (_, n) => `${String(n).padStart(128, "0")}\n`).join("");
+  writeFileSync(join(full, "revoked"), ids);
+  // 1,024 bytes are the most that the system lets it write, and the next id ends at 1,032.
+  const args = [join(repository, "claw"), "token", "revoke", "f".repeat(128), "--folder", full];
+  const { status, stderr } = spawnSync("sh", ["-c", 'ulimit -f 2; exec "$@"', "sh", ...args], {
+    encoding: "utf8",
+  });
+  expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining("file too large") });
+  expect(readFileSync(join(full, "revoked"), "utf8")).toBe(ids);
 });

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { attenuate, mint, type Restrictions, TokenFolder } from "../../src/capability/mod.ts";
+import { attenuate, inspect, mint, type Restrictions, TokenFolder } from "../../src/capability/mod.ts";
 import {
   makeHome,
   makeTinyModel,
@@ -47,6 +47,21 @@ const request = (tokens: number) => ({
   seed: 1,
   ignore_eos: true,
 });
+
+/** A running stream under a token: how many pieces came, and how and when it ended. */
+async function follow(token: string) {
+  const stream = await clientOf(token).completions.create({ ...request(1000), stream: true });
+  const state = { pieces: 0, error: undefined as { code?: string } | undefined, endedAt: 0 };
+  const done = (async () => {
+    try {
+      for await (const _ of stream) state.pieces++;
+    } catch (error) {
+      state.error = error as { code?: string };
+    }
+    state.endedAt = performance.now();
+  })();
+  return { state, done, stream };
+}
 
 test("a token opens what it grants and nothing else, beside the owner's key", async () => {
   const client = clientOf(await minted());
@@ -129,28 +144,14 @@ test("revoking a token ends its running stream within a second, and no other", a
     await attenuate(parent, keys, { models: [tinyModelName] }),
     await attenuate(parent, keys, { endpoints: ["/v1/completions"] }),
   ];
-  const follow = async (token: string) => {
-    const stream = await clientOf(token).completions.create({ ...request(1000), stream: true });
-    const state = { pieces: 0, error: undefined as { code?: string } | undefined, endedAt: 0 };
-    const done = (async () => {
-      try {
-        for await (const _ of stream) state.pieces++;
-      } catch (error) {
-        state.error = error as { code?: string };
-      }
-      state.endedAt = performance.now();
-    })();
-    return { state, done, stream };
-  };
   const [ended, other] = [await follow(child), await follow(sibling)];
   await until(
     async () => Math.min(ended.state.pieces, other.state.pieces),
     (pieces) => pieces > 5,
   );
-  const { inspect } = await import("../../src/capability/mod.ts");
   const id = (await inspect(child, keys)).revocationIds.at(-1) ?? "";
   const revokedAt = performance.now();
-  folder.revoke(id);
+  folder.revoke([id]);
   await ended.done;
   expect(ended.state.error?.code).toBe("E_TOKEN_REVOKED");
   expect(ended.state.endedAt - revokedAt).toBeLessThan(1000);
@@ -168,6 +169,79 @@ test("revoking a token ends its running stream within a second, and no other", a
     status: 401,
     code: "E_TOKEN_REVOKED",
   });
+});
+
+/** Sends ids to be revoked. */
+async function revoking(body: unknown, key = service.server.apiKey?.key) {
+  const answer = await fetch(`${service.server.url}/admin/revocations`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  return { status: answer.status, body: (await answer.json()) as object };
+}
+
+const idOf = (n: number): string => n.toString(16).padStart(128, "0");
+
+test("an administrator revokes tokens over HTTP: streams that run end, and the file has the ids", async () => {
+  const keys = folder.publicKeys();
+  const tokens = await Promise.all([minted(), minted(), minted()]);
+  const ids = await Promise.all(
+    tokens.map(async (token) => (await inspect(token, keys)).revocationIds[0] ?? ""),
+  );
+  const [first, second, other] = await Promise.all(tokens.map(follow));
+  await until(
+    async () => Math.min(...[first, second, other].map((stream) => stream?.state.pieces ?? 0)),
+    (pieces) => pieces > 5,
+  );
+  const unused = idOf(1);
+  const sent = [ids[0], ids[1], unused, unused];
+  expect(await revoking({ ids: sent })).toEqual({ status: 200, body: { added: 3, ended: 2 } });
+  for (const stream of [first, second]) {
+    await stream?.done;
+    expect(stream?.state.error?.code).toBe("E_TOKEN_REVOKED");
+  }
+  const before = other?.state.pieces ?? 0;
+  await until(
+    async () => other?.state.pieces ?? 0,
+    (pieces) => pieces > before + 5,
+  );
+  expect(other?.state).toMatchObject({ error: undefined, endedAt: 0 });
+  other?.stream.controller.abort();
+  await other?.done;
+  expect([...folder.revoked()]).toEqual(expect.arrayContaining([ids[0], ids[1], unused]));
+  expect(await revoking({ ids: sent })).toEqual({ status: 200, body: { added: 0, ended: 0 } });
+  const refused = clientOf(tokens[0] ?? "").completions.create(request(1));
+  await expect(refused).rejects.toMatchObject({ status: 401, code: "E_TOKEN_REVOKED" });
+});
+
+test("what is to be revoked is taken whole or refused whole, and only from an administrator", async () => {
+  const before = folder.revoked();
+  const many = (count: number): string[] => Array.from({ length: count }, (_, n) => idOf(1000 + n));
+  const bodies = [
+    {},
+    { ids: [] },
+    { ids: "x" },
+    { ids: [7] },
+    { ids: [idOf(2), "xyz"] },
+    { ids: [idOf(2), idOf(2).toUpperCase().replace(/0/g, "A")] },
+    { ids: [idOf(2)], reason: "lost" },
+    { ids: many(1001) },
+  ];
+  for (const body of bodies) {
+    expect(await revoking(body)).toMatchObject({ status: 400, body: { error: { code: "E_PARAMETER" } } });
+  }
+  expect(await revoking([idOf(2)])).toMatchObject({ status: 400, body: { error: { code: "E_JSON" } } });
+  const ordinary = await revoking({ ids: [idOf(2)] }, await minted());
+  expect(ordinary).toMatchObject({ status: 403, body: { error: { code: "E_CAPABILITY" } } });
+  expect((await revoking({ ids: [idOf(2)] }, "wrong")).status).toBe(401);
+  expect(folder.revoked()).toEqual(before);
+  const admin = await mint(folder.signingKey(), { tenant: "owner", scopes: ["admin"] });
+  expect(await revoking({ ids: many(1000) }, admin)).toEqual({
+    status: 200,
+    body: { added: 1000, ended: 0 },
+  });
+  expect(folder.revoked().size).toBe(before.size + 1000);
 });
 
 test("a key that is made while the server runs is known to it", async () => {

@@ -131,7 +131,7 @@ export const tokenRevoke: Command = defineCommand<CommonFlags>({
     const id = isRevocationId(given)
       ? given
       : (await inspect(given, folder.publicKeys())).revocationIds.at(-1);
-    folder.revoke(id ?? "");
+    folder.revoke([id ?? ""]);
     return flags.json ? printJson({ revoked: id }) : print(`Revoked ${id}.\n`);
   },
 });

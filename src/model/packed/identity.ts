@@ -50,13 +50,14 @@ export function sameIdentity(a: ModelIdentity, b: ModelIdentity): boolean {
   return names.every((name) => a[name] === b[name]);
 }
 
-/** SHA-256 over the whole file, as `sha256sum` prints it; reads while others work. */
-export async function contentDigest(path: string): Promise<string> {
+/** SHA-256 over the whole file, as `sha256sum` prints it; reads while others work. Throws the reason of `signal`. */
+export async function contentDigest(path: string, signal?: AbortSignal): Promise<string> {
   const file = await open(path);
   try {
     const hash = createHash("sha256");
     const piece = new Uint8Array(PIECE_BYTES);
     for (;;) {
+      signal?.throwIfAborted();
       const { bytesRead } = await file.read(piece, 0, piece.length);
       if (bytesRead === 0) return hash.digest("hex");
       hash.update(piece.subarray(0, bytesRead));
