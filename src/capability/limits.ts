@@ -13,6 +13,9 @@ export const BLOCKS_MAX = 32;
 export const NAMES_MAX = 256;
 export const NAME_CHARS_MAX = 256;
 
+/** Grants of one kind for sandboxes; more do not fit a token with names in them. */
+export const GRANTS_MAX = 64;
+
 /** What Datalog may make by its own, soft limits: a small multiple of what tokens made here need. */
 export const FACTS_MAX = 1000;
 export const ITERATIONS_MAX = 100;

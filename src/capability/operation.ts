@@ -87,12 +87,16 @@ function checkedPort(port: number): number {
   throw new ClawError("E_PARAMETER", `${port} is no port.`);
 }
 
-/** A prefix of a path means something only where no part of it goes back. */
 function normalPath(path: string): string {
+  if (isNormalPath(path)) return path;
+  throw new ClawError("E_PARAMETER", `${JSON.stringify(path)} is no absolute path in normal form.`);
+}
+
+/** A prefix of a path means something only where no part of it goes back. */
+export function isNormalPath(path: string): boolean {
   const parts = path.split("/").slice(1);
   const odd = parts.some(
     (part, index) => part === "." || part === ".." || (part === "" && index < parts.length - 1),
   );
-  if (path.startsWith("/") && !odd) return path;
-  throw new ClawError("E_PARAMETER", `${JSON.stringify(path)} is no absolute path in normal form.`);
+  return path.startsWith("/") && !odd;
 }

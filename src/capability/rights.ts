@@ -1,6 +1,7 @@
 /** What tokens say: rights in their first block, restrictions in any, as the Datalog that is written here alone. */
 
 import { ClawError } from "../base/mod.ts";
+import { grantCheck, grantFacts, type SandboxGrants } from "./grants.ts";
 import { RATE_REQUESTS_MAX, RATE_SECONDS_MAX } from "./limits.ts";
 import { quoted, setOf } from "./operation.ts";
 
@@ -13,24 +14,10 @@ export interface InferenceGrant {
   readonly tools: readonly string[];
 }
 
-export interface Rights {
+export interface Rights extends SandboxGrants {
   readonly tenant: string;
   readonly inference?: readonly InferenceGrant[];
   readonly scopes?: readonly ("metrics" | "admin")[];
-  readonly sql?: readonly {
-    readonly databases: readonly string[];
-    readonly verbs: readonly string[];
-    readonly tables: readonly string[];
-    readonly columns: readonly string[];
-  }[];
-  readonly connect?: readonly {
-    readonly protocols: readonly string[];
-    readonly hosts: readonly string[];
-    readonly ports: readonly number[];
-  }[];
-  /** Each path opens itself and what lies under it. */
-  readonly files?: readonly { readonly modes: readonly string[]; readonly paths: readonly string[] }[];
-  readonly syscalls?: readonly string[];
 }
 
 /** What a block takes away; each one only ever narrows. */
@@ -48,11 +35,13 @@ export interface Restrictions {
   /** Requests, in all. */
   readonly requests?: number | undefined;
   readonly rate?: { readonly requests: number; readonly seconds: number } | undefined;
+  /** All that sandboxes may still do; undefined: what they might before. */
+  readonly sandbox?: SandboxGrants | undefined;
 }
 
 /** The facts of a first block. Errors: E_PARAMETER. */
 export function rightsCode(rights: Rights): string {
-  const { tenant, inference = [], scopes = [], sql = [], connect = [], files = [], syscalls = [] } = rights;
+  const { tenant, inference = [], scopes = [] } = rights;
   const facts = [
     `tenant(${quoted(tenant)})`,
     ...inference.map(
@@ -60,23 +49,15 @@ export function rightsCode(rights: Rights): string {
         `grant_inference(${[endpoints, models, adapters, tools].map(setOf).join(", ")})`,
     ),
     ...scopes.map((scope) => `grant_scope(${quoted(scope)})`),
-    ...sql.map(
-      ({ databases, verbs, tables, columns }) =>
-        `grant_sql(${[databases, verbs, tables, columns].map(setOf).join(", ")})`,
-    ),
-    ...connect.map(
-      ({ protocols, hosts, ports }) =>
-        `grant_connect(${setOf(protocols)}, ${setOf(hosts)}, ${ports.length === 0 ? "{,}" : `{${ports.join(", ")}}`})`,
-    ),
-    ...files.map(({ modes, paths }) => `grant_file(${setOf(modes)}, ${setOf(paths)})`),
-    ...(syscalls.length === 0 ? [] : [`grant_syscall(${setOf(syscalls)})`]),
+    ...grantFacts(rights),
   ];
   return lines(facts);
 }
 
 /** The checks of block number `block`, counted from 0. Errors: E_PARAMETER. */
 export function restrictionsCode(restrictions: Restrictions, block: number): string {
-  const { models, endpoints, adapters, tools, expires, notBefore, tokens, requests, rate } = restrictions;
+  const { models, endpoints, adapters, tools, expires, notBefore, tokens, requests, rate, sandbox } =
+    restrictions;
   const inference = "inference($e, $m, $a, $t)";
   const checks = [
     models && `check if ${inference}, ${setOf(models)}.intersection($m).length() > 0 or operation("list")`,
@@ -89,6 +70,7 @@ export function restrictionsCode(restrictions: Restrictions, block: number): str
     requests !== undefined && `check if spent("requests", ${block}, $n), $n < ${amount(requests)}`,
     rate &&
       `check if recent("requests", ${block}, ${amount(rate.seconds)}, $n), $n < ${amount(rate.requests)}`,
+    sandbox && grantCheck(sandbox),
   ];
   if (rate && (rate.requests > RATE_REQUESTS_MAX || rate.seconds > RATE_SECONDS_MAX)) {
     const most = `${RATE_REQUESTS_MAX} requests in ${RATE_SECONDS_MAX} seconds`;

@@ -19,6 +19,7 @@ export interface LimitFlags {
   readonly rate: string | undefined;
   readonly expires: string | undefined;
   readonly notBefore: string | undefined;
+  readonly grants: string | undefined;
 }
 
 const AMOUNT_MAX = 999_999_999_999;
@@ -70,6 +71,12 @@ export const limitFlags: OptionTable<LimitFlags> = {
   }),
   expires: time("expires", "when it ends to be valid"),
   notBefore: time("not-before", "when it begins to be valid"),
+  grants: textOption({
+    flag: "grants",
+    placeholder: "FILE",
+    meaning: "what sandboxes may do, as JSON: sql, connect, files and syscalls",
+    default: undefined,
+  }),
 };
 
 /** What flags take away. `now` is in seconds since 1970. */

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
 import { type Biscuits, loadBiscuit } from "../../src/capability/biscuit.ts";
 import { Evaluator } from "../../src/capability/evaluate.ts";
+import type { SandboxGrants } from "../../src/capability/mod.ts";
 import { factsOf, type Operation } from "../../src/capability/operation.ts";
 import { type Restrictions, type Rights, restrictionsCode, rightsCode } from "../../src/capability/rights.ts";
 import { allows } from "./reference.ts";
@@ -29,10 +30,7 @@ const grant = fc.record({
   tools: some(names, true),
 });
 
-const rights: fc.Arbitrary<Rights> = fc.record({
-  tenant: fc.constant("team"),
-  inference: fc.array(grant, { maxLength: 3 }),
-  scopes: fc.subarray(["metrics", "admin"] as const).map((scopes) => [...scopes]),
+const sandbox: fc.Arbitrary<SandboxGrants> = fc.record({
   sql: fc.array(
     fc.record({
       databases: some(names),
@@ -50,6 +48,15 @@ const rights: fc.Arbitrary<Rights> = fc.record({
   syscalls: some(names),
 });
 
+const rights: fc.Arbitrary<Rights> = fc
+  .record({
+    tenant: fc.constant("team"),
+    inference: fc.array(grant, { maxLength: 3 }),
+    scopes: fc.subarray(["metrics", "admin"] as const).map((scopes) => [...scopes]),
+    sandbox,
+  })
+  .map(({ sandbox: grants, ...others }) => ({ ...others, ...grants }));
+
 const restrictions: fc.Arbitrary<Restrictions> = fc.record(
   {
     models: fc.subarray(models, { minLength: 1 }),
@@ -58,6 +65,7 @@ const restrictions: fc.Arbitrary<Restrictions> = fc.record(
     tools: some(names),
     expires: fc.integer({ min: 50, max: 300 }),
     notBefore: fc.integer({ min: 0, max: 120 }),
+    sandbox,
   },
   { requiredKeys: [] },
 );
@@ -91,7 +99,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     }),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       kind: fc.constant("sql" as const),
       database: one(names),
@@ -101,7 +109,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     }),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       kind: fc.constant("connect" as const),
       protocol: one(names),
@@ -110,19 +118,25 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     }),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       kind: fc.constant("file" as const),
       mode: one(names),
       path: one(["/data", "/data/in/a", "/database", "/data/other"]),
     }),
   },
-  { weight: 1, arbitrary: one(names).map((name) => ({ kind: "syscall" as const, name })) },
+  { weight: 2, arbitrary: one(names).map((name) => ({ kind: "syscall" as const, name })) },
 );
 
-const chain = fc.array(fc.oneof({ weight: 2, arbitrary: restrictions }, { weight: 1, arbitrary: hostile }), {
-  maxLength: 4,
-});
+const chain = fc.array(
+  fc.oneof(
+    { weight: 2, arbitrary: restrictions },
+    { weight: 2, arbitrary: fc.record({ sandbox }) },
+    { weight: 1, arbitrary: hostile },
+  ),
+  { maxLength: 4 },
+);
+const sandboxed: ReadonlySet<Operation["kind"]> = new Set(["sql", "connect", "file", "syscall"]);
 const asked = fc.record({ operation, now: fc.integer({ min: 100, max: 110 }) });
 
 let biscuits: Biscuits;
@@ -134,7 +148,15 @@ beforeAll(async () => {
 test("a chain of attenuations allows what a reference in TypeScript says, and never more than the chain before", () => {
   const pair = new biscuits.KeyPair(biscuits.SignatureAlgorithm.Ed25519);
   const evaluator = new Evaluator(biscuits, [{ id: 1, publicKey: pair.getPublicKey().toString() }]);
-  const seen = { chains: 0, allowed: 0, denied: 0, narrowed: 0, hostile: 0 };
+  const seen = {
+    chains: 0,
+    allowed: 0,
+    denied: 0,
+    narrowed: 0,
+    hostile: 0,
+    sandboxed: 0,
+    sandboxNarrowed: 0,
+  };
   const decide = (token: string, { operation, now }: { operation: Operation; now: number }): boolean => {
     const verdict = evaluator.evaluate({ token, facts: factsOf(operation), now });
     const { refusal, identity } = verdict;
@@ -171,6 +193,10 @@ test("a chain of attenuations allows what a reference in TypeScript says, and ne
         if (last) seen.allowed++;
         else seen.denied++;
         if (decisions[0] && !last) seen.narrowed++;
+        if (sandboxed.has(question.operation.kind) && decisions[0]) {
+          if (last) seen.sandboxed++;
+          else seen.sandboxNarrowed++;
+        }
         expect(decisions.slice(1).every((allowed, index) => !allowed || decisions[index])).toBe(true);
       }
     },
@@ -181,5 +207,7 @@ test("a chain of attenuations allows what a reference in TypeScript says, and ne
   expect(seen.allowed).toBeGreaterThan(150);
   expect(seen.denied).toBeGreaterThan(150);
   expect(seen.narrowed).toBeGreaterThan(100);
-  expect(seen.hostile).toBeGreaterThan(300);
+  expect(seen.hostile).toBeGreaterThan(200);
+  expect(seen.sandboxed).toBeGreaterThan(20);
+  expect(seen.sandboxNarrowed).toBeGreaterThan(20);
 }, 120_000);

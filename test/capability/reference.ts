@@ -49,11 +49,13 @@ function granted(rights: Rights, operation: Operation): boolean {
 }
 
 function passes(restrictions: Restrictions, operation: Operation, now: number): boolean {
-  const { models, endpoints, adapters, tools, expires, notBefore } = restrictions;
+  const { models, endpoints, adapters, tools, expires, notBefore, sandbox } = restrictions;
   if (expires !== undefined && now >= expires) return false;
   if (notBefore !== undefined && now < notBefore) return false;
   if (endpoints !== undefined && !("endpoint" in operation && endpoints.includes(operation.endpoint)))
     return false;
+  const sandboxed = ["sql", "connect", "file", "syscall"].includes(operation.kind);
+  if (sandbox !== undefined && sandboxed && !granted({ tenant: "", ...sandbox }, operation)) return false;
   if (operation.kind === "list") return true;
   const ofInference = [models, adapters, tools].some((names) => names !== undefined);
   if (operation.kind !== "inference") return !ofInference;

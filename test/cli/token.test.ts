@@ -51,6 +51,33 @@ test("a token is minted, narrowed, looked at and revoked; keys are rotated and r
   });
 });
 
+test("a file of grants says what sandboxes may do, and narrows it", async () => {
+  await run("keys", "rotate");
+  const grants = (name: string, document: object): string => {
+    const file = join(folder, name);
+    writeFileSync(file, JSON.stringify(document));
+    return file;
+  };
+  const files = [{ modes: ["read"], paths: ["/srv/data"] }];
+  const all = grants("all.json", { files, syscalls: ["read", "openat"] });
+  const minted = await run("mint", "--tenant", "team", "--grants", all);
+  expect(minted).toMatchObject({ status: 0, stderr: "" });
+  const less = grants("less.json", { syscalls: ["read"] });
+  const narrowed = await run("attenuate", minted.stdout.trim(), "--grants", less);
+  const { stdout } = await run("inspect", narrowed.stdout.trim());
+  expect(stdout).toContain('grant_file({"read"}, {"/srv/data"});');
+  expect(stdout).toMatch(/grant_syscall\(\{"(?:read", "openat|openat", "read)"\}\);/);
+  expect(stdout).toMatch(/Block 1[\s\S]*check if .* or syscall\(\$s\), \{"read"\}\.contains\(\$s\);/);
+  const odd = grants("odd.json", { syscalls: ["read"], network: [] });
+  expect(await run("mint", "--tenant", "team", "--grants", odd)).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('"network"; known are sql, connect, files, syscalls'),
+  });
+  writeFileSync(odd, "{");
+  expect((await run("mint", "--tenant", "team", "--grants", odd)).stderr).toContain("is no JSON");
+  expect((await run("mint", "--tenant", "team", "--grants", join(folder, "none"))).status).toBe(1);
+});
+
 test("a root key that others can read is not used, and wrong words are refused", async () => {
   await run("keys", "rotate");
   chmodSync(join(folder, "root.key"), 0o640);

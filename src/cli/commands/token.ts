@@ -3,7 +3,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ClawError } from "../../base/mod.ts";
-import { attenuate, inspect, isRevocationId, mint, type Rights, TokenFolder } from "../../capability/mod.ts";
+import {
+  attenuate,
+  inspect,
+  isRevocationId,
+  mint,
+  type Rights,
+  readGrants,
+  type SandboxGrants,
+  TokenFolder,
+} from "../../capability/mod.ts";
 import { stateFolder } from "../../config/folders/mod.ts";
 import { textOption, twoColumns } from "../../config/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
@@ -64,22 +73,41 @@ export const tokenMint: Command = defineCommand<MintFlags>({
   },
 });
 
+/** What the file of `--grants` says; undefined without one. Errors: E_FILE, E_PARAMETER. */
+function grantsOf({ grants: file }: LimitFlags): SandboxGrants | undefined {
+  if (file === undefined) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ClawError("E_FILE", `Cannot read the grants in ${file}.`, { cause: error });
+  }
+  try {
+    return readGrants(JSON.parse(text));
+  } catch (error) {
+    if (error instanceof ClawError) throw error;
+    throw new ClawError("E_PARAMETER", `${file} is no JSON.`, { cause: error });
+  }
+}
+
 /** Errors: E_USAGE where nothing is granted to somebody. */
-function rightsOf({ tenant, scope, model, endpoint, adapter, tool }: MintFlags): Rights {
+function rightsOf(flags: MintFlags): Rights {
+  const { tenant, scope, model, endpoint, adapter, tool } = flags;
   const models = names(model);
+  const sandbox = grantsOf(flags) ?? {};
   if (tenant === undefined) throw new ClawError("E_USAGE", "claw token mint needs --tenant NAME.");
-  if (models === undefined && scope === undefined) {
-    throw new ClawError("E_USAGE", "The token would open nothing; name a --model or a --scope.");
+  if (models === undefined && scope === undefined && Object.keys(sandbox).length === 0) {
+    throw new ClawError("E_USAGE", "The token would open nothing; name a --model, a --scope or --grants.");
   }
   const scopes = (names(scope) ?? []) as ("metrics" | "admin")[];
-  if (models === undefined) return { tenant, scopes };
+  if (models === undefined) return { tenant, scopes, ...sandbox };
   const inference = {
     models,
     endpoints: names(endpoint) ?? ["*"],
     adapters: names(adapter) ?? [],
     tools: names(tool) ?? [],
   };
-  return { tenant, scopes, inference: [inference] };
+  return { tenant, scopes, inference: [inference], ...sandbox };
 }
 
 export const tokenAttenuate: Command = defineCommand<CommonFlags & LimitFlags>({
@@ -90,7 +118,8 @@ export const tokenAttenuate: Command = defineCommand<CommonFlags & LimitFlags>({
   options: { ...limitFlags, ...commonFlags },
   run: async (flags, [operand]) => {
     const keys = folderOf(flags).publicKeys();
-    const token = await attenuate(tokenOf(operand), keys, restrictionsOf(flags, now()));
+    const restrictions = { ...restrictionsOf(flags, now()), sandbox: grantsOf(flags) };
+    const token = await attenuate(tokenOf(operand), keys, restrictions);
     if (!flags.json) return print(`${token}\n`);
     return printJson({ token, revocationIds: (await inspect(token, keys)).revocationIds });
   },
