@@ -1,11 +1,11 @@
 /** One token and one operation, by Biscuit's own Datalog. Runs in a worker: a token can make it take long. */
 
 import { asClawError, ClawError } from "../base/mod.ts";
-import { type Biscuits, type Token, withoutClock } from "./biscuit.ts";
+import { type AuthorizerBuilder, type Biscuits, type Token, withoutClock } from "./biscuit.ts";
 import { FACTS_MAX, ITERATIONS_MAX } from "./limits.ts";
 import { holdsUntil, type Meter, meterFacts, metersOf } from "./meters.ts";
 import { policyCode } from "./policy.ts";
-import { isBroken, RootKeys, reasonOf, revocationIdsOf, type Verified } from "./root-keys.ts";
+import { isBroken, lent, RootKeys, reasonOf, revocationIdsOf, type Verified } from "./root-keys.ts";
 import type { Identity, Question, RootKey, Verdict } from "./verdict.ts";
 
 const limits = { max_facts: FACTS_MAX, max_iterations: ITERATIONS_MAX } as const;
@@ -13,45 +13,43 @@ const limits = { max_facts: FACTS_MAX, max_iterations: ITERATIONS_MAX } as const
 export class Evaluator {
   readonly #biscuits: Biscuits;
   readonly #keys: RootKeys;
+  /** Read once; merged into what is asked. */
+  readonly #policies: AuthorizerBuilder;
 
   constructor(biscuits: Biscuits, keys: readonly RootKey[]) {
     this.#biscuits = biscuits;
     this.#keys = new RootKeys(biscuits, keys);
+    this.#policies = new biscuits.AuthorizerBuilder();
+    this.#policies.addCode(policyCode);
   }
 
-  /** Errors: what the library throws when it is broken for good; the worker ends by it. */
+  /** Errors: what the library throws when it panicked and its memory has to be put back. */
   evaluate(question: Question): Verdict {
     const { facts, now } = question;
-    let verified: Verified | undefined;
     let identity: Identity | undefined;
     try {
-      verified = this.#keys.verify(question.token);
-      const { token, sources } = verified;
-      identity = identityOf(verified);
-      const refusal = facts === undefined ? undefined : this.#refusal(token, question, identity.meters);
-      return { identity, refusal, holdsUntil: holdsUntil(sources, now) };
+      const verified = this.#keys.verify(question.token);
+      return lent(verified.token, (token) => {
+        identity = identityOf(verified);
+        const refusal = facts === undefined ? undefined : this.#refusal(token, question, identity.meters);
+        return { identity, refusal, holdsUntil: holdsUntil(verified.sources, now) };
+      });
     } catch (thrown) {
       if (isBroken(thrown)) throw thrown;
       const { code, message } = asClawError(thrown);
       return { identity, refusal: { code, message }, holdsUntil: Number.POSITIVE_INFINITY };
-    } finally {
-      verified?.token.free();
     }
   }
 
   #refusal(token: Token, { facts = "", now }: Question, meters: readonly Meter[]): Verdict["refusal"] {
     const builder = new this.#biscuits.AuthorizerBuilder();
     const time = new Date(now * 1000).toISOString().replace(".000", "");
-    builder.addCode(`time(${time}); ${facts} ${meterFacts(meters)}\n${policyCode}`);
+    builder.merge(this.#policies);
+    builder.addCode(`time(${time}); ${facts} ${meterFacts(meters)}`);
     try {
-      withoutClock(() => {
-        const authorizer = builder.buildAuthenticated(token);
-        try {
-          authorizer.authorizeWithLimits(limits);
-        } finally {
-          authorizer.free();
-        }
-      });
+      withoutClock(() =>
+        lent(builder.buildAuthenticated(token), (authorizer) => authorizer.authorizeWithLimits(limits)),
+      );
       return undefined;
     } catch (error) {
       if (isBroken(error)) throw error;

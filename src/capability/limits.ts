@@ -27,10 +27,11 @@ export const WATCHDOG_MS = 500;
 export const START_MS = 30_000;
 
 /**
- * Questions after which another worker takes over. The library's WebAssembly memory grows by some 43 KB with each and is
- * never given back, and collecting garbage takes the longer the larger it is.
+ * What looking at one token may take of the library's memory, and all of that memory in pages of 64 KiB: the largest good tokens
+ * take a tenth of it. Fixed, because growing it costs milliseconds.
  */
-export const QUESTIONS_MAX = 500;
+export const EVALUATION_BYTES_MAX: number = 16 * 1024 * 1024;
+export const MEMORY_PAGES_MAX = 320;
 
 /** Authorizations that wait for the worker. */
 export const QUEUE_MAX = 1024;

@@ -71,6 +71,22 @@ export function reasonOf(error: unknown): string {
   return (typeof error === "string" ? error : JSON.stringify(error)).slice(0, 200);
 }
 
+/**
+ * Uses an object of the library and frees it; not where the library panicked meanwhile, because then the object is lent for
+ * good, and freeing it would only hide what happened.
+ */
+export function lent<O extends { free(): void }, T>(object: O, use: (object: O) => T): T {
+  let result: T;
+  try {
+    result = use(object);
+  } catch (error) {
+    if (!isBroken(error)) object.free();
+    throw error;
+  }
+  object.free();
+  return result;
+}
+
 /** Whether the library panicked; nothing it says after that means anything. */
 export function isBroken(error: unknown): boolean {
   return error instanceof Error && error.name === "RuntimeError";

@@ -2,7 +2,7 @@
 
 import { Worker } from "node:worker_threads";
 import { ClawError } from "../base/mod.ts";
-import { QUESTIONS_MAX, QUEUE_MAX, START_MS, WATCHDOG_MS } from "./limits.ts";
+import { QUEUE_MAX, START_MS, WATCHDOG_MS } from "./limits.ts";
 import type { Question, RootKey, Verdict } from "./verdict.ts";
 
 interface Waiting {
@@ -14,8 +14,6 @@ interface Waiting {
 export interface ThreadListener {
   /** A worker was ended because of a token. */
   readonly killed: (token: string) => void;
-  /** Another worker took over, because of the memory that the one before had come to. */
-  readonly renewed?: () => void;
 }
 
 /**
@@ -28,11 +26,6 @@ export class AuthorizerThread {
   #keys: readonly RootKey[];
   #worker: Worker | undefined;
   #warm = false;
-  /** What the worker was asked so far. */
-  #questions = 0;
-  /** Takes over once it is warm and the worker has answered. */
-  #successor: Worker | undefined;
-  #successorWarm = false;
   #asked: Waiting | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -71,55 +64,29 @@ export class AuthorizerThread {
     const error = new ClawError("E_SHUTDOWN", "The server is stopping.");
     for (const { reject } of this.#waiting.splice(0)) reject(error);
     this.#asked?.reject(error);
-    await Promise.all([this.#worker?.terminate(), this.#successor?.terminate()]);
+    await this.#worker?.terminate();
   }
 
   #start(): void {
-    this.#worker = this.#open();
-    this.#warm = false;
-    this.#questions = 0;
-    this.#watch(START_MS);
-  }
-
-  #open(): Worker {
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: this.#keys });
     worker.unref();
     worker.on("message", (message: Verdict | "ready") => this.#heard(worker, message));
     const ended = (reason: unknown): void => {
-      if (worker === this.#successor) this.#dropSuccessor();
       // One that was ended on purpose is not this one any more.
-      else if (worker === this.#worker && !this.#closed) this.#failed(reason);
+      if (worker === this.#worker && !this.#closed) this.#failed(reason);
     };
     worker.on("error", ended).on("exit", ended);
-    return worker;
+    this.#worker = worker;
+    this.#warm = false;
+    this.#watch(START_MS);
   }
 
   #heard(worker: Worker, message: Verdict | "ready"): void {
-    if (worker === this.#successor) this.#successorWarm = true;
-    else if (worker !== this.#worker) return;
-    else {
-      clearTimeout(this.#timer);
-      if (message === "ready") this.#warm = true;
-      else this.#answer(({ resolve }) => resolve(message));
-    }
+    if (worker !== this.#worker) return;
+    clearTimeout(this.#timer);
+    if (message === "ready") this.#warm = true;
+    else this.#answer(({ resolve }) => resolve(message));
     this.#next();
-  }
-
-  /** Lets the successor take over. */
-  #renew(): void {
-    void this.#worker?.terminate();
-    this.#worker = this.#successor;
-    this.#successor = undefined;
-    this.#successorWarm = false;
-    this.#questions = 0;
-    this.#listener.renewed?.();
-  }
-
-  #dropSuccessor(): void {
-    const dropped = this.#successor;
-    this.#successor = undefined;
-    this.#successorWarm = false;
-    void dropped?.terminate();
   }
 
   /** A worker that ends by itself gives way to another, but one that cannot even start would for ever. */
@@ -138,13 +105,8 @@ export class AuthorizerThread {
 
   #next(): void {
     if (!this.#warm || this.#asked !== undefined) return;
-    if (this.#successorWarm) this.#renew();
     this.#asked = this.#waiting.shift();
     if (this.#asked === undefined) return;
-    if (++this.#questions % QUESTIONS_MAX === 0) {
-      this.#dropSuccessor(); // one that is not warm by now never will be
-      this.#successor = this.#open();
-    }
     this.#worker?.postMessage(this.#asked.question);
     this.#watch(WATCHDOG_MS);
   }
@@ -163,7 +125,6 @@ export class AuthorizerThread {
     const old = this.#worker;
     this.#worker = undefined;
     void old?.terminate();
-    this.#dropSuccessor(); // it may have other keys
     if (error !== undefined) this.#answer(({ reject }) => reject(error));
     else if (this.#asked !== undefined) this.#waiting.unshift(this.#asked);
     this.#asked = undefined;

@@ -1,7 +1,7 @@
 /** Tokens made, narrowed and looked at. */
 
 import { ClawError } from "../base/mod.ts";
-import { loadBiscuit } from "./biscuit.ts";
+import { type Biscuits, loadBiscuit } from "./biscuit.ts";
 import { BLOCKS_MAX, TOKEN_CHARS_MAX } from "./limits.ts";
 import { type Restrictions, type Rights, restrictionsCode, rightsCode } from "./rights.ts";
 import { RootKeys, revocationIdsOf } from "./root-keys.ts";
@@ -19,7 +19,20 @@ export async function mint(
   rights: Rights,
   restrictions: Restrictions = {},
 ): Promise<string> {
-  const { Biscuit, PrivateKey } = await loadBiscuit();
+  return mintWith(await loadBiscuit(), key, { rights, restrictions });
+}
+
+interface Minted {
+  readonly rights: Rights;
+  readonly restrictions: Restrictions;
+}
+
+/** The same, with the library at hand. */
+export function mintWith(
+  { Biscuit, PrivateKey }: Biscuits,
+  key: SigningKey,
+  { rights, restrictions }: Minted,
+): string {
   const builder = Biscuit.builder();
   builder.setRootKeyId(key.id);
   builder.addCode(rightsCode(rights) + restrictionsCode(restrictions, 0));

@@ -1,22 +1,43 @@
 /** I/O: the thread that looks at tokens, and may be ended at any time. */
 
 import { parentPort, workerData } from "node:worker_threads";
-import { loadBiscuit } from "./biscuit.ts";
+import { BiscuitInstance } from "./biscuit.ts";
 import { Evaluator } from "./evaluate.ts";
+import { EVALUATION_BYTES_MAX } from "./limits.ts";
 import { factsOf } from "./operation.ts";
-import { mint } from "./tokens.ts";
-import type { Question, RootKey } from "./verdict.ts";
+import { mintWith } from "./tokens.ts";
+import type { Question, RootKey, Verdict } from "./verdict.ts";
 
 /** Evaluations after which the code is compiled and the first real one is as fast as any. */
 const WARM_UPS = 50;
 
-const biscuits = await loadBiscuit();
-await warmUp();
-const evaluator = new Evaluator(biscuits, workerData as readonly RootKey[]);
-parentPort?.on("message", (question: Question) => parentPort?.postMessage(evaluator.evaluate(question)));
+const instance = await BiscuitInstance.open();
+const evaluator = new Evaluator(instance.biscuits, workerData as readonly RootKey[]);
+const warmUp = makeWarmUp(instance);
+instance.keep();
+for (let round = 0; round < WARM_UPS; round++) {
+  warmUp();
+  instance.reset();
+}
+// What the library says when it panics is for its authors.
+console.error = () => {};
+parentPort?.on("message", (question: Question) => {
+  parentPort?.postMessage(verdictOn(question));
+  instance.reset();
+});
 parentPort?.postMessage("ready");
 
-async function warmUp(): Promise<void> {
+function verdictOn(question: Question): Verdict {
+  try {
+    return evaluator.evaluate(question);
+  } catch {
+    const megabytes = EVALUATION_BYTES_MAX / 2 ** 20;
+    const message = `Looking at the token was given up: it takes more than ${megabytes} MiB of memory, or made the library panic.`;
+    return { identity: undefined, refusal: { code: "E_TOKEN_COST", message }, holdsUntil: 0 };
+  }
+}
+
+function makeWarmUp({ biscuits }: BiscuitInstance): () => void {
   const pair = new biscuits.KeyPair(biscuits.SignatureAlgorithm.Ed25519);
   const all = ["*"];
   const rights = {
@@ -24,8 +45,8 @@ async function warmUp(): Promise<void> {
     inference: [{ endpoints: all, models: all, adapters: all, tools: all }],
   };
   const root = { id: 0, privateKey: pair.getPrivateKey().toString() };
-  const token = await mint(root, rights, { expires: 1, tokens: 1 });
+  const token = mintWith(biscuits, root, { rights, restrictions: { expires: 1, tokens: 1 } });
   const own = new Evaluator(biscuits, [{ id: 0, publicKey: pair.getPublicKey().toString() }]);
   const facts = factsOf({ kind: "inference", endpoint: "/v1", models: ["m"], adapters: [], tools: [] });
-  for (let round = 0; round < WARM_UPS; round++) own.evaluate({ token, facts, now: 0 });
+  return () => void own.evaluate({ token, facts, now: 0 });
 }
