@@ -9,6 +9,7 @@ export { measurePerplexity, type Perplexity } from "./perplexity.ts";
 export type { FinishReason, GenerationRequest, TokenEvent } from "./request.ts";
 export { createRuntime, type Runtime } from "./runtime.ts";
 export {
+  argmax,
   defaultSampling,
   LogSumExp,
   Sampler,

@@ -17,3 +17,7 @@ export const QUALITY_OUTPUTS = 64;
 
 /** Tokens in a window of a perplexity where the model has that much context. */
 export const PERPLEXITY_WINDOW = 256;
+
+/** Tokens of a prompt whose continuation shows what speculation meets, and of that continuation. */
+export const PROMPT_TOKENS = 64;
+export const CONTINUATION_TOKENS = 128;

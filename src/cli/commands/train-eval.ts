@@ -11,9 +11,11 @@ import {
   textOption,
 } from "../../config/mod.ts";
 import { LogSumExp, type Runtime, scoreTokens } from "../../engine/mod.ts";
-import { type Model, openModel } from "../../model/mod.ts";
+import { openModel } from "../../model/mod.ts";
 import { ByteGrams, readDocuments } from "../../train/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
+import { begunTexts, windowsOf } from "../documents.ts";
+import { draftLines, measureDraft } from "../draft-agreement.ts";
 import { chooseModel } from "../files.ts";
 import { type ScoringOptions, withScoring } from "../scoring.ts";
 import { print, printJson, progressLine } from "../terminal.ts";
@@ -21,14 +23,19 @@ import { print, printJson, progressLine } from "../terminal.ts";
 interface EvalSettings extends ScoringOptions {
   readonly text: string | undefined;
   readonly corpus: string | undefined;
+  readonly draft: string | undefined;
+  readonly positions: number;
   readonly bytes: number | undefined;
   readonly json: boolean;
 }
 
+const POSITIONS_DEFAULT = 10_000;
+const POSITIONS_MAX = 10_000_000;
+
 export const trainEval: Command = defineCommand<EvalSettings>({
   name: "train eval",
   summary:
-    "Measures a model's perplexity per byte of a text, and that of a 5-gram model of the training text.",
+    "Measures a model's perplexity per byte of a text, beside a 5-gram model's, and how often a draft agrees.",
   options: {
     ...modelOptions,
     text: textOption({
@@ -43,6 +50,19 @@ export const trainEval: Command = defineCommand<EvalSettings>({
       meaning: "the text that the 5-gram model counts",
       default: undefined,
       otherwise: "no 5-gram model",
+    }),
+    draft: textOption({
+      flag: "draft",
+      placeholder: "FILE",
+      meaning: "a smaller model with the same tokens: how often it says what the model says",
+      default: undefined,
+      otherwise: "no draft",
+    }),
+    positions: numberOption({
+      flag: "positions",
+      meaning: "tokens of the model's own continuations that a draft is compared on, greedy and drawn each",
+      range: [1, POSITIONS_MAX],
+      default: POSITIONS_DEFAULT,
     }),
     ...deviceOptions,
     window: numberOption({
@@ -70,16 +90,19 @@ export const trainEval: Command = defineCommand<EvalSettings>({
     const perByte = (nats: number): number => Math.exp(nats / size);
     const path = chooseModel(settings.model);
     const opened = openModel(path);
+    const texts = begunTexts(opened.tokenizer, documents);
     const model = perByte(
-      await withScoring(opened, settings, (runtime, window) =>
-        scoreDocuments(runtime, opened, { documents, window }),
-      ),
+      await withScoring(opened, settings, (runtime, window) => scoreTexts(runtime, texts, window)),
     );
     const fiveGram = corpus === undefined ? null : perByte(scoreGrams(corpus, documents));
-    if (settings.json) return printJson({ bytes: size, model, five_gram: fiveGram });
+    const { draft, positions } = settings;
+    const agreement =
+      draft === undefined ? null : await measureDraft({ model: path, draft, texts, positions }, settings);
+    if (settings.json) return printJson({ bytes: size, model, five_gram: fiveGram, draft: agreement });
     await print(`${basename(path)}: perplexity ${model.toFixed(4)} per byte over ${size} bytes.\n`);
     if (fiveGram !== null)
       await print(`5-gram of ${basename(corpus ?? "")}: ${fiveGram.toFixed(4)} per byte.\n`);
+    if (agreement !== null) await print(`${draftLines(basename(draft ?? ""), agreement).join("\n")}\n`);
   },
 });
 
@@ -101,41 +124,21 @@ function* encoded(documents: Iterable<string>): Generator<Uint8Array> {
   for (const document of documents) yield new TextEncoder().encode(document);
 }
 
-/**
- * Nats in all. Every token of every document is predicted once, from those before it in its window. A window begins with the last token of
- * the one before it, a document's first one with the beginning-of-sequence token.
- */
-async function scoreDocuments(
-  runtime: Runtime,
-  { tokenizer }: Model,
-  { documents, window }: { readonly documents: readonly string[]; readonly window: number },
-): Promise<number> {
-  const { bos } = tokenizer;
-  if (bos === undefined) throw new ClawError("E_TOKENIZER", "The model has no token to begin a text with.");
-  const texts = documents.map((document) => begun(bos, tokenizer.encode(document)));
+/** Nats in all: of every token of every text, from those before it in its window. */
+async function scoreTexts(runtime: Runtime, texts: readonly Int32Array[], window: number): Promise<number> {
   const total = texts.reduce((sum, tokens) => sum + tokens.length, 0);
   const progress = progressLine("Scoring:");
   const { logits: all, outputs } = runtime.executable.step;
   const normalizer = new LogSumExp(all.length / outputs.length);
   let [nats, done] = [0, 0];
-  for (const tokens of texts) {
-    for (let start = 0; start + 1 < tokens.length; start += window) {
-      const part = tokens.subarray(start, Math.min(start + window, tokens.length - 1));
-      const visit = (position: number, logits: Float32Array): void => {
-        nats += normalizer.of(logits) - at(logits, at(tokens, start + position + 1));
-      };
-      await scoreTokens(runtime, part, { from: 0, visit });
-      progress((done + start) / total);
-    }
-    done += tokens.length;
+  for (const tokens of windowsOf(texts, window)) {
+    const visit = (position: number, logits: Float32Array): void => {
+      nats += normalizer.of(logits) - at(logits, at(tokens, position + 1));
+    };
+    await scoreTokens(runtime, tokens.subarray(0, -1), { from: 0, visit });
+    done += tokens.length - 1;
+    progress(done / total);
   }
   progress(1);
   return nats;
-}
-
-function begun(bos: number, tokens: Int32Array): Int32Array {
-  const all = new Int32Array(tokens.length + 1);
-  all[0] = bos;
-  all.set(tokens, 1);
-  return all;
 }
