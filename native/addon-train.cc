@@ -55,7 +55,7 @@ bool readModel(std::span<const int32_t> n, std::span<const float> scalars, train
   if (n[0] < 0 || n.size() != kHeadIntegers + layers * kLayerIntegers) return false;
   *model = {.width = n[1], .heads = n[2], .kvHeads = n[3], .headDim = n[4], .ffnWidth = n[5], .vocabulary = n[6],
             .context = n[7], .epsilon = scalars[0], .embedding = n[8], .outputNorm = n[9], .layers = {}, .rank = n[10],
-            .adapterScale = scalars[1], .trainDown = n[11] != 0, .recompute = n[12] != 0,
+            .adapterScale = scalars[1], .trainDown = n[11] != 0, .keep = static_cast<train::Keep>(n[12]),
             .parameterCount = static_cast<size_t>(n[13]), .adapterCount = static_cast<size_t>(n[14])};
   for (size_t layer = 0; layer < layers; layer++) {
     const int32_t* at = n.data() + kHeadIntegers + layer * kLayerIntegers;
@@ -118,14 +118,12 @@ class BatchJob final : public TrainerJob {
 
 class UpdateJob final : public TrainerJob {
  public:
-  UpdateJob(napi_env env, TrainerHandle* owner, const train::UpdateTask& task, float* first, float* second, size_t decayed)
-      : TrainerJob(env, owner), task_(task), first_(first), second_(second), decayed_(decayed) {}
-  void run(const Team& team) override { owner()->trainer->update(team, task_, first_, second_, decayed_); }
+  UpdateJob(napi_env env, TrainerHandle* owner, const train::UpdateTask& task, size_t decayed)
+      : TrainerJob(env, owner), task_(task), decayed_(decayed) {}
+  void run(const Team& team) override { owner()->trainer->update(team, task_, decayed_); }
 
  private:
   train::UpdateTask task_;
-  float* first_;
-  float* second_;
   size_t decayed_;
 };
 
@@ -210,17 +208,17 @@ napi_value trainBatch(napi_env env, napi_callback_info call) {
   if (kind == napi_external) napi_get_value_external(env, teacherValue, reinterpret_cast<void**>(&teacher));
   Error error = refusal(*held);
   if (!error && teacher != nullptr) error = refusal(*teacher);
-  if (!error && (integers.size() != 3 || numbers.size() != 3)) {
-    error = makeError("E_INTERNAL", "A batch is said by three integers and three numbers.");
+  if (!error && (integers.size() != 3 || numbers.size() != 5)) {
+    error = makeError("E_INTERNAL", "A batch is said by three integers and five numbers.");
   }
   if (error) return rejected(env, error);
   train::Batch batch = {.examples = {examples.begin(), examples.end()}, .count = integers[0], .length = integers[1],
                         .withGradient = integers[2] != 0, .weight = numbers[0], .exampleNorm = numbers[1],
-                        .teacherShare = numbers[2], .teacher = teacher == nullptr ? nullptr : teacher->trainer.get(),
-                        .results = {}, .squares = {}};
+                        .lesson = {numbers[2], numbers[3], numbers[4]},
+                        .teacher = teacher == nullptr ? nullptr : teacher->trainer.get(), .results = {}, .squares = {}};
   error = held->trainer->check(batch);
   if (!error && teacher != nullptr) error = teacher->trainer->check({.examples = batch.examples, .count = batch.count,
-      .length = batch.length, .withGradient = false, .weight = 0, .exampleNorm = 0, .teacherShare = 0, .teacher = nullptr,
+      .length = batch.length, .withGradient = false, .weight = 0, .exampleNorm = 0, .lesson = {}, .teacher = nullptr,
       .results = {}, .squares = {}});
   if (error) return rejected(env, error);
   batch.results.resize(static_cast<size_t>(batch.count));
@@ -241,7 +239,10 @@ napi_value updateParameters(napi_env env, napi_callback_info call) {
   if (!arguments.intact()) return nullptr;
   if (const Error error = refusal(*held)) return rejected(env, error);
   const size_t count = held->trainer->trainedCount();
-  if (held->trainer->evaluatesOnly() || first.size() != count || second.size() != count || n.size() != 8) {
+  // As bf16, two moments lie where an f32 would.
+  const bool narrow = n.size() == 9 && n[8] != 0;
+  const size_t moments = narrow ? (count + 1) / 2 : count;
+  if (held->trainer->evaluatesOnly() || first.size() != moments || second.size() != moments || n.size() != 9) {
     return rejected(env, makeError("E_INTERNAL", "The moments have another size than what is trained."));
   }
   train::UpdateTask task = {};
@@ -253,7 +254,10 @@ napi_value updateParameters(napi_env env, napi_callback_info call) {
   task.correction1 = n[5];
   task.correction2 = n[6];
   task.epsilon = n[7];
-  auto job = std::make_unique<UpdateJob>(env, held, task, first.data(), second.data(), static_cast<size_t>(decayed));
+  task.narrow = narrow;
+  task.first = first.data();
+  task.second = second.data();
+  auto job = std::make_unique<UpdateJob>(env, held, task, static_cast<size_t>(decayed));
   for (size_t i = 0; i < 3; i++) job->keep(argument(env, call, i));
   return submit(env, held, std::move(job));
 }

@@ -9,13 +9,20 @@ namespace claw::train {
 
 constexpr int32_t kNoTarget = -1;  // a position without a target
 
+// How a teacher is followed: what is left of the loss is the cross-entropy with the text. All zero without a teacher.
+struct Lesson {
+  float share;        // of the loss: temperature^2 times the divergence from the teacher, both distributions at the temperature
+  float temperature;
+  float greedy;       // of the loss: the cross-entropy with the teacher's most likely token
+};
+
 struct Example {
   const int32_t* tokens;   // [count]
   const int32_t* targets;  // [count]; kNoTarget: none
   int32_t count;
   float weight;          // of a target in the gradient
   const float* teacher;  // [count][vocabulary], logits to learn from; null: none
-  float teacherShare;    // of the loss that is the divergence from the teacher
+  Lesson lesson;
 };
 
 struct ExampleResult {
@@ -25,12 +32,14 @@ struct ExampleResult {
   int64_t agreed = 0;  // targets where the most likely token is the teacher's, without one the target
 };
 
+// Values [begin, begin + count) of each array.
 struct UpdateTask {
   float* parameters;
   const float* gradients;
-  float* first;   // moments
-  float* second;
-  size_t count;
+  void* first;  // moments: f32, or bf16 where they are narrow
+  void* second;
+  bool narrow;
+  size_t begin, count;
   float scale;  // of the gradients
   float rate;
   float decay;  // what a parameter loses, already times the rate

@@ -25,6 +25,9 @@ struct LayerPlaces {
   LinearPlace q, k, v, output, gate, up, down;
 };
 
+// What becomes of a layer's activations until its backward pass: kept as they are, computed again, or kept in 16 bits.
+enum class Keep : int32_t { f32 = 0, nothing = 1, f16 = 2, bf16 = 3 };
+
 struct Model {
   int32_t width, heads, kvHeads, headDim, ffnWidth, vocabulary;
   int32_t context;  // tokens of an example at most
@@ -35,11 +38,12 @@ struct Model {
   int32_t rank;  // of the adapters; 0: none
   float adapterScale;
   bool trainDown;  // whether A is trained
-  bool recompute;  // whether a layer's activations are computed again for its backward pass rather than kept
+  Keep keep;
   size_t parameterCount, adapterCount;
 
   CLAW_INLINE int32_t queryWidth() const { return heads * headDim; }
   CLAW_INLINE int32_t kvWidth() const { return kvHeads * headDim; }
+  CLAW_INLINE bool keepsNarrow() const { return keep == Keep::f16 || keep == Keep::bf16; }
   CLAW_INLINE size_t trainedCount() const { return rank > 0 ? adapterCount : parameterCount; }
 };
 

@@ -1,5 +1,6 @@
 // uses-fma: the C library's or, where every processor of the architecture has it, the instruction; training's arithmetic.
 // Training where the processor has no vectors that we know: the lanes one after the other, the same bits.
+#include "kernels/half.h"
 #include "train/example.h"
 
 namespace claw::train {
@@ -28,6 +29,16 @@ struct Lanes {
   static Floats load(const float* from, int count) { return map([&](int i) { return i < count ? from[i] : 0.0f; }); }
   static void store(float* to, const Floats& a, int count = kLaneCount) {
     for (int i = 0; i < count && i < kLaneCount; i++) to[i] = a.each[i];
+  }
+  static Floats load(const uint16_t* from) { return map([&](int i) { return halfToFloat(from[i]); }); }
+  static bool storeHalves(uint16_t* to, const Floats& a) {
+    bool finite = true;
+    for (int i = 0; i < kLaneCount; i++) {
+      const uint16_t half = floatToHalf(a.each[i]);
+      finite = finite && isFiniteHalf(half);
+      to[i] = isFiniteHalf(half) ? half : uint16_t{0};
+    }
+    return finite;
   }
   static Floats set(float a) { return map([&](int) { return a; }); }
   static Ints set(int32_t a) { return a; }

@@ -93,7 +93,7 @@ void Trainer::evaluate(const Team& team, Batch* batch) {
 void Trainer::evaluateExample(int32_t thread, int32_t index, float* gradient, Batch* batch) {
   Workspace* workspace = workspaces_[static_cast<size_t>(thread)].get();
   const int32_t* tokens = batch->examples.data() + static_cast<ptrdiff_t>(index) * 2 * batch->length;
-  Example example = {tokens, tokens + batch->length, batch->length, batch->weight, nullptr, batch->teacherShare};
+  Example example = {tokens, tokens + batch->length, batch->length, batch->weight, nullptr, batch->lesson};
   if (Trainer* teacher = batch->teacher) {
     Workspace* own = teacher->workspaces_[static_cast<size_t>(thread)].get();
     kernels_->forward(teacher->tensors(nullptr), example, own);
@@ -130,17 +130,15 @@ void Trainer::joinLanes(const Team& team, int32_t lanes, Batch* batch) {
   });
 }
 
-void Trainer::update(const Team& team, UpdateTask task, float* first, float* second, size_t decayed) {
-  float* trained = model_.rank > 0 ? arrays_.adapters.data() : arrays_.parameters.data();
+void Trainer::update(const Team& team, UpdateTask task, size_t decayed) {
+  task.parameters = model_.rank > 0 ? arrays_.adapters.data() : arrays_.parameters.data();
+  task.gradients = arrays_.gradients.data();
   const float decay = task.decay;
   eachBlock(team, trainedCount(), [&](size_t, size_t from, size_t count) {
     // A block may hold the last of the matrices, which decay, and the first of the vectors, which do not.
     const size_t split = std::clamp(decayed, from, from + count);
     for (const auto& [begin, end, loss] : {std::tuple{from, split, decay}, std::tuple{split, from + count, 0.0f}}) {
-      task.parameters = trained + begin;
-      task.gradients = arrays_.gradients.data() + begin;
-      task.first = first + begin;
-      task.second = second + begin;
+      task.begin = begin;
       task.count = end - begin;
       task.decay = loss;
       kernels_->update(task);
@@ -151,7 +149,7 @@ void Trainer::update(const Team& team, UpdateTask task, float* first, float* sec
 const float* Trainer::logits(std::span<const int32_t> tokens) {
   Workspace* workspace = workspaces_[0].get();
   const auto count = static_cast<int32_t>(tokens.size());
-  kernels_->forward(tensors(nullptr), {tokens.data(), nullptr, count, 0, nullptr, 0}, workspace);
+  kernels_->forward(tensors(nullptr), {tokens.data(), nullptr, count, 0, nullptr, {}}, workspace);
   return workspace->logits + static_cast<size_t>(count - 1) * static_cast<size_t>(model_.vocabulary);
 }
 

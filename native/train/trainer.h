@@ -29,7 +29,7 @@ struct Batch {
   bool withGradient;
   float weight;       // of a target in the gradient
   float exampleNorm;  // what an example's gradient is scaled down to; 0: not
-  float teacherShare;
+  Lesson lesson;
   Trainer* teacher;
   std::vector<ExampleResult> results;  // [count]
   std::vector<double> squares;         // of each block of the gradient
@@ -49,8 +49,8 @@ class Trainer {
 
   // On every thread of the pool. Fills the gradients, if wanted, and the batch's results.
   void evaluate(const Team& team, Batch* batch);
-  // Every block of the gradient's update; `task` without pointers and count.
-  void update(const Team& team, UpdateTask task, float* first, float* second, size_t decayed);
+  // Every block of the gradient's update; `task` with the moments and without parameters, gradients and range.
+  void update(const Team& team, UpdateTask task, size_t decayed);
   // The logits after the last of the tokens, [vocabulary]; on one thread. Valid until the next job.
   const float* logits(std::span<const int32_t> tokens);
 

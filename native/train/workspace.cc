@@ -27,7 +27,6 @@ class Carver {
 Activations carveActivations(const Model& m, Carver* carver) {
   Activations a{};
   const int32_t rows = m.context;
-  a.attentionInverses = carver->rows(rows, 1);
   a.attentionInput = carver->rows(rows, m.width);
   a.q = carver->rows(rows, m.queryWidth());
   a.k = carver->rows(rows, m.kvWidth());
@@ -35,7 +34,6 @@ Activations carveActivations(const Model& m, Carver* carver) {
   a.probabilities = carver->take(static_cast<size_t>(m.heads) * static_cast<size_t>(rows) * static_cast<size_t>(rows));
   a.attended = carver->rows(rows, m.queryWidth());
   a.middle = carver->rows(rows, m.width);
-  a.ffnInverses = carver->rows(rows, 1);
   a.ffnInput = carver->rows(rows, m.width);
   a.gate = carver->rows(rows, m.ffnWidth);
   a.up = carver->rows(rows, m.ffnWidth);
@@ -44,13 +42,23 @@ Activations carveActivations(const Model& m, Carver* carver) {
   return a;
 }
 
-void carve(const Model& m, bool keep, bool perExample, Carver* carver, Workspace* w) {
+void carve(const Model& m, bool forGradients, bool perExample, Carver* carver, Workspace* w) {
   const int32_t rows = m.context;
+  const bool narrow = forGradients && m.keepsNarrow(), own = forGradients && m.keep == Keep::f32;
   w->layers.clear();
+  w->narrow.clear();
   for (size_t layer = 0; layer < m.layers.size(); layer++) {
-    Activations a = keep || layer == 0 ? carveActivations(m, carver) : w->layers[0];
+    const size_t before = carver->used();
+    Activations a = own || layer == 0 ? carveActivations(m, carver) : w->layers[0];
+    if (layer == 0) {
+      w->wide = a.attentionInput;
+      w->wideCount = carver->used() - before;
+    }
     a.input = carver->rows(rows, m.width);
+    a.attentionInverses = carver->rows(rows, 1);
+    a.ffnInverses = carver->rows(rows, 1);
     w->layers.push_back(a);
+    if (narrow) w->narrow.push_back(reinterpret_cast<uint16_t*>(carver->take(w->wideCount / 2)));
   }
   const int32_t widest = std::max({m.width, m.queryWidth(), m.kvWidth(), m.ffnWidth});
   for (float*& wide : w->scratch.wide) wide = carver->rows(rows, widest);
@@ -64,7 +72,7 @@ void carve(const Model& m, bool keep, bool perExample, Carver* carver, Workspace
   w->gradient = carver->rows(rows, m.width);
   w->dnormed = carver->rows(rows, m.width);
   w->logits = carver->rows(rows, m.vocabulary);
-  w->row = carver->rows(1, m.vocabulary);
+  w->soft = carver->rows(2, m.vocabulary);
   w->example = perExample ? carver->take(m.trainedCount()) : nullptr;
 }
 
@@ -79,13 +87,12 @@ Floats allocateFloats(size_t count) {
 
 std::unique_ptr<Workspace> Workspace::make(const Model& model, bool forGradients, bool perExample) {
   auto workspace = std::make_unique<Workspace>();
-  const bool keep = forGradients && !model.recompute;
   Carver counter(nullptr);
-  carve(model, keep, perExample, &counter, workspace.get());
+  carve(model, forGradients, perExample, &counter, workspace.get());
   workspace->memory = allocateFloats(counter.used());
   if (workspace->memory == nullptr) return nullptr;
   Carver carver(workspace->memory.get());
-  carve(model, keep, perExample, &carver, workspace.get());
+  carve(model, forGradients, perExample, &carver, workspace.get());
   return workspace;
 }
 

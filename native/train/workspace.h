@@ -19,6 +19,10 @@ Floats allocateFloats(size_t count);
 
 struct Workspace {
   std::vector<Activations> layers;
+  // Where activations are kept in 16 bits, all layers share what the passes work on, and each has a copy of it.
+  float* wide = nullptr;
+  size_t wideCount = 0;  // a multiple of 16
+  std::vector<uint16_t*> narrow;
   Scratch scratch;
   float* last;           // [context][width], the residual stream after the last layer
   float* lastInverses;   // of the output norm
@@ -26,7 +30,7 @@ struct Workspace {
   float* gradient;       // [context][width], of the residual stream
   float* dnormed;        // [context][width]
   float* logits;         // [context][vocabulary]
-  float* row;            // [vocabulary]
+  float* soft;           // [2][vocabulary]
   float* example;        // one example's gradient, where examples are clipped
   Floats memory;
 

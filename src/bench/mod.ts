@@ -1,15 +1,20 @@
 export { type AllocReport, measureAlloc } from "./alloc.ts";
 export { measureAuthorize } from "./authorize.ts";
+export type { CheckpointReport } from "./checkpoints.ts";
 export { ENTRY_BYTES_MIN, type LedgerReport, measureLedger } from "./ledger/mod.ts";
 export { ROUNDS_DEFAULT } from "./limits.ts";
 export { type LinkFigures, MESSAGES_DEFAULT, measureLinks } from "./link/mod.ts";
 export {
+  type Agreement,
   comparePerplexity,
+  continuations,
   FACTORS_DEFAULT,
   LAYERS_DEFAULT,
   type LossyFormat,
   type Mixture,
+  measureAgreement,
   measureDivergence,
+  type Passage,
   PERPLEXITY_WINDOW,
   type QualityReport,
   SEEDS_DEFAULT as QUALITY_SEEDS_DEFAULT,

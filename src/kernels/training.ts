@@ -59,6 +59,9 @@ export interface TrainingArrays {
   readonly rope: Float32Array;
 }
 
+/** What values are kept in; computing is always in f32. */
+export type StorageType = "f32" | "f16" | "bf16";
+
 export interface TrainingOptions {
   /** Sums that an update's examples are added up in: part of the result, unlike the number of threads. */
   readonly lanes: number;
@@ -66,6 +69,18 @@ export interface TrainingOptions {
   readonly clipsExamples: boolean;
   /** Whether layers are computed again for their backward pass: less memory, a third more work. */
   readonly recompute: boolean;
+  /** What a layer's activations are kept in until its backward pass, where they are; f32 unless told. */
+  readonly activations?: StorageType | undefined;
+}
+
+/** A model of the same vocabulary to learn from, and how. What is left of the loss is the cross-entropy with the targets. */
+export interface Lesson {
+  readonly teacher: ModelTrainer;
+  /** Of the loss: the divergence from the teacher's distribution, both taken at `temperature`, times its square. */
+  readonly share: number;
+  readonly temperature: number;
+  /** Of the loss: the cross-entropy with the teacher's most likely token. */
+  readonly greedy: number;
 }
 
 export interface BatchOptions {
@@ -76,13 +91,11 @@ export interface BatchOptions {
   readonly weight: number;
   /** What the gradient of an example is scaled down to; 0: not. */
   readonly exampleNorm: number;
-  /** A model of the same vocabulary to learn from, and its share of the loss. */
-  readonly teacher?: ModelTrainer | undefined;
-  readonly teacherShare: number;
+  readonly lesson?: Lesson | undefined;
 }
 
 export interface BatchResult {
-  /** Summed over the targets, nats; with a teacher, its share is the divergence from the teacher. */
+  /** Summed over the targets, nats; with a lesson, what it says. */
   readonly loss: number;
   /** Summed over the targets, nats. */
   readonly crossEntropy: number;
@@ -108,8 +121,10 @@ export interface UpdateNumbers {
 }
 
 export interface Moments {
+  /** A value for each that is trained; as bf16, two lie where an f32 would. */
   readonly first: Float32Array;
   readonly second: Float32Array;
+  readonly type: "f32" | "bf16";
   /** The first so many values decay. */
   readonly decayed: number;
 }
@@ -172,10 +187,11 @@ class NativeModelTrainer implements ModelTrainer {
   }
 
   async batch(examples: Int32Array, options: BatchOptions): Promise<BatchResult> {
-    const { length, teacher } = options;
+    const { length, lesson } = options;
     const shape = Int32Array.of(examples.length / (2 * length), length, options.withGradient ? 1 : 0);
-    const numbers = Float32Array.of(options.weight, options.exampleNorm, options.teacherShare);
-    const other = teacher instanceof NativeModelTrainer ? teacher.#trainer : undefined;
+    const { share, temperature, greedy } = lesson ?? { share: 0, temperature: 0, greedy: 0 };
+    const numbers = Float32Array.of(options.weight, options.exampleNorm, share, temperature, greedy);
+    const other = lesson?.teacher instanceof NativeModelTrainer ? lesson.teacher.#trainer : undefined;
     try {
       const result = await this.#addon.trainBatch(this.#trainer, examples, shape, numbers, other);
       const [loss, crossEntropy, targets, agreed, squares] = result;
@@ -185,9 +201,10 @@ class NativeModelTrainer implements ModelTrainer {
     }
   }
 
-  async update({ first, second, decayed }: Moments, n: UpdateNumbers): Promise<void> {
+  async update({ first, second, decayed, type }: Moments, n: UpdateNumbers): Promise<void> {
     const { scale, rate, decay, beta1, beta2, correction1, correction2, epsilon } = n;
-    const numbers = Float32Array.of(scale, rate, decay, beta1, beta2, correction1, correction2, epsilon);
+    const corrections = [correction1, correction2, epsilon, Number(type === "bf16")];
+    const numbers = Float32Array.of(scale, rate, decay, beta1, beta2, ...corrections);
     try {
       await this.#addon.updateParameters(this.#trainer, first, second, decayed, numbers);
     } catch (error) {
@@ -208,6 +225,11 @@ class NativeModelTrainer implements ModelTrainer {
 
 const ABSENT = -1;
 
+/** `Keep` of native/train/model.h. */
+function keepCode({ recompute, activations = "f32" }: TrainingOptions): number {
+  return recompute ? 1 : { f32: 0, f16: 2, bf16: 3 }[activations];
+}
+
 /** The model as `createTrainer` of native/addon-train.cc reads it. */
 function integers({ model, arrays, options }: TrainingSource): Int32Array {
   const { width, heads, kvHeads, headDim, ffnWidth, vocabulary, context } = model;
@@ -220,7 +242,7 @@ function integers({ model, arrays, options }: TrainingSource): Int32Array {
   ];
   return Int32Array.of(
     ...[model.layers.length, width, heads, kvHeads, headDim, ffnWidth, vocabulary, context],
-    ...[model.embedding, model.outputNorm, model.rank, Number(model.trainDown), Number(options.recompute)],
+    ...[model.embedding, model.outputNorm, model.rank, Number(model.trainDown), keepCode(options)],
     ...[arrays.parameters.length, arrays.adapters.length, options.lanes, Number(options.clipsExamples)],
     ...model.layers.flatMap(({ attentionNorm, ffnNorm, linears }) => [
       ...[attentionNorm, ffnNorm],

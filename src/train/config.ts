@@ -2,15 +2,20 @@
 
 import { z } from "zod";
 import { ClawError } from "../base/mod.ts";
+import type { StorageType } from "../kernels/mod.ts";
 import type { ModelDescription } from "../model/mod.ts";
 import { parameterLayout } from "./layout.ts";
 import {
   BATCH_MAX,
+  BF16_BETA_MAX,
+  CHECKPOINT_SECONDS_DEFAULT,
   CONTEXT_MAX,
   LANES_MAX,
   PARAMETERS_MAX,
   PREVIEW_TOKENS_MAX,
   STEPS_MAX,
+  TEMPERATURE_MAX,
+  TEMPERATURE_MIN,
 } from "./limits.ts";
 
 /** What is trained from nothing: its widths, as in `ModelDescription`. */
@@ -66,13 +71,25 @@ export interface OptimizerConfig {
   readonly clip: number;
   /** The longest gradient of an example, were the update made of it alone; 0: any. */
   readonly exampleClip: number;
+  /** What the moments are kept in; f32 unless said. */
+  readonly moments?: "f32" | "bf16" | undefined;
 }
 
-interface DistillConfig {
+/** How a teacher is followed; what is left of the loss is the cross-entropy with the text. */
+interface LessonConfig {
+  /** Of the loss: the divergence from the teacher's distribution. */
+  readonly share: number;
+  /** At which both distributions are taken; 1 unless said. Below it, the likeliest tokens count more. */
+  readonly temperature?: number | undefined;
+  /** Of the loss: the cross-entropy with the teacher's most likely token; 0 unless said. */
+  readonly greedy?: number | undefined;
+}
+
+export interface DistillConfig extends LessonConfig {
   /** A model file with the same tokenizer. */
   readonly teacher: string;
-  /** Of the loss; the rest is the cross-entropy with the text. */
-  readonly share: number;
+  /** What of this is otherwise once the rate falls. */
+  readonly fall?: { readonly [Key in keyof LessonConfig]?: LessonConfig[Key] | undefined } | undefined;
 }
 
 interface PreviewConfig {
@@ -91,6 +108,8 @@ export interface TrainConfig {
   /** Sums that an update's gradients are added up in: part of the result. */
   readonly lanes: number;
   readonly recompute: boolean;
+  /** What activations are kept in between the passes; f32 unless said. */
+  readonly activations?: StorageType | undefined;
   /** Steps between two looks at the validation text, and how many batches of it. */
   readonly validEvery: number;
   readonly validBatches: number;
@@ -134,19 +153,43 @@ const scheduleSchema: z.ZodType<ScheduleConfig> = z.strictObject({
   fall: share.default(0.25),
 });
 
-const optimizerSchema: z.ZodType<OptimizerConfig> = z.strictObject({
-  beta1: share.default(0.9),
-  beta2: share.default(0.95),
-  epsilon: positive.default(1e-8),
-  decay: z.number().min(0).max(10).default(0.1),
-  clip: z.number().min(0).default(1),
-  exampleClip: z.number().min(0).default(0),
-});
+const optimizerSchema: z.ZodType<OptimizerConfig> = z
+  .strictObject({
+    beta1: share.default(0.9),
+    beta2: share.default(0.95),
+    epsilon: positive.default(1e-8),
+    decay: z.number().min(0).max(10).default(0.1),
+    clip: z.number().min(0).default(1),
+    exampleClip: z.number().min(0).default(0),
+    moments: z.enum(["f32", "bf16"]).optional(),
+  })
+  .refine(
+    ({ moments, beta1, beta2 }) => moments !== "bf16" || Math.max(beta1, beta2) <= BF16_BETA_MAX,
+    `as bf16, moments need beta1 and beta2 of at most ${BF16_BETA_MAX}: above it they are rounded back to where they were`,
+  );
 
-const distillSchema: z.ZodType<DistillConfig> = z.strictObject({
-  teacher: z.string(),
-  share: share.default(0.5),
-});
+const temperature: z.ZodNumber = z.number().min(TEMPERATURE_MIN).max(TEMPERATURE_MAX);
+
+/** Keys that were not given stay away: they are not part of a run's fingerprint. */
+const distillSchema: z.ZodType<DistillConfig> = z
+  .strictObject({
+    teacher: z.string(),
+    share: share.default(0.5),
+    temperature: temperature.optional(),
+    greedy: share.optional(),
+    fall: z
+      .strictObject({
+        share: share.optional(),
+        temperature: temperature.optional(),
+        greedy: share.optional(),
+      })
+      .optional(),
+  })
+  .refine(
+    ({ share: whole, greedy = 0, fall }) =>
+      Math.max(whole + greedy, (fall?.share ?? whole) + (fall?.greedy ?? greedy)) <= 1,
+    "share and greedy are parts of one loss: together at most 1",
+  );
 
 const previewSchema: z.ZodType<PreviewConfig> = z.strictObject({
   prompt: z.string().min(1).default("Once upon a time"),
@@ -154,20 +197,26 @@ const previewSchema: z.ZodType<PreviewConfig> = z.strictObject({
   temperature: z.number().min(0).max(10).default(0.8),
 });
 
-const configSchema: z.ZodType<TrainConfig> = z.strictObject({
-  model: modelSchema,
-  data: dataSchema,
-  schedule: scheduleSchema,
-  optimizer: optimizerSchema.prefault({}),
-  distill: distillSchema.optional(),
-  seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
-  lanes: count(LANES_MAX).default(4),
-  recompute: z.boolean().default(false),
-  validEvery: count(Number.MAX_SAFE_INTEGER).default(250),
-  validBatches: count(BATCH_MAX).default(8),
-  preview: previewSchema.prefault({}),
-  checkpointSeconds: positive.default(120),
-});
+const configSchema: z.ZodType<TrainConfig> = z
+  .strictObject({
+    model: modelSchema,
+    data: dataSchema,
+    schedule: scheduleSchema,
+    optimizer: optimizerSchema.prefault({}),
+    distill: distillSchema.optional(),
+    seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
+    lanes: count(LANES_MAX).default(4),
+    recompute: z.boolean().default(false),
+    activations: z.enum(["f32", "f16", "bf16"]).optional(),
+    validEvery: count(Number.MAX_SAFE_INTEGER).default(250),
+    validBatches: count(BATCH_MAX).default(8),
+    preview: previewSchema.prefault({}),
+    checkpointSeconds: positive.default(CHECKPOINT_SECONDS_DEFAULT),
+  })
+  .refine(
+    ({ recompute, activations = "f32" }) => !recompute || activations === "f32",
+    "activations are kept in 16 bits or computed again, not both",
+  );
 
 /** Reads the text of a configuration. E_CONFIG names what is wrong and where. */
 export function parseTrainConfig(text: string, file: string): TrainConfig {

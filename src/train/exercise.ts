@@ -43,6 +43,11 @@ export class Exercise {
     this.#examples = Int32Array.from({ length: 2 * this.tokens }, () => generator.below(VOCABULARY));
   }
 
+  /** What a checkpoint of it holds. */
+  get state(): ReadonlyMap<string, Float32Array> {
+    return this.#learner.state;
+  }
+
   async update(): Promise<void> {
     const examples = { values: this.#examples, length: SHAPE.context, targets: this.tokens };
     await this.#learner.step(examples, this.#step++, RATE);

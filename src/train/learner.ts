@@ -1,7 +1,7 @@
 /** A model and its optimizer: what one step of training changes. */
 
 import { assert, ClawError, exactExp, exactLog } from "../base/mod.ts";
-import type { BatchResult, ModelTrainer, TrainingDevice } from "../kernels/mod.ts";
+import type { BatchResult, Lesson, ModelTrainer, StorageType, TrainingDevice } from "../kernels/mod.ts";
 import { type ModelDescription, ropeTable } from "../model/mod.ts";
 import type { OptimizerConfig } from "./config.ts";
 import {
@@ -12,6 +12,9 @@ import {
   tensorViews,
   trainingModel,
 } from "./layout.ts";
+
+/** How a teacher is followed. */
+export type LessonNumbers = Omit<Lesson, "teacher">;
 
 export interface LearnerOptions {
   readonly device: TrainingDevice;
@@ -24,7 +27,9 @@ export interface LearnerOptions {
   readonly optimizer: OptimizerConfig;
   readonly lanes: number;
   readonly recompute: boolean;
-  readonly distill?: { readonly teacher: ModelTrainer; readonly share: number } | undefined;
+  readonly activations?: StorageType | undefined;
+  /** A model to learn from, and how that is done at a step. */
+  readonly distill?: { readonly teacher: ModelTrainer; at(step: number): LessonNumbers } | undefined;
 }
 
 /** Examples: each its tokens and then its targets, as the kernels read them. */
@@ -44,6 +49,7 @@ export class Learner {
   readonly layout: ParameterLayout;
   /** What is trained: the parameters or the adapters. */
   readonly trained: Float32Array;
+  /** The moments as bits: values of f32, or two of bf16 in each. */
   readonly first: Float32Array;
   readonly second: Float32Array;
   readonly #trainer: ModelTrainer;
@@ -54,8 +60,9 @@ export class Learner {
     this.layout = adapter === undefined ? parameterLayout(description) : adapterLayout(description, adapter);
     this.trained = adapter?.values ?? parameters;
     assert(this.trained.length === this.layout.count, "What is trained has the size of its layout.");
-    this.first = new Float32Array(this.layout.count);
-    this.second = new Float32Array(this.layout.count);
+    const moments = momentWords(this.layout.count, optimizer.moments);
+    this.first = new Float32Array(moments);
+    this.second = new Float32Array(moments);
     this.#options = options;
     const arrays = {
       parameters,
@@ -63,11 +70,11 @@ export class Learner {
       gradients: new Float32Array(this.layout.count),
       rope: ropeTable(description, context),
     };
-    const { lanes, recompute } = options;
+    const { lanes, recompute, activations } = options;
     this.#trainer = device.open({
       model: trainingModel(description, context, adapter),
       arrays,
-      options: { lanes, recompute, clipsExamples: optimizer.exampleClip > 0 },
+      options: { lanes, recompute, activations, clipsExamples: optimizer.exampleClip > 0 },
     });
   }
 
@@ -76,9 +83,18 @@ export class Learner {
     return tensorViews(this.layout, this.trained);
   }
 
+  /** All that changes from step to step, by name. */
+  get state(): ReadonlyMap<string, Float32Array> {
+    return new Map([
+      ["trained", this.trained],
+      ["first", this.first],
+      ["second", this.second],
+    ]);
+  }
+
   /** One update, the `step`-th from 0. E_NUMERIC where the loss or the gradient is no number any more. */
   async step(examples: Examples, step: number, rate: number): Promise<StepResult> {
-    const { optimizer, distill } = this.#options;
+    const { optimizer } = this.#options;
     const weight = 1 / Math.max(1, examples.targets);
     const count = examples.values.length / (2 * examples.length);
     const result = await this.#trainer.batch(examples.values, {
@@ -87,8 +103,7 @@ export class Learner {
       weight,
       // An example's gradient is its share of the update's: clipped at its share of the bound.
       exampleNorm: optimizer.exampleClip / count,
-      teacher: distill?.teacher,
-      teacherShare: distill?.share ?? 0,
+      lesson: this.#lesson(step),
     });
     const { gradientNorm, loss } = result;
     if (!Number.isFinite(gradientNorm) || !Number.isFinite(loss)) {
@@ -98,9 +113,9 @@ export class Learner {
       );
     }
     const clipped = optimizer.clip > 0 && gradientNorm > optimizer.clip;
-    const { beta1, beta2, epsilon, decay } = optimizer;
+    const { beta1, beta2, epsilon, decay, moments: type = "f32" } = optimizer;
     await this.#trainer.update(
-      { first: this.first, second: this.second, decayed: this.layout.decayed },
+      { first: this.first, second: this.second, type, decayed: this.layout.decayed },
       {
         ...{ rate, beta1, beta2, epsilon, decay: rate * decay },
         scale: clipped ? optimizer.clip / gradientNorm : 1,
@@ -113,12 +128,14 @@ export class Learner {
 
   /** The loss of examples, without learning from them. */
   evaluate(examples: Examples): Promise<BatchResult> {
+    const { length, values } = examples;
+    const options = { length, withGradient: false, weight: 0, exampleNorm: 0, lesson: this.#lesson(0) };
+    return this.#trainer.batch(values, options);
+  }
+
+  #lesson(step: number): Lesson | undefined {
     const { distill } = this.#options;
-    return this.#trainer.batch(examples.values, {
-      ...{ length: examples.length, withGradient: false, weight: 0, exampleNorm: 0 },
-      teacher: distill?.teacher,
-      teacherShare: distill?.share ?? 0,
-    });
+    return distill && { teacher: distill.teacher, ...distill.at(step) };
   }
 
   /** The logits after some tokens. */
@@ -141,6 +158,11 @@ export function openTeacher(
   };
   const options = { lanes: 1, recompute: false, clipsExamples: false };
   return device.open({ model: trainingModel(description, description.context), arrays, options });
+}
+
+/** Words of 32 bits that so many moments take. */
+function momentWords(count: number, type: OptimizerConfig["moments"]): number {
+  return type === "bf16" ? Math.ceil(count / 2) : count;
 }
 
 /** base^exponent for a base from 0 to 1, the same on every machine. */

@@ -1,6 +1,7 @@
 /** Training: what it reads, and what it leaves. */
 
 export { ByteGrams } from "./baseline/mod.ts";
+export { CheckpointWriter, sizesOf } from "./checkpoint/mod.ts";
 export { parseTrainConfig } from "./config.ts";
 export {
   type DataOptions,
@@ -12,6 +13,8 @@ export {
   VOCABULARY_MAX,
   VOCABULARY_MIN,
 } from "./data/mod.ts";
+export { openTraining } from "./device.ts";
 export { Exercise } from "./exercise.ts";
 export { type ExportType, exportModel, exportTypes, readModel, STORY_TEMPLATE } from "./export/mod.ts";
+export { CHECKPOINT_SECONDS_DEFAULT } from "./limits.ts";
 export { type SessionOptions, trainModel } from "./session.ts";

@@ -5,13 +5,16 @@ import { dirname, join, resolve } from "node:path";
 import { ClawError } from "../base/mod.ts";
 import type { TrainingDevice } from "../kernels/mod.ts";
 import type { ModelDescription } from "../model/mod.ts";
-import { CheckpointWriter, loadCheckpoint } from "./checkpoint/mod.ts";
+import { CheckpointWriter, loadCheckpoint, sizesOf } from "./checkpoint/mod.ts";
 import { describeModel, type TrainConfig } from "./config.ts";
 import { type CurvePoint, curveSvg, sparkline } from "./curve.ts";
 import { type DataCursor, Dataset, type PreparedData, prepareData } from "./data/mod.ts";
+import { arithmeticOf, requireFitting } from "./device.ts";
 import { exportModel, STORY_TEMPLATE } from "./export/mod.ts";
 import { initialParameters } from "./initial.ts";
+import { parameterLayout } from "./layout.ts";
 import { Learner, openTeacher } from "./learner.ts";
+import { lessons } from "./lessons.ts";
 import { preview } from "./preview.ts";
 import { runTraining, type StepReport, type ValidReport } from "./run.ts";
 import { fallStart, totalSteps } from "./schedule.ts";
@@ -63,6 +66,7 @@ export async function trainModel(options: SessionOptions): Promise<SessionResult
     onProgress: options.onProgress,
   });
   const description = describeModel(model, data.tokenizer.tokenizer.vocabularySize);
+  requireFitting(options.device, parameterLayout(description).count);
   const parameters = initialParameters(description, config.seed);
   const learner = new Learner({
     device: options.device,
@@ -72,9 +76,10 @@ export async function trainModel(options: SessionOptions): Promise<SessionResult
     optimizer: config.optimizer,
     lanes: config.lanes,
     recompute: config.recompute,
+    activations: config.activations,
     distill: config.distill && {
-      share: config.distill.share,
       teacher: teacherOf(options, resolve(base, config.distill.teacher)),
+      at: lessons(config.distill, config.schedule, totalSteps(config.schedule, model.context)),
     },
   });
   say(`${model.name}: ${learner.layout.count} parameters, ${data.index.splits.train.tokens} tokens to read.`);
@@ -105,10 +110,16 @@ type LogEntry = {
   readonly agreement?: number;
 };
 
-/** What a checkpoint holds beside the arrays. */
-interface RunMeta {
-  /** Updates that the run was meant to have. */
+/** What is still open while a run is on its plateau. */
+interface RunEnd {
+  /** Updates that the run is meant to have. */
   readonly steps: number;
+  /** What distillation turns to when the rate falls, as JSON. */
+  readonly fall: string | undefined;
+}
+
+/** What a checkpoint holds beside the arrays. */
+interface RunMeta extends RunEnd {
   /** Where the next examples come from. */
   readonly cursor: DataCursor;
   /** Of everything that decides the run's course; a run of another one cannot go on from here. */
@@ -123,6 +134,8 @@ class Session {
   readonly #writer: CheckpointWriter;
   readonly #logPath: string;
   #fresh: LogEntry[] = [];
+  /** Seconds that each checkpoint held the run. */
+  readonly #stalls: number[] = [];
   #savedAt: number;
   #lineAt: { readonly clock: number; readonly step: number } | undefined;
 
@@ -130,8 +143,7 @@ class Session {
     this.#options = options;
     this.#parts = parts;
     this.#checkpoints = options.folder;
-    const sizes = [...arraysOf(parts.learner)].map(([name, array]): [string, number] => [name, array.length]);
-    this.#writer = new CheckpointWriter(this.#checkpoints, new Map(sizes));
+    this.#writer = new CheckpointWriter(this.#checkpoints, sizesOf(parts.learner.state));
     this.#logPath = join(options.folder, "log.jsonl");
     this.#savedAt = options.computed();
     this.#log = readLog(this.#logPath);
@@ -157,6 +169,7 @@ class Session {
           afterStep: (step) => this.#afterStep(step, train),
         },
       );
+      this.#sayStalls();
       return { ended, valid: last };
     } finally {
       train.close();
@@ -169,15 +182,16 @@ class Session {
     const state = await loadCheckpoint(this.#checkpoints);
     if (state === undefined) return 0;
     const meta = state.meta as RunMeta;
-    const steps = this.#steps();
+    const end = this.#end();
     const { schedule } = this.#options.config;
-    // A run on its plateau may still be made longer or shorter.
-    const decided = Math.min(fallStart(steps, schedule), fallStart(meta.steps, schedule)) < state.step;
-    if (meta.fingerprint !== this.#fingerprint() || (steps !== meta.steps && decided)) {
-      const why = "is of a run with another configuration or corpus";
+    // A run on its plateau may still be given another end.
+    const decided = Math.min(fallStart(end.steps, schedule), fallStart(meta.steps, schedule)) < state.step;
+    const differs = end.steps !== meta.steps || end.fall !== meta.fall;
+    if (meta.fingerprint !== this.#fingerprint() || (differs && decided)) {
+      const why = "is of a run with another configuration, corpus or arithmetic";
       throw new ClawError("E_CHECKPOINT", `${this.#checkpoints} ${why}.`);
     }
-    for (const [name, array] of arraysOf(this.#parts.learner)) array.set(state.arrays.get(name) ?? []);
+    for (const [name, array] of this.#parts.learner.state) array.set(state.arrays.get(name) ?? []);
     train.seek(meta.cursor);
     // What was logged after the state was kept is about to be done again.
     while ((this.#log.at(-1)?.step ?? 0) > state.step) this.#log.pop();
@@ -186,17 +200,23 @@ class Session {
     return state.step;
   }
 
-  #steps(): number {
-    return totalSteps(this.#options.config.schedule, this.#parts.description.context);
+  #end(): RunEnd {
+    const { schedule, distill } = this.#options.config;
+    const steps = totalSteps(schedule, this.#parts.description.context);
+    return { steps, fall: distill?.fall && JSON.stringify(distill.fall) };
   }
 
-  /** Everything that decides the course of the run, but for its length. */
+  /** Everything that decides the course of the run, but for its end. */
   #fingerprint(): string {
-    const { model, data, optimizer, seed, lanes, distill } = this.#options.config;
+    const { model, data, optimizer, seed, lanes } = this.#options.config;
+    const distill = this.#options.config.distill && { ...this.#options.config.distill, fall: undefined };
     const { index, tokenizer } = this.#parts.data;
     const schedule = { ...this.#options.config.schedule, tokens: null };
     const digests = [tokenizer.digest, index.splits.train.digest];
-    return JSON.stringify([model, data.heldOut, schedule, optimizer, seed, lanes, distill ?? null, digests]);
+    const course = [model, data.heldOut, schedule, optimizer, seed, lanes, distill ?? null, digests];
+    const { activations = "f32" } = this.#options.config;
+    const storage = activations === "f32" ? [] : [activations];
+    return JSON.stringify([...course, ...storage, ...arithmeticOf(this.#options.device)]);
   }
 
   #onStep(report: StepReport): void {
@@ -254,15 +274,26 @@ class Session {
   }
 
   async #afterStep(step: number, train: Dataset): Promise<boolean> {
-    const { config, computed, stopped } = this.#options;
+    const { config, clock, computed, stopped } = this.#options;
     const stop = stopped();
-    const steps = this.#steps();
-    if (!stop && step !== steps && computed() - this.#savedAt < config.checkpointSeconds) return false;
+    const end = this.#end();
+    if (!stop && step !== end.steps && computed() - this.#savedAt < config.checkpointSeconds) return false;
     this.#flush();
-    const meta: RunMeta = { steps, cursor: train.cursor, fingerprint: this.#fingerprint() };
-    await this.#writer.save({ step, arrays: arraysOf(this.#parts.learner), meta });
+    const meta: RunMeta = { ...end, cursor: train.cursor, fingerprint: this.#fingerprint() };
+    const since = clock();
+    await this.#writer.save({ step, arrays: this.#parts.learner.state, meta });
+    this.#stalls.push(clock() - since);
     this.#savedAt = computed();
     return stop;
+  }
+
+  #sayStalls(): void {
+    const sorted = this.#stalls.toSorted((a, b) => a - b);
+    const [middle, longest] = [sorted[sorted.length >> 1], sorted.at(-1)];
+    if (middle === undefined || longest === undefined) return;
+    const ms = (seconds: number): string => `${(seconds * 1e3).toFixed(1)} ms`;
+    const held = `held the run ${ms(middle)} (median), ${ms(longest)} (at most)`;
+    this.#options.say(`Keeping a checkpoint ${held}, of ${sorted.length}.`);
   }
 
   #record(entry: LogEntry): void {
@@ -275,14 +306,6 @@ class Session {
     appendFileSync(this.#logPath, this.#fresh.map(logLine).join(""));
     this.#fresh = [];
   }
-}
-
-function arraysOf({ trained, first, second }: Learner): Map<string, Float32Array> {
-  return new Map([
-    ["trained", trained],
-    ["first", first],
-    ["second", second],
-  ]);
 }
 
 const logLine = (entry: LogEntry): string => `${JSON.stringify(entry)}\n`;

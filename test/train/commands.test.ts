@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { chooseModel } from "../../src/cli/files.ts";
+import { nativeAvailable } from "../../src/kernels/mod.ts";
 import { openModel } from "../../src/model/mod.ts";
 import { ByteGrams } from "../../src/train/baseline/mod.ts";
 import { scratchFolder, smallDocuments, writeCorpus } from "./data/corpus.ts";
@@ -57,6 +58,64 @@ describe("the commands around training", () => {
     // Random weights know nothing, so they do worse than chance over bytes; counts of the text itself do well.
     expect(said.model).toBeGreaterThan(20);
     expect(said.five_gram).toBeLessThan(3);
+  });
+
+  test("say how often a draft agrees: always with itself, by chance with one that is as random", async () => {
+    const [made, other] = [join(folder, "model.gguf"), join(folder, "other.gguf")];
+    for (const [file, seed] of [
+      [made, "1"],
+      [other, "2"],
+    ] as const)
+      await claw("model", "synth", "--preset", "llama-tiny", "--seed", seed, "--out", file);
+    interface Share {
+      readonly positions: number;
+      readonly likeliest: number;
+      readonly drawn: number | null;
+    }
+    const agreement = async (draft: string): Promise<Record<"text" | "greedy" | "sampled", Share>> => {
+      const files = ["--model", made, "--draft", draft, "--text", corpus, "--no-cache"];
+      const sizes = ["--window", "64", "--bytes", "1000", "--positions", "100"];
+      return JSON.parse(await claw("train", "eval", ...files, ...sizes, "--json")).draft;
+    };
+    const { text, greedy, sampled } = await agreement(made);
+    expect(text).toMatchObject({ likeliest: 1, drawn: null });
+    for (const share of [greedy, sampled]) {
+      expect(share).toMatchObject({ likeliest: 1, drawn: 1 });
+      expect(share.positions).toBeGreaterThanOrEqual(100);
+    }
+    const chance = await agreement(other);
+    expect(chance.text.positions).toBe(text.positions);
+    for (const share of [chance.text, chance.greedy, chance.sampled])
+      expect(share.likeliest).toBeLessThan(0.2);
+    expect(chance.sampled.drawn).toBeLessThan(0.2);
+  });
+
+  test("train a small model without the native core, and refuse to go on with it", async () => {
+    const config = join(folder, "small.json");
+    writeFileSync(
+      config,
+      JSON.stringify({
+        model: {
+          name: "small",
+          layers: 1,
+          width: 16,
+          heads: 2,
+          kvHeads: 1,
+          headDim: 8,
+          ffnWidth: 16,
+          context: 32,
+        },
+        data: { train: corpus, vocabulary: 290, heldOut: 0.4 },
+        schedule: { tokens: 32 * 2 * 3, batch: 2, warmup: 1, rate: 0.01 },
+        validBatches: 1,
+        preview: { tokens: 2 },
+      }),
+    );
+    const run = ["train", "--config", config, "--folder", join(folder, "run")];
+    expect(await claw(...run, "--device", "reference")).toContain("Trained:");
+    expect(openModel(join(folder, "run", "small.gguf")).description.layers).toBe(1);
+    if (nativeAvailable())
+      await expect(claw(...run)).rejects.toThrow("another configuration, corpus or arithmetic");
   });
 });
 

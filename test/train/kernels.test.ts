@@ -5,6 +5,7 @@ import {
   nativeInstructionSets,
   openNativeTraining,
   type TrainingDevice,
+  type TrainingOptions,
 } from "../../src/kernels/mod.ts";
 import { ropeTable } from "../../src/model/mod.ts";
 import { type AdapterShape, parameterLayout, trainingModel } from "../../src/train/layout.ts";
@@ -19,7 +20,6 @@ const batch: BatchOptions = {
   withGradient: true,
   weight: 1 / 100,
   exampleNorm: 0,
-  teacherShare: 0,
 };
 const adapter: AdapterShape = {
   rank: 3,
@@ -68,7 +68,7 @@ function exactGradients(opened: Opened, examples: Int32Array, shape?: AdapterSha
     const targets = examples.subarray(first + LENGTH, first + 2 * LENGTH);
     const example = new ReferenceExample(trainingModel(tiny, tiny.context, shape), arrays, tokens);
     const logits = example.forward();
-    lossBackward(logits, { ...batch, targets, vocabulary: tiny.vocabulary, teacher: undefined });
+    lossBackward(logits, { ...batch, targets, vocabulary: tiny.vocabulary, lesson: undefined });
     example.backward(logits);
   }
   return gradients;
@@ -87,7 +87,7 @@ test("the reference's whole gradient is what central differences in f64 say", ()
     const targets = examples.subarray(LENGTH, 2 * LENGTH);
     return (
       batch.weight *
-      lossBackward(logits, { ...batch, targets, vocabulary: tiny.vocabulary, teacher: undefined }).loss
+      lossBackward(logits, { ...batch, targets, vocabulary: tiny.vocabulary, lesson: undefined }).loss
     );
   };
   const step = 1e-5;
@@ -134,14 +134,39 @@ describe.each(isas.map((isa) => [isa]))("native kernels: %s", (isa) => {
     expect(changed.every((value) => value === 0)).toBe(true);
   });
 
-  test("a teacher and clipped examples agree with the reference", async () => {
+  test.each(["f16", "bf16"] as const)(
+    "activations kept as %s give the reference's gradient",
+    async (activations) => {
+      const [ours, theirs] = [
+        open(native(2, isa), { activations }),
+        open(referenceTraining, { activations }),
+      ];
+      const { loss } = await ours.trainer.batch(examples, batch);
+      await theirs.trainer.batch(examples, batch);
+      const plain = open(native(2, isa));
+      // Only what the backward pass reads is rounded.
+      expect(loss).toBe((await plain.trainer.batch(examples, batch)).loss);
+      const lost = distance(plain.gradients, exactGradients(ours, examples));
+      const rounded = distance(ours.gradients, plain.gradients);
+      expect(rounded).toBeGreaterThan(10 * lost);
+      // What is left is rounded here and there: the probabilities of attention, which the reference computes again.
+      expect(distance(ours.gradients, theirs.gradients)).toBeLessThan(0.7 * rounded);
+    },
+  );
+
+  test.each([
+    { share: 0.7, temperature: 1, greedy: 0 },
+    { share: 0.5, temperature: 0.4, greedy: 0.2 },
+    { share: 1, temperature: 3, greedy: 0 },
+    { share: 0, temperature: 1, greedy: 1 },
+  ])("a teacher followed as in %o and clipped examples agree with the reference", async (numbers) => {
     const results = [];
     for (const device of [native(2, isa), referenceTraining]) {
       const options = { clipsExamples: true };
       const teacher = open(device, { ...options, adapter });
       const opened = open(device, options);
       const result = await opened.trainer.batch(examples, {
-        ...{ ...batch, teacher: teacher.trainer, teacherShare: 0.7, exampleNorm: 0.2 },
+        ...{ ...batch, lesson: { teacher: teacher.trainer, ...numbers }, exampleNorm: 0.2 },
       });
       results.push({ ...result, gradients: opened.gradients });
     }
@@ -156,12 +181,19 @@ describe.each(isas.map((isa) => [isa]))("native kernels: %s", (isa) => {
 describe.skipIf(!nativeAvailable())(
   "bits do not depend on how they are computed (needs the native core)",
   () => {
-    /** Three updates of a model; its parameters. */
-    async function trained(device: TrainingDevice, recompute = false): Promise<Uint32Array> {
-      const { trainer, parameters } = open(device, { recompute });
+    interface Storage extends Partial<TrainingOptions> {
+      readonly moments?: "f32" | "bf16";
+    }
+
+    /** Three updates of a model; its parameters and moments. */
+    async function trained(device: TrainingDevice, storage: Storage = {}): Promise<Uint32Array> {
+      const { trainer, parameters } = open(device, storage);
+      const type = storage.moments ?? "f32";
+      const words = type === "f32" ? parameters.length : Math.ceil(parameters.length / 2);
       const moments = {
-        first: new Float32Array(parameters.length),
-        second: new Float32Array(parameters.length),
+        first: new Float32Array(words),
+        second: new Float32Array(words),
+        type,
         decayed: parameterLayout(tiny).decayed,
       };
       const numbers = { scale: 0.9, rate: 1e-2, decay: 1e-3, beta1: 0.9, beta2: 0.95, epsilon: 1e-8 };
@@ -170,7 +202,7 @@ describe.skipIf(!nativeAvailable())(
         const corrections = { correction1: 1 - 0.9 ** step, correction2: 1 - 0.95 ** step };
         await trainer.update(moments, { ...numbers, ...corrections });
       }
-      return bits(parameters);
+      return Uint32Array.of(...bits(parameters), ...bits(moments.first), ...bits(moments.second));
     }
 
     test("on any number of threads, with any instruction set, with layers kept or computed again", async () => {
@@ -178,8 +210,29 @@ describe.skipIf(!nativeAvailable())(
       for (const threads of [2, 3, 5])
         expect(await trained(native(threads)), `${threads} threads`).toEqual(expected);
       for (const isa of isas) expect(await trained(native(2, isa)), isa).toEqual(expected);
-      expect(await trained(native(2), true), "computed again").toEqual(expected);
+      expect(await trained(native(2), { recompute: true }), "computed again").toEqual(expected);
       expect(isas.length).toBeGreaterThan(0);
+    });
+
+    test.each<Storage>([{ activations: "f16" }, { activations: "bf16" }, { moments: "bf16" }])(
+      "with 16 bits kept as in %o, which are others than those of 32",
+      async (storage) => {
+        const expected = await trained(native(1), storage);
+        expect(await trained(native(3), storage), "3 threads").toEqual(expected);
+        for (const isa of isas) expect(await trained(native(2, isa), storage), isa).toEqual(expected);
+        expect(await trained(native(1))).not.toEqual(expected);
+      },
+    );
+
+    test("bf16 moments are the reference's, but for some that lay between two", async () => {
+      const count = parameterLayout(tiny).count;
+      const moments = async (device: TrainingDevice): Promise<Uint16Array> =>
+        new Uint16Array((await trained(device, { moments: "bf16" })).slice(count).buffer);
+      const [ours, theirs] = [await moments(native(2)), await moments(referenceTraining)];
+      const apart = ours.map((each, i) => Math.abs(each - (theirs[i] as number)));
+      expect(ours.length).toBeGreaterThan(2 * count - 1);
+      expect(apart.filter((each) => each > 0).length).toBeLessThan(0.02 * ours.length);
+      expect(apart.filter((each) => each > 1).length).toBeLessThan(0.002 * ours.length);
     });
 
     test("what the reference trains is close", async () => {

@@ -38,6 +38,9 @@ const configText = JSON.stringify({
   checkpointSeconds: 1000,
 });
 
+/** What runs have said. */
+const said: string[] = [];
+
 /** Trains the toy in a folder; stops after so many lines of progress, which come every ten steps. */
 async function trainToy(
   name: string,
@@ -55,6 +58,7 @@ async function trainToy(
       computed: () => 0,
       stopped: () => lines >= (options.stopAfter ?? Number.POSITIVE_INFINITY),
       say: (line) => {
+        said.push(line);
         lines += line.startsWith("step") ? 1 : 0;
       },
       onProgress: () => undefined,
@@ -91,6 +95,9 @@ describe.skipIf(!nativeAvailable())("learning (needs the native core)", () => {
     const { ended, valid } = await trainToy("two");
     expect(ended).toBe(true);
     expect(valid?.loss).toBeLessThan(4.5);
+    expect(said.at(-1)).toMatch(
+      /^Keeping a checkpoint held the run [\d.]+ ms \(median\), [\d.]+ ms \(at most\), of 1\.$/,
+    );
     await trainToy("one", { threads: 1 });
     expect(logOf("one")).toBe(logOf("two"));
     expect(modelOf("one")).toEqual(modelOf("two"));
@@ -99,6 +106,38 @@ describe.skipIf(!nativeAvailable())("learning (needs the native core)", () => {
     expect((await trainToy("stopped")).ended).toBe(true);
     expect(logOf("stopped")).toBe(logOf("two"));
     expect(modelOf("stopped")).toEqual(modelOf("two"));
+  }, 60_000);
+
+  test("what distillation turns to when the rate falls is open on the plateau, and decided after it", async () => {
+    await trainToy("teacher", { stopAfter: Number.POSITIVE_INFINITY });
+    const toy = JSON.parse(configText) as { schedule: object };
+    const distilled = (fall?: object): string => {
+      const schedule = { ...toy.schedule, shape: "stable", fall: 0.3 };
+      const distill = { teacher: "teacher/toy.gguf", share: 0.9, ...(fall && { fall }) };
+      return JSON.stringify({ ...toy, schedule, distill });
+    };
+    const fall = { temperature: 0.5, greedy: 0.1 };
+    expect((await trainToy("sharp", { config: distilled(fall) })).ended).toBe(true);
+    await trainToy("later", { config: distilled(), stopAfter: 1 });
+    await trainToy("later", { config: distilled(fall), stopAfter: 1 });
+    const other = distilled({ greedy: 0.1 });
+    await expect(trainToy("later", { config: other })).rejects.toMatchObject({ code: "E_CHECKPOINT" });
+    expect((await trainToy("later", { config: distilled(fall) })).ended).toBe(true);
+    expect(logOf("later")).toBe(logOf("sharp"));
+    expect(modelOf("later")).toEqual(modelOf("sharp"));
+    await trainToy("soft", { config: distilled() });
+    expect(modelOf("soft")).not.toEqual(modelOf("sharp"));
+  }, 60_000);
+
+  test("a run that keeps 16 bits learns as well, and goes on after a stop with the same bits", async () => {
+    const toy = JSON.parse(configText) as object;
+    const config = JSON.stringify({ ...toy, optimizer: { moments: "bf16" }, activations: "bf16" });
+    const [narrow, wide] = [await trainToy("narrow", { config }), await trainToy("wide")];
+    expect(Math.abs((narrow.valid?.loss ?? 0) - (wide.valid?.loss ?? 9))).toBeLessThan(0.1);
+    await trainToy("narrow-stopped", { config, stopAfter: 1, threads: 1 });
+    await trainToy("narrow-stopped", { config });
+    expect(modelOf("narrow-stopped")).toEqual(modelOf("narrow"));
+    expect(modelOf("narrow")).not.toEqual(modelOf("wide"));
   }, 60_000);
 
   test("a run of another configuration is refused", async () => {
@@ -136,7 +175,7 @@ describe.skipIf(!nativeAvailable())("learning (needs the native core)", () => {
           ? -1
           : (tokens[index * window + place + 1] as number);
       });
-      const options = { length: window, withGradient: false, weight: 0, exampleNorm: 0, teacherShare: 0 };
+      const options = { length: window, withGradient: false, weight: 0, exampleNorm: 0 };
       const ours = await trainer.batch(examples, options);
       expect(ours.targets).toBe(engine.count);
       expect(ours.crossEntropy / ours.targets).toBeCloseTo(engine.nll / engine.count, 3);
@@ -164,6 +203,18 @@ test.each([
   ['{"model":{}}', "model.name"],
   [configText.replace('"batch":4', '"batch":0'), "schedule.batch"],
   [configText.replace('"layers"', '"layer"'), "model"],
+  [configText.replace('"validEvery"', '"recompute":true,"activations":"f16","validEvery"'), "computed again"],
+  [
+    configText.replace('"validEvery"', '"optimizer":{"moments":"bf16","beta2":0.999},"validEvery"'),
+    "optimizer",
+  ],
+  [
+    configText.replace(
+      '"schedule"',
+      '"distill":{"teacher":"t","share":0.6,"fall":{"greedy":0.5}},"schedule"',
+    ),
+    "distill",
+  ],
 ])("a configuration that is not one is refused: %#", (text, place) => {
   expect(() => parseTrainConfig(text, "x.json")).toThrow(place);
 });

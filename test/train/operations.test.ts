@@ -106,11 +106,13 @@ describe("the gradient of every operation is what central differences say", () =
   });
 
   test.each([
-    ["without a teacher", undefined, 0],
-    ["with one", random(28), 0.6],
-  ])("cross-entropy %s", (_, teacher, teacherShare) => {
+    ["without a teacher", undefined],
+    ["with one", { share: 0.6, temperature: 1, greedy: 0 }],
+    ["with a sharpened one, and its likeliest token", { share: 0.5, temperature: 0.4, greedy: 0.3 }],
+  ])("cross-entropy %s", (_, numbers) => {
     const logits = random(28);
-    const options = { targets: Int32Array.of(2, -1, 6, 0), vocabulary: 7, weight: 1, teacher, teacherShare };
+    const lesson = numbers && { ...numbers, teacher: random(28) };
+    const options = { targets: Int32Array.of(2, -1, 6, 0), vocabulary: 7, weight: 1, lesson };
     const gradient = logits.slice();
     const { targets } = lossBackward(gradient, options);
     expect(targets).toBe(3);

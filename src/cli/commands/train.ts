@@ -3,9 +3,8 @@
 import { dirname, join } from "node:path";
 import { ClawError } from "../../base/mod.ts";
 import { stateFolder } from "../../config/folders/mod.ts";
-import { deviceOptions, textOption } from "../../config/mod.ts";
-import { openNativeTraining } from "../../kernels/mod.ts";
-import { parseTrainConfig, type SessionOptions, trainModel } from "../../train/mod.ts";
+import { type DeviceOptions, deviceOptions, textOption } from "../../config/mod.ts";
+import { openTraining, parseTrainConfig, type SessionOptions, trainModel } from "../../train/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { readText } from "../files.ts";
 import { note, print, progressLine } from "../terminal.ts";
@@ -14,7 +13,10 @@ interface TrainSettings {
   readonly config: string | undefined;
   readonly folder: string | undefined;
   readonly threads: number | undefined;
+  readonly device: DeviceOptions["device"];
 }
+
+const THREADS_DEFAULT = 2;
 
 export const train: Command = defineCommand<TrainSettings>({
   name: "train",
@@ -34,12 +36,14 @@ export const train: Command = defineCommand<TrainSettings>({
       otherwise: "train/NAME in the state folder",
     }),
     threads: deviceOptions.threads,
+    device: deviceOptions.device,
   },
-  run: async ({ config: path, folder, threads }) => {
+  run: async ({ config: path, folder, threads, device: choice }) => {
     if (path === undefined) throw new ClawError("E_USAGE", "claw train needs --config FILE.");
     const config = parseTrainConfig(readText(path), path);
     const kept = folder ?? join(stateFolder(), "train", config.model.name);
-    const device = openNativeTraining({ threads: threads ?? 2 });
+    const { device, warning } = await openTraining({ device: choice, threads: threads ?? THREADS_DEFAULT });
+    if (warning !== undefined) note(warning);
     try {
       const { file } = await trainModel({ config, base: dirname(path), folder: kept, device, ...machine() });
       await print(

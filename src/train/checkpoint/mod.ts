@@ -1,4 +1,4 @@
 /** Keeping a run's state while it goes on. */
 
 export { loadCheckpoint } from "./load.ts";
-export { type Checkpoint, CheckpointWriter } from "./writer.ts";
+export { type Checkpoint, CheckpointWriter, sizesOf } from "./writer.ts";

@@ -14,6 +14,11 @@ export interface Checkpoint {
   readonly meta: unknown;
 }
 
+/** Values in each array, which a writer is told before it is given any. */
+export function sizesOf(arrays: ReadonlyMap<string, Float32Array>): Map<string, number> {
+  return new Map([...arrays].map(([name, { length }]) => [name, length]));
+}
+
 type Buffers = ReadonlyMap<string, Float32Array<SharedArrayBuffer>>;
 
 /** One buffer is written while the next is filled. */

@@ -20,6 +20,8 @@ export interface ReferenceArrays {
   /** Added to; undefined: not wanted. */
   readonly gradients: Reals | undefined;
   readonly rope: Reals;
+  /** What becomes of an activation that is kept for the backward pass; undefined: nothing. */
+  readonly rounded?: ((value: number) => number) | undefined;
 }
 
 interface LayerActivations {
@@ -101,7 +103,6 @@ export class ReferenceExample {
       ...{ attended: this.#rows(heads * headDim), hidden: this.#rows(ffnWidth) },
       ...{ gate: this.#rows(ffnWidth), up: this.#rows(ffnWidth) },
     };
-    this.#layers.push(a);
     const table = this.#arrays.rope;
     const gain = this.#parameter(layer.attentionNorm, width);
     norm({ x: input, gain, y: a.attentionInput }, this.#normShape());
@@ -117,7 +118,16 @@ export class ReferenceExample {
     swiglu({ gate: a.gate, up: a.up, h: a.hidden });
     const out = a.middle.slice();
     this.#linear(layer, "down", { x: a.hidden, y: out });
+    this.#layers.push(this.#kept(a));
     return out;
+  }
+
+  /** The residual stream stays as it entered. */
+  #kept(a: LayerActivations): LayerActivations {
+    const { rounded } = this.#arrays;
+    if (rounded === undefined) return a;
+    const kept = Object.entries(a).map(([name, values]: [string, Reals]) => [name, values.map(rounded)]);
+    return { ...(Object.fromEntries(kept) as LayerActivations), input: a.input };
   }
 
   /** dx: of the residual stream as it leaves; becomes that of what entered. */

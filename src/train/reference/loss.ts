@@ -1,6 +1,7 @@
 /** The loss at each position, and its gradient with respect to the logits. */
 
 import { at, exactLog } from "../../base/mod.ts";
+import type { Lesson } from "../../kernels/mod.ts";
 import { type Reals, softmax } from "./operations.ts";
 
 export interface LossOptions {
@@ -8,9 +9,8 @@ export interface LossOptions {
   readonly vocabulary: number;
   /** Of a target in the gradient. */
   readonly weight: number;
-  /** Logits to learn from, [rows][vocabulary]. */
-  readonly teacher: Reals | undefined;
-  readonly teacherShare: number;
+  /** What is learned from a teacher, whose logits are [rows][vocabulary]. */
+  readonly lesson: (Omit<Lesson, "teacher"> & { readonly teacher: Reals }) | undefined;
 }
 
 export interface LossResult {
@@ -26,10 +26,33 @@ function largestAt(row: Reals): number {
   return best;
 }
 
-/** Cross-entropy, mixed with the divergence from a teacher's distribution (Hinton and others, 2015). Logits become gradients. */
+interface Softened {
+  readonly teacher: Float64Array;
+  readonly own: Float64Array;
+  /** Of the own distribution from the teacher's, nats. */
+  readonly divergence: number;
+}
+
+/** Two rows' distributions at a temperature (Hinton and others, 2015). */
+function soften(teacher: Reals, own: Reals, temperature: number): Softened {
+  const softened = (row: Reals): Float64Array => {
+    const values = Float64Array.from(row, (value) => value / temperature);
+    softmax(values, values.length);
+    return values;
+  };
+  const [wanted, had] = [softened(teacher), softened(own)];
+  const divergence = wanted.reduce(
+    (sum, p, i) => sum + (p === 0 ? 0 : p * (exactLog(p) - exactLog(Math.max(Number.MIN_VALUE, at(had, i))))),
+    0,
+  );
+  return { teacher: wanted, own: had, divergence };
+}
+
+/** Cross-entropy, mixed with what a lesson says. Logits become gradients. */
 export function lossBackward(logits: Reals, options: LossOptions): LossResult {
-  const { targets, vocabulary, weight, teacher } = options;
-  const share = teacher === undefined ? 0 : options.teacherShare;
+  const { targets, vocabulary, weight, lesson } = options;
+  const { share, temperature, greedy } = lesson ?? { share: 0, temperature: 1, greedy: 0 };
+  const text = 1 - share - greedy;
   let [loss, crossEntropy, count, agreed] = [0, 0, 0, 0];
   targets.forEach((target, position) => {
     const place = position * vocabulary;
@@ -38,24 +61,20 @@ export function lossBackward(logits: Reals, options: LossOptions): LossResult {
       row.fill(0);
       return;
     }
-    const best = largestAt(row);
-    const aim = at(row, target);
-    const soft =
-      teacher === undefined ? undefined : Float64Array.from(teacher.subarray(place, place + vocabulary));
-    agreed += best === (soft === undefined ? target : largestAt(soft)) ? 1 : 0;
+    const teacher = lesson?.teacher.subarray(place, place + vocabulary);
+    const wanted = teacher === undefined ? target : largestAt(teacher);
+    const [aim, favourite] = [at(row, target), at(row, wanted)];
+    agreed += largestAt(row) === wanted ? 1 : 0;
+    const soft = teacher && soften(teacher, row, temperature);
     const logSum = softmax(row, vocabulary);
-    if (soft !== undefined) softmax(soft, vocabulary);
-    const divergence = (soft ?? new Float64Array(0)).reduce(
-      (sum, p, i) =>
-        sum + (p === 0 ? 0 : p * (exactLog(p) - exactLog(Math.max(Number.MIN_VALUE, at(row, i))))),
-      0,
-    );
     count++;
     crossEntropy += logSum - aim;
-    loss += (1 - share) * (logSum - aim) + share * divergence;
+    loss += text * (logSum - aim) + greedy * (logSum - favourite);
+    loss += share * temperature * temperature * (soft?.divergence ?? 0);
     for (let i = 0; i < vocabulary; i++) {
-      const wanted = share * (soft?.[i] ?? 0) + (i === target ? 1 - share : 0);
-      row[i] = weight * (at(row, i) - wanted);
+      const hard = (i === target ? text : 0) + (i === wanted ? greedy : 0);
+      const pull = soft === undefined ? 0 : share * temperature * (at(soft.own, i) - at(soft.teacher, i));
+      row[i] = weight * ((1 - share) * at(row, i) - hard + pull);
     }
   });
   return { loss, crossEntropy, targets: count, agreed };

@@ -6,10 +6,12 @@ import type {
   BatchResult,
   ModelTrainer,
   Moments,
+  StorageType,
   TrainingDevice,
   TrainingSource,
   UpdateNumbers,
 } from "../../kernels/mod.ts";
+import { bf16ToF32, f16ToF32, f32ToBf16Bits, f32ToF16Bits } from "../../tensor/mod.ts";
 import { ReferenceExample } from "./example.ts";
 import { lossBackward } from "./loss.ts";
 import type { Reals } from "./operations.ts";
@@ -19,6 +21,13 @@ export const referenceTraining: TrainingDevice = {
   threads: 1,
   open: (source) => new ReferenceTrainer(source),
   close: () => undefined,
+};
+
+/** Values as they are once they were kept; undefined: as they were. */
+const rounding: Readonly<Record<StorageType, ((value: number) => number) | undefined>> = {
+  f32: undefined,
+  f16: (value) => f16ToF32(f32ToF16Bits(value)),
+  bf16: (value) => bf16ToF32(f32ToBf16Bits(value)),
 };
 
 class ReferenceTrainer implements ModelTrainer {
@@ -46,19 +55,20 @@ class ReferenceTrainer implements ModelTrainer {
 
   #example(tokens: Int32Array, targets: Int32Array, options: BatchOptions): ReturnType<typeof lossBackward> {
     const { model, arrays } = this.#source;
-    const { weight, withGradient, exampleNorm, teacher, teacherShare } = options;
+    const { activations = "f32" } = this.#source.options;
+    const { weight, withGradient, exampleNorm, lesson } = options;
     const clips = withGradient && exampleNorm > 0;
     const own = clips ? new Float32Array(arrays.gradients.length) : arrays.gradients;
     const example = new ReferenceExample(
       model,
-      { ...arrays, gradients: withGradient ? own : undefined },
+      { ...arrays, gradients: withGradient ? own : undefined, rounded: rounding[activations] },
       tokens,
     );
     const logits = example.forward();
-    const other = teacher instanceof ReferenceTrainer ? teacher.#forward(tokens) : undefined;
+    const teacher = lesson?.teacher instanceof ReferenceTrainer ? lesson.teacher : undefined;
     const result = lossBackward(logits, {
-      ...{ targets, weight, teacherShare, vocabulary: model.vocabulary },
-      teacher: other,
+      ...{ targets, weight, vocabulary: model.vocabulary },
+      lesson: lesson && teacher && { ...lesson, teacher: teacher.#forward(tokens) },
     });
     if (!withGradient) return result;
     example.backward(logits);
@@ -66,14 +76,17 @@ class ReferenceTrainer implements ModelTrainer {
     return result;
   }
 
-  update({ first, second, decayed }: Moments, n: UpdateNumbers): Promise<void> {
+  update({ first, second, decayed, type }: Moments, n: UpdateNumbers): Promise<void> {
     const { model, arrays } = this.#source;
     const trained = model.rank > 0 ? arrays.adapters : arrays.parameters;
+    const [own, other] = [momentsOf(first, type), momentsOf(second, type)];
     for (let i = 0; i < trained.length; i++) {
       const gradient = at(arrays.gradients, i) * n.scale;
-      first[i] = n.beta1 * at(first, i) + (1 - n.beta1) * gradient;
-      second[i] = n.beta2 * at(second, i) + (1 - n.beta2) * gradient * gradient;
-      const step = at(first, i) / n.correction1 / (Math.sqrt(at(second, i) / n.correction2) + n.epsilon);
+      const mean = Math.fround(n.beta1 * own.get(i) + (1 - n.beta1) * gradient);
+      const square = Math.fround(n.beta2 * other.get(i) + (1 - n.beta2) * gradient * gradient);
+      own.set(i, mean);
+      other.set(i, square);
+      const step = mean / n.correction1 / (Math.sqrt(square / n.correction2) + n.epsilon);
       trained[i] = at(trained, i) * (1 - (i < decayed ? n.decay : 0)) - n.rate * step;
     }
     return Promise.resolve();
@@ -88,6 +101,25 @@ class ReferenceTrainer implements ModelTrainer {
     const { model, arrays } = this.#source;
     return new ReferenceExample(model, { ...arrays, gradients: undefined }, tokens).forward();
   }
+}
+
+interface MomentValues {
+  get(index: number): number;
+  set(index: number, value: number): void;
+}
+
+function momentsOf(words: Float32Array, type: Moments["type"]): MomentValues {
+  if (type === "f32") {
+    const set = (i: number, value: number): void => {
+      words[i] = value;
+    };
+    return { get: (i) => at(words, i), set };
+  }
+  const bits = new Uint16Array(words.buffer, words.byteOffset, 2 * words.length);
+  const set = (i: number, value: number): void => {
+    bits[i] = f32ToBf16Bits(value);
+  };
+  return { get: (i) => bf16ToF32(at(bits, i)), set };
 }
 
 function length(values: Reals): number {
