@@ -81,14 +81,13 @@ struct ExecutableHandle {
 
 class StepJob final : public Pending {
  public:
-  StepJob(ExecutableHandle* owner, napi_ref keepAlive, int32_t rows, int32_t outputs)
+  StepJob(ExecutableHandle* owner, napi_ref keepAlive, int32_t part)
       : Pending(owner->device),
         executable_(owner->executable),
         owner_(owner),
         keepAlive_(keepAlive),
-        rows_(rows),
-        outputs_(outputs) {}
-  void run(const Team& team) override { executable_->run(team, rows_, outputs_); }
+        part_(part) {}
+  void run(const Team& team) override { executable_->run(team, part_); }
 
  private:
   Error conclude(napi_env env, napi_value* value) override;
@@ -96,8 +95,7 @@ class StepJob final : public Pending {
   std::shared_ptr<Executable> executable_;
   ExecutableHandle* owner_;  // valid while keepAlive_ holds the external around it
   napi_ref keepAlive_;
-  int32_t rows_;
-  int32_t outputs_;
+  int32_t part_;
 };
 
 // Resolves to the id of the matrix.

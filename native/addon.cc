@@ -35,8 +35,9 @@ napi_value makeNumbers(napi_env env, const std::vector<double>& numbers) {
 
 napi_value makeOpcodes(napi_env env) {
   constexpr const char* names[] = {"END",  "EMBED",    "RMS_NORM",  "QUANTIZE", "LINEAR", "LINEAR_PARTIAL", "COMBINE",
-                                   "ROPE", "KV_WRITE", "ATTENTION", "SILU_MUL", "ADD",    "GATHER"};
-  static_assert(std::size(names) == static_cast<size_t>(Op::gather) + 1);
+                                   "ROPE", "KV_WRITE", "ATTENTION", "SILU_MUL", "ADD",    "GATHER",
+                                   "EMBED_PARTIAL", "SEND", "RECEIVE"};
+  static_assert(std::size(names) == static_cast<size_t>(Op::receive) + 1);
   napi_value opcodes = nullptr;
   napi_create_object(env, &opcodes);
   for (size_t i = 0; i < std::size(names); i++) {
@@ -229,16 +230,20 @@ napi_value makeOffsets(napi_env env, const Executable& executable) {
                          step.outputs, step.logits,    step.status};
   std::vector<double> offsets;
   for (const void* part : parts) offsets.push_back(static_cast<double>(static_cast<const uint8_t*>(part) - base));
+  for (const Buffer& buffer : executable.buffers()) {
+    if (!buffer.shape.exchanged) continue;
+    offsets.push_back(static_cast<double>(reinterpret_cast<const uint8_t*>(buffer.values) - base));
+  }
   return makeNumbers(env, offsets);
 }
 
-// device, buffers ([quantized, domain, width, segments, format] each), tape, logits buffer,
+// device, buffers ([quantized, domain, width, segments, format, exchanged] each), tape, logits buffer or -1,
 // [rows, outputs, page entries] -> { executable, memory, offsets }
 napi_value prepare(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
   const DeviceReference handle = openDevice(env, &arguments);
   if (handle == nullptr) return nullptr;
-  constexpr size_t perBuffer = 5;
+  constexpr size_t perBuffer = 6;
   const std::span<const int32_t> numbers = arguments.integers();
   ProgramSource source{};
   source.tape = arguments.integers();
@@ -252,7 +257,7 @@ napi_value prepare(napi_env env, napi_callback_info call) {
   std::vector<BufferShape> shapes;
   for (size_t i = 0; i < numbers.size(); i += perBuffer) {
     shapes.push_back({numbers[i] != 0, static_cast<Domain>(numbers[i + 1]), numbers[i + 2], numbers[i + 3],
-                      static_cast<Format>(numbers[i + 4])});
+                      static_cast<Format>(numbers[i + 4]), numbers[i + 5] != 0});
   }
   source.buffers = shapes;
   std::shared_ptr<Executable> executable;
@@ -266,21 +271,22 @@ napi_value prepare(napi_env env, napi_callback_info call) {
   return result;
 }
 
-// executable, rows, outputs -> promise
+// executable, rows, outputs, part -> promise
 napi_value execute(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
   auto* held = arguments.held<ExecutableHandle>();
   const int32_t rows = arguments.integer();
   const int32_t outputs = arguments.integer();
+  const int32_t part = arguments.integer();
   if (!arguments.intact()) return nullptr;
   if (held->device->closed()) return rejected(env, makeError("E_SHUTDOWN", "The device is closed."));
   if (held->busy) return rejected(env, makeError("E_INTERNAL", "A step of this program is still running."));
-  if (const Error error = held->executable->beginStep(rows, outputs)) return rejected(env, error);
+  if (const Error error = held->executable->beginPart(rows, outputs, part)) return rejected(env, error);
   Arguments again(env, call);
   napi_ref keepAlive = nullptr;
   if (napi_create_reference(env, again.next(), 1, &keepAlive) != napi_ok) return nullptr;
   held->busy = true;
-  return held->device->submit(env, std::make_unique<StepJob>(held, keepAlive, rows, outputs));
+  return held->device->submit(env, std::make_unique<StepJob>(held, keepAlive, part));
 }
 
 // The f32 buffer of a call and its size in values; null after throwing.

@@ -82,7 +82,7 @@ Error Executable::prepare(std::shared_ptr<Device> device, const ProgramSource& s
   const TapeContext context = {source.tape, made->buffers_, made->device_->matrices(), made->device_->vectors()};
   error = compileTape(context, &made->operations_);
   if (error) return error;
-  made->runs_ = runsOf(made->operations_);
+  made->parts_ = partsOf(runsOf(made->operations_));
   made->findNeeds();
   made->planAttention();
   made->shareProducts();
@@ -93,15 +93,19 @@ Error Executable::prepare(std::shared_ptr<Device> device, const ProgramSource& s
 
 Error Executable::allocateStep(const ProgramSource& source) {
   const auto index = static_cast<size_t>(source.logits);
-  if (index >= buffers_.size() || buffers_[index].shape.quantized ||
-      buffers_[index].shape.domain != Domain::outputs) {
+  const bool hasLogits = source.logits >= 0;
+  if (hasLogits && (index >= buffers_.size() || buffers_[index].shape.quantized ||
+                    buffers_[index].shape.domain != Domain::outputs)) {
     return makeError("E_INTERNAL", "Buffer %d cannot hold logits.", source.logits);
+  }
+  size_t visible = hasLogits ? bufferBytes(buffers_[index], static_cast<size_t>(limits_.outputs)) : 0;
+  for (const Buffer& buffer : buffers_) {
+    if (buffer.shape.exchanged) visible += bufferBytes(buffer, static_cast<size_t>(limits_.of(buffer.shape.domain)));
   }
   const auto rows = static_cast<size_t>(limits_.rows);
   const auto outputs = static_cast<size_t>(limits_.outputs);
   const auto pages = static_cast<size_t>(limits_.pageEntries);
-  const size_t bytes = 4 * alignUp(rows * 4) + alignUp(outputs * 4) + alignUp(pages * 4) +
-                       bufferBytes(buffers_[index], outputs);
+  const size_t bytes = 4 * alignUp(rows * 4) + alignUp(outputs * 4) + alignUp(pages * 4) + visible;
   stepRegion_ = std::make_shared<Region>(device_->arena().map(Purpose::buffers, bytes));
   if (!*stepRegion_) return refusal(device_->arena(), "a program's buffers", bytes);
   step_.tokens = stepRegion_->take<int32_t>(rows);
@@ -110,15 +114,21 @@ Error Executable::allocateStep(const ProgramSource& source) {
   step_.status = stepRegion_->take<int32_t>(rows);
   step_.pages = stepRegion_->take<int32_t>(pages);
   step_.outputs = stepRegion_->take<int32_t>(outputs);
-  place(&buffers_[index], stepRegion_.get(), outputs);
-  step_.logits = buffers_[index].values;
+  if (hasLogits) place(&buffers_[index], stepRegion_.get(), outputs);
+  step_.logits = hasLogits ? buffers_[index].values : reinterpret_cast<float*>(stepRegion_->base());
+  for (Buffer& buffer : buffers_) {
+    if (buffer.shape.exchanged) place(&buffer, stepRegion_.get(), static_cast<size_t>(limits_.of(buffer.shape.domain)));
+  }
   return {};
 }
 
 Error Executable::allocateBuffers() {
   size_t bytes = 0;
   const auto rowsOf = [this](const Buffer& buffer) { return static_cast<size_t>(limits_.of(buffer.shape.domain)); };
-  for (const Buffer& buffer : buffers_) bytes += bufferBytes(buffer, rowsOf(buffer));
+  for (const Buffer& buffer : buffers_) {
+    if (buffer.values == nullptr) bytes += bufferBytes(buffer, rowsOf(buffer));
+  }
+  if (bytes == 0) return {};
   region_ = device_->arena().map(Purpose::buffers, bytes);
   if (!region_) return refusal(device_->arena(), "a program's buffers", bytes);
   for (Buffer& buffer : buffers_) {
@@ -129,7 +139,7 @@ Error Executable::allocateBuffers() {
 
 void Executable::findNeeds() {
   for (const Operation& op : operations_) {
-    if (op.op == Op::embed) tokenCount_ = std::min(tokenCount_, op.matrix->rows);
+    if (op.op == Op::embed || op.op == Op::embedPartial) tokenCount_ = std::min(tokenCount_, op.vocabulary);
     if (op.op == Op::rope) positionCount_ = std::min(positionCount_, op.positions);
     if (op.op == Op::kvWrite || op.op == Op::attention) usesKv_ = true;
     if (op.op != Op::quantize) continue;
@@ -234,7 +244,17 @@ Error Executable::checkRow(int32_t row) const {
   return {};
 }
 
+Error Executable::beginPart(int32_t rows, int32_t outputs, int32_t part) {
+  if (part == 0) return beginStep(rows, outputs);
+  if (part != nextPart_ || part >= parts() || rows != rows_ || outputs != outputs_) {
+    return makeError("E_INTERNAL", "Part %d of %d does not follow in this step.", part, parts());
+  }
+  nextPart_ = part + 1;
+  return {};
+}
+
 Error Executable::beginStep(int32_t rows, int32_t outputs) {
+  nextPart_ = parts();
   if (rows < 0 || rows > limits_.rows || outputs < 0 || outputs > limits_.outputs) {
     return makeError("E_INTERNAL", "A step of %d rows and %d outputs is beyond its limits of %d and %d.", rows, outputs,
                      limits_.rows, limits_.outputs);
@@ -250,6 +270,9 @@ Error Executable::beginStep(int32_t rows, int32_t outputs) {
   Error error = usesKv_ ? checkKv() : Error{};
   if (!error && usesKv_) error = checkPages(rows);
   if (error) return error;
+  rows_ = rows;
+  outputs_ = outputs;
+  nextPart_ = 1;
   std::fill_n(step_.status, rows, 0);
   const auto count = static_cast<size_t>(rows);
   dealProducts();

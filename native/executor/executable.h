@@ -53,8 +53,11 @@ class Executable {
 
   // Checks everything the step block says against this program and the device's KV cache; clears the statuses.
   Error beginStep(int32_t rows, int32_t outputs);
-  // On every thread of the pool: all operations over the step's rows.
-  void run(const Team& team, int32_t rows, int32_t outputs) const;
+  // Part 0 begins a step; each other one has to follow the one before it.
+  Error beginPart(int32_t rows, int32_t outputs, int32_t part);
+  int32_t parts() const { return static_cast<int32_t>(parts_.size()); }
+  // On every thread of the pool: all operations of a part over the step's rows.
+  void run(const Team& team, int32_t part) const;
 
  private:
   Error allocateStep(const ProgramSource& source);
@@ -80,7 +83,10 @@ class Executable {
   StepBlock step_{};
   std::vector<Buffer> buffers_;
   std::vector<Operation> operations_;
-  std::vector<Run> runs_;  // of operations_
+  std::vector<std::vector<Run>> parts_;  // of operations_
+  int32_t rows_ = 0;  // of the step that was begun
+  int32_t outputs_ = 0;
+  int32_t nextPart_ = 0;
   std::unique_ptr<BlockShares> blockShares_;  // of the products; dealt out anew for each step
   int32_t tokenCount_ = INT32_MAX;
   int32_t positionCount_ = INT32_MAX;

@@ -112,7 +112,11 @@ void runRow(const Operation& op, const Walk& walk, int32_t row) {
   const int32_t width = op.dst == nullptr ? 0 : op.dst->shape.width;
   switch (op.op) {
     case Op::embed:
-      return walk.kernels.embedRow(*op.matrix, walk.step.tokens[row], rowOf(op.dst, row));
+    case Op::embedPartial: {
+      const int32_t held = walk.step.tokens[row] - op.firstToken;
+      if (held >= 0 && held < op.matrix->rows) walk.kernels.embedRow(*op.matrix, held, rowOf(op.dst, row));
+      return;
+    }
     case Op::rmsNorm:
       return walk.flag(op.domain, row,
                        walk.kernels.rmsNormRow(rowOf(op.a, row), op.vector, op.number, rowOf(op.dst, row), width));
@@ -164,11 +168,11 @@ void runPieces(Run run, const Walk& walk) {
 
 }  // namespace
 
-void Executable::run(const Team& team, int32_t rows, int32_t outputs) const {
+void Executable::run(const Team& team, int32_t part) const {
   const AttentionContext attention = {team, device_->kernels(), device_->kv(), step_, plans_, scratch_};
-  const Walk walk = {team,      device_->kernels(), device_->kv(), step_, rows, outputs,
+  const Walk walk = {team,      device_->kernels(), device_->kv(), step_, rows_, outputs_,
                      attention, *blockShares_,      quantizeScratch(team.thread)};
-  for (const Run& run : runs_) {
+  for (const Run& run : parts_[static_cast<size_t>(part)]) {
     if (run.front().barrier) team.barrier.wait();
     switch (run.front().share) {
       case Share::rows:
@@ -182,6 +186,8 @@ void Executable::run(const Team& team, int32_t rows, int32_t outputs) const {
         break;
       case Share::heads:
         AttentionRun(run.front(), walk.attention).run();
+        break;
+      case Share::exchange:
         break;
     }
   }

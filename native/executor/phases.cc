@@ -49,6 +49,10 @@ void chooseShare(std::span<Operation> operations, size_t at) {
       return shareGate(operations, at);
     case Op::quantize:
       return shareQuantization(operations, at);
+    case Op::send:
+    case Op::receive:
+      op.share = Share::exchange;
+      return;
     default:
       op.share = Share::rows;
   }
@@ -63,6 +67,8 @@ bool sameShare(const Operation& a, const Operation& b) {
 }
 
 // ---- Barriers ----
+
+bool exchanges(const Operation& op) { return op.share == Share::exchange; }
 
 bool usesKv(const Operation& op) { return op.op == Op::kvWrite || op.op == Op::attention; }
 
@@ -85,6 +91,7 @@ void placeBarriers(std::span<Operation> operations) {
   size_t phaseFirst = 0;
   for (size_t i = 0; i < operations.size(); i++) {
     Operation& op = operations[i];
+    op.barrier = exchanges(op) || (i > 0 && exchanges(operations[i - 1]));
     for (size_t k = phaseFirst; k < i && !op.barrier; k++) op.barrier = !mayFollowFreely(operations[k], op);
     if (op.barrier) phaseFirst = i;
   }
@@ -106,6 +113,18 @@ std::vector<Run> runsOf(std::span<const Operation> operations) {
     first = i;
   }
   return runs;
+}
+
+std::vector<std::vector<Run>> partsOf(std::span<const Run> runs) {
+  std::vector<std::vector<Run>> parts(1);
+  bool exchanging = false;
+  for (const Run& run : runs) {
+    const bool was = exchanging;
+    exchanging = exchanges(run.front());
+    if (exchanging && !was) parts.emplace_back();
+    if (!exchanging) parts.back().push_back(run);
+  }
+  return parts;
 }
 
 }  // namespace claw

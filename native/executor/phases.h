@@ -19,4 +19,7 @@ void shareOut(std::vector<Operation>* operations);
 // The runs of operations that were shared out, in order; the spans are of `operations`.
 std::vector<Run> runsOf(std::span<const Operation> operations);
 
+// The runs before, between and after the exchanges with other ranks; exchanges that stand together are one.
+std::vector<std::vector<Run>> partsOf(std::span<const Run> runs);
+
 }  // namespace claw

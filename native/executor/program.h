@@ -24,6 +24,9 @@ enum class Op : int32_t {
   siluMul = 10,
   add = 11,
   gather = 12,
+  embedPartial = 13,
+  send = 14,
+  receive = 15,
 };
 
 enum class Domain : int32_t { tokens = 0, outputs = 1 };
@@ -34,6 +37,7 @@ struct BufferShape {
   int32_t width;
   int32_t segments;  // quantized only
   Format format;     // quantized only: of the matrices that read it
+  bool exchanged = false;  // whether TypeScript looks at it between two parts of a step
 };
 
 struct Buffer {
@@ -56,8 +60,8 @@ struct Vector {
 };
 
 // What is dealt out to the threads: whole rows, pieces of rows (a piece is `pieceWidth` values), blocks of a matrix's
-// rows, or pairs of a row and a KV head.
-enum class Share : int32_t { rows, pieces, blocks, heads };
+// rows, or pairs of a row and a KV head. What is exchanged with other ranks is not dealt out: the tape stops for it.
+enum class Share : int32_t { rows, pieces, blocks, heads, exchange };
 
 // One operation, its operands checked and looked up. Fields an operation does not use are zero.
 struct Operation {
@@ -72,6 +76,8 @@ struct Operation {
   const Matrix* matrix = nullptr;
   const float* vector = nullptr;
   int32_t positions = 0;  // ROPE: rows of its table
+  int32_t firstToken = 0;  // EMBED, EMBED_PARTIAL: that of the matrix's first row
+  int32_t vocabulary = 0;  // of both
   float number = 0;       // epsilon or scale
   int32_t layer = 0;
   int32_t firstHead = 0;

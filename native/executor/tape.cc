@@ -16,7 +16,7 @@ class TapeCompiler {
 
  private:
   // Each fills op_ and returns whether the operands make sense together.
-  bool embed();
+  bool embed(bool partial);
   bool rmsNorm();
   bool quantize();
   bool linear(bool partial);
@@ -27,6 +27,7 @@ class TapeCompiler {
   bool siluMul();
   bool add();
   bool gather();
+  bool exchange(bool sends);
   bool decode();
 
   int32_t take();
@@ -79,11 +80,14 @@ const Vector* TapeCompiler::vector() {
   return nullptr;
 }
 
-bool TapeCompiler::embed() {
+bool TapeCompiler::embed(bool partial) {
   op_.dst = floats();
   op_.matrix = matrix();
+  op_.firstToken = partial ? take() : 0;
+  op_.vocabulary = partial ? take() : op_.matrix == nullptr ? 0 : op_.matrix->rows;
   return intact_ && onTokens(op_.dst) && op_.matrix->held() == op_.matrix->segments &&
-         op_.matrix->columns == op_.dst->shape.width;
+         op_.matrix->columns == op_.dst->shape.width && op_.firstToken >= 0 &&
+         static_cast<int64_t>(op_.firstToken) + op_.matrix->rows <= op_.vocabulary;
 }
 
 bool TapeCompiler::rmsNorm() {
@@ -199,12 +203,31 @@ bool TapeCompiler::gather() {
   return intact_ && !onTokens(op_.dst) && onTokens(op_.a) && op_.dst->shape.width == op_.a->shape.width;
 }
 
+// Which link and which tokens' rows is for the exchange itself to know.
+bool TapeCompiler::exchange(bool sends) {
+  const Buffer* const buffer = floats();
+  take();
+  take();
+  take();
+  const int32_t count = take();
+  if (!intact_ || count < 1 || count > kSegmentsMax) return false;
+  for (int32_t i = 0; i < count; i++) {
+    const int32_t first = take();
+    const int32_t columns = take();
+    if (first < 0 || columns < 1 || first > buffer->shape.width - columns) return false;
+  }
+  (sends ? op_.a : op_.dst) = buffer;
+  return intact_ && onTokens(buffer) && buffer->shape.exchanged;
+}
+
 bool TapeCompiler::decode() {
   switch (op_.op) {
     case Op::end:
       return true;
     case Op::embed:
-      return embed();
+      return embed(false);
+    case Op::embedPartial:
+      return embed(true);
     case Op::rmsNorm:
       return rmsNorm();
     case Op::quantize:
@@ -227,6 +250,10 @@ bool TapeCompiler::decode() {
       return add();
     case Op::gather:
       return gather();
+    case Op::send:
+      return exchange(true);
+    case Op::receive:
+      return exchange(false);
   }
   return false;
 }

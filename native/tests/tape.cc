@@ -15,9 +15,8 @@ using namespace claw;
 
 class Step final : public Job {
  public:
-  Step(const Executable& executable, int32_t rows, int32_t outputs)
-      : executable_(executable), rows_(rows), outputs_(outputs) {}
-  void run(const Team& team) override { executable_.run(team, rows_, outputs_); }
+  Step(const Executable& executable, int32_t part) : executable_(executable), part_(part) {}
+  void run(const Team& team) override { executable_.run(team, part_); }
   void finished() override { done_.store(true); }
   void wait() const {
     while (!done_.load()) sched_yield();
@@ -25,8 +24,7 @@ class Step final : public Job {
 
  private:
   const Executable& executable_;
-  int32_t rows_;
-  int32_t outputs_;
+  int32_t part_;
   std::atomic<bool> done_{false};
 };
 
@@ -36,7 +34,7 @@ constexpr BufferShape kBuffers[] = {
     {false, Domain::tokens, 20, 0, {}},  // 2
     {false, Domain::tokens, 40, 0, {}},  // 3: partial sums of 2 segments
     {false, Domain::outputs, 20, 0, {}}, // 4
-    {false, Domain::tokens, 32, 0, {}},  // 5
+    {false, Domain::tokens, 32, 0, {}, true},  // 5
     {true, Domain::tokens, 32, 4, Format::i8},  // 6
 };
 constexpr Limits kLimits = {4, 2, 3};
@@ -51,11 +49,15 @@ void placeRows(const Executable& executable) {
   for (int32_t i = 0; i < kLimits.pageEntries; i++) step.pages[i] = i;
 }
 
-// On both threads, to its end.
-void runStep(const Executable& executable, int32_t rows, int32_t outputs) {
-  Step step(executable, rows, outputs);
-  executable.device()->pool().submit(&step);
-  step.wait();
+// On both threads, to its end; the step was begun.
+void runStep(Executable* executable, int32_t rows, int32_t outputs) {
+  for (int32_t part = 0; part < executable->parts(); part++) {
+    CHECK(part == 0 || !executable->beginPart(rows, outputs, part));
+    Step step(*executable, part);
+    executable->device()->pool().submit(&step);
+    step.wait();
+  }
+  CHECK(executable->beginPart(rows, outputs, executable->parts()));
 }
 
 std::shared_ptr<Device> makeDevice() {
@@ -78,7 +80,7 @@ const std::vector<std::vector<int32_t>> kParts = {
     {1, 0, 0},           {2, 0, 5, 0, 0x3727c5ac}, {3, 1, 0},           {4, 2, 1, 0},
     {5, 3, 1, 0},        {6, 2, 3, 1, 0, 2},       {6, 2, 3, 2, 0, 1, 1, 2}, {7, 0, 0, 2, 16, 1},
     {8, 0, 5, 0, 0, 2},  {9, 5, 0, 0, 0, 2, 2, 0x3e800000}, {10, 5, 0, 0}, {11, 0, 0, 5},
-    {12, 4, 2},
+    {12, 4, 2},          {13, 0, 0, 1, 21},    {14, 5, 0, 0, 9, 1, 0, 32}, {15, 5, 1, 2, 3, 2, 0, 4, 20, 12},
 };
 
 void testWhatRuns(const std::shared_ptr<Device>& device) {
@@ -98,8 +100,9 @@ void testWhatRuns(const std::shared_ptr<Device>& device) {
     const int32_t outputs = rows > 0 ? 1 : 0;
     placeRows(*executable);
     CHECK(!executable->beginStep(rows, outputs));
-    runStep(*executable, rows, outputs);
+    runStep(executable.get(), rows, outputs);
   }
+  CHECK(executable->parts() == 2);
 }
 
 // Some parts, some of their words changed, perhaps cut short.
@@ -129,7 +132,7 @@ void testMutations(const std::shared_ptr<Device>& device) {
     }
     placeRows(*executable);
     if (executable->beginStep(3, 2)) continue;
-    runStep(*executable, 3, 2);
+    runStep(executable.get(), 3, 2);
     ran++;
   }
   CHECK(ran > 1000 && refused > 1000);
@@ -160,6 +163,8 @@ void testBarriers(const std::shared_ptr<Device>& device) {
   CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 3, 1, 5, 0}) == Flags{false, true}));
   // Two of attention meet: the second must not overwrite chunks that the first keeps for other threads.
   CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 9, 0, 5, 0, 0, 2, 2, 0, 0}) == Flags{false, true}));
+  // The tape stops for what is exchanged with others.
+  CHECK((barriersOf(device, {11, 2, 2, 2, 14, 5, 0, 0, 9, 1, 0, 32, 11, 2, 2, 2, 0}) == Flags{false, true, true}));
   // Gathering crosses from tokens to outputs.
   CHECK((barriersOf(device, {11, 2, 2, 2, 12, 4, 2, 11, 4, 4, 4, 0}) == Flags{false, true, false}));
 }

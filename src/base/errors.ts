@@ -35,6 +35,7 @@ export type ErrorCode =
   | "E_CORPUS"
   | "E_CHECKPOINT"
   | "E_ADAPTER"
+  | "E_PLACEMENT"
   | "E_MEMORY"
   | "E_MEMORY_LOCK"
   | "E_AUTH"
@@ -140,6 +141,11 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   E_TOKENIZER: { status: 422, exit: 1, remedy: "Convert the model again with its tokenizer included." },
   E_TEMPLATE: { status: 422, exit: 1, remedy: "Check the messages, or use /v1/completions instead." },
   E_FORMAT: { status: 400, exit: 2, remedy: "Choose f16, i8 or i4." },
+  E_PLACEMENT: {
+    status: 422,
+    exit: 2,
+    remedy: "Choose a degree that the model has segments for, or split its layers into stages instead.",
+  },
   E_MEMORY: { status: 503, exit: 1, remedy: "Lower --context or --max-batch, or use a smaller --format." },
   // training
   E_CORPUS: {

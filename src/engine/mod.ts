@@ -7,7 +7,12 @@ export { EngineMetrics, type MetricsSnapshot } from "./metrics.ts";
 export { PagePool } from "./pages.ts";
 export { measurePerplexity, type Perplexity } from "./perplexity.ts";
 export type { FinishReason, GenerationRequest, TokenEvent } from "./request.ts";
-export { createRuntime, type Runtime } from "./runtime.ts";
+export {
+  createRuntime,
+  type Runtime,
+  type RuntimeOptions,
+  sizeRuntime,
+} from "./runtime.ts";
 export {
   argmax,
   defaultSampling,

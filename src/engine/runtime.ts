@@ -8,11 +8,14 @@ import {
   type KvFormat,
   type KvPages,
   kvPageBytes,
+  type StepLimits,
   type WeightFormat,
 } from "../kernels/mod.ts";
 import {
+  compileLocal,
   evenShards,
   loadProgram,
+  type ModelDescription,
   type OpenedFile,
   type PackedStore,
   type TensorReader,
@@ -63,6 +66,37 @@ export interface Runtime {
   readonly kvFormat: KvFormat;
 }
 
+/** How much of everything a runtime has, before any of it is allocated. */
+export interface RuntimeSizes {
+  /** Positions the RoPE table covers. */
+  readonly positions: number;
+  readonly limits: StepLimits;
+  /** As in Runtime. */
+  readonly context: number;
+  readonly pages: number;
+  readonly pagesMax: number;
+  readonly pageBytes: number;
+  readonly kvFormat: KvFormat;
+}
+
+/** The sizes of a runtime of this model, on however many devices. E_CONTEXT, E_MEMORY. */
+export function sizeRuntime(model: ModelDescription, options: RuntimeOptions): RuntimeSizes {
+  const positions = contextOf(model.context, options.context);
+  const kvFormat = options.kvFormat ?? (options.format === "f16" ? "f32" : "f16");
+  const { layers, kvHeads: heads, headDim } = model;
+  const pageBytes = kvPageBytes({ layers, heads, headDim, format: kvFormat });
+  const batchMax = Math.max(options.batch, options.batchMax ?? 0);
+  const { pages, pagesMax } = pageCounts(pageBytes, positions, { ...options, batchMax });
+  const limits = {
+    rows: options.rows,
+    outputs: options.outputs ?? batchMax,
+    pageEntries: pagesFor(positions) * batchMax,
+  };
+  // One sequence alone must be able to fill what is promised.
+  const context = Math.min(positions, pages * KV_PAGE_TOKENS);
+  return { positions, limits, context, pages, pagesMax, pageBytes, kvFormat };
+}
+
 /** Loads a model onto a device. E_CONTEXT, E_MEMORY, and what loading refuses. */
 export async function createRuntime(
   device: Device,
@@ -70,30 +104,17 @@ export async function createRuntime(
   options: RuntimeOptions,
 ): Promise<Runtime> {
   const { description } = model;
-  const context = contextOf(description.context, options.context);
-  const shards = evenShards(description, options.degree ?? 1);
   const { format, onProgress, packed, tensors, onMatrix } = options;
-  const loading = { format, shards, context, onProgress, packed, tensors, onMatrix };
+  const shards = evenShards(description, options.degree ?? 1);
+  const compiled = compileLocal(description, { format, shards });
+  const context = contextOf(description.context, options.context);
+  const loading = { compiled, context, onProgress, packed, tensors, onMatrix };
   const program = await loadProgram(device, model, loading);
-  const kvFormat = options.kvFormat ?? (format === "f16" ? "f32" : "f16");
-  const shape = {
-    layers: description.layers,
-    heads: description.kvHeads,
-    headDim: description.headDim,
-    format: kvFormat,
-  };
-  const batchMax = Math.max(options.batch, options.batchMax ?? 0);
-  const pageBytes = kvPageBytes(shape);
-  const { pages, pagesMax } = pageCounts(pageBytes, context, { ...options, batchMax });
-  device.allocateKv({ ...shape, pages: pagesMax });
-  const executable = device.prepare(program, {
-    rows: options.rows,
-    outputs: options.outputs ?? batchMax,
-    pageEntries: pagesFor(context) * batchMax,
-  });
-  // One sequence alone must be able to fill what is promised.
-  const promised = Math.min(context, pages * KV_PAGE_TOKENS);
-  return { executable, kv: device, context: promised, pages, pagesMax, pageBytes, kvFormat };
+  // After the weights have taken their memory.
+  const { limits, ...sizes } = sizeRuntime(description, options);
+  device.allocateKv({ ...compiled.kv, format: sizes.kvFormat, pages: sizes.pagesMax });
+  const executable = device.prepare(program, limits);
+  return { ...sizes, executable, kv: device };
 }
 
 function contextOf(modelContext: number, asked: number | undefined): number {

@@ -80,7 +80,7 @@ export interface LinkTimes {
 
 export interface NativePrepared {
   readonly executable: NativeExecutable;
-  /** The step block; `offsets` are of its parts, in the order of `StepBlock`. */
+  /** The step block; `offsets` are of its parts, in the order of `StepBlock`, then of exchanged buffers in theirs. */
   readonly memory: ArrayBuffer;
   readonly offsets: readonly number[];
 }
@@ -127,7 +127,12 @@ export interface Addon {
     buffers: Int32Array,
     ...program: readonly [tape: Int32Array, logits: number, limits: Int32Array]
   ): NativePrepared;
-  execute(executable: NativeExecutable, rows: number, outputs: number): Promise<void>;
+  /** Runs the tape's operations up to its first exchange, or after the exchange of number `part`: parts in order, from 0. */
+  execute(
+    executable: NativeExecutable,
+    rows: number,
+    ...rest: readonly [outputs: number, part: number]
+  ): Promise<void>;
   writeBuffer(executable: NativeExecutable, buffer: number, values: Float32Array): void;
   /** Fills `values` with the first values of the buffer. */
   readBuffer(executable: NativeExecutable, buffer: number, values: Float32Array): void;

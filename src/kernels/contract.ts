@@ -89,9 +89,22 @@ export const OP = {
   ADD: 11,
   /** dst (outputs), src (tokens) — the rows whose logits are wanted */
   GATHER: 12,
+  /**
+   * dst, matrix, firstToken, vocabulary — as EMBED, of a matrix that holds the rows of firstToken and the tokens after it;
+   * rows of tokens that it lacks are left as they are.
+   */
+  EMBED_PARTIAL: 13,
+  /**
+   * src, link, firstToken, endToken, count, then `count` pairs (first column, columns) — sends these columns of the rows
+   * whose token lies in [firstToken, endToken), row after row, as one message; none where there are no such rows.
+   * SEND and RECEIVE that stand together are all under way at once, each link in the order of the tape.
+   */
+  SEND: 14,
+  /** dst, and the rest as in SEND — fills these columns of these rows with the next message. */
+  RECEIVE: 15,
 } as const;
 
-/** Operands of each operation, before COMBINE's pairs. */
+/** Operands of each operation, before the pairs of COMBINE, SEND and RECEIVE; the last one counts those. */
 export const OPERANDS: Readonly<Record<keyof typeof OP, number>> = {
   END: 0,
   EMBED: 2,
@@ -106,13 +119,29 @@ export const OPERANDS: Readonly<Record<keyof typeof OP, number>> = {
   SILU_MUL: 3,
   ADD: 3,
   GATHER: 2,
+  EMBED_PARTIAL: 4,
+  SEND: 5,
+  RECEIVE: 5,
 };
 
 export interface Program {
   readonly buffers: readonly BufferSpec[];
   readonly tape: Int32Array;
-  /** Index of the f32 buffer (domain `outputs`) that holds the logits at the end. */
-  readonly logits: number;
+  /**
+   * Index of the f32 buffer (domain `outputs`) that holds the logits at the end; undefined in the program of a rank that
+   * ends with rows for the next stage.
+   */
+  readonly logits: number | undefined;
+}
+
+/** A way to another rank, both directions: messages arrive whole and in order. Its errors are E_LINK. */
+export interface RankLink {
+  /** Resolves when the bytes may be overwritten; the other side may still have to take them. */
+  send(bytes: Uint8Array): Promise<void>;
+  /** Fills `into` with the next message, which is of just this length. */
+  receive(into: Uint8Array): Promise<void>;
+  /** Ends both directions: what waits on either side fails. */
+  close(): void;
 }
 
 /** The most a step of this program may ask for; devices allocate for it once. */
@@ -177,7 +206,7 @@ export interface StepBlock {
   readonly pages: Int32Array;
   /** Row of each output. */
   readonly outputs: Int32Array;
-  /** [outputs][vocabulary], f32. */
+  /** [outputs][vocabulary], f32; empty where the program has none. */
   readonly logits: Float32Array;
   /** ROW_STATUS bits per token row. */
   readonly status: Int32Array;
@@ -274,7 +303,8 @@ export interface Device extends KvPages {
    * written. E_MEMORY.
    */
   allocateKv(shape: KvShape): void;
-  prepare(program: Program, limits: StepLimits): Executable;
+  /** `links`: those that the program's SEND and RECEIVE name, by their numbers. */
+  prepare(program: Program, limits: StepLimits, links?: readonly RankLink[]): Executable;
   memory(): DeviceMemory;
   /** Undefined on devices that pack nothing worth keeping. */
   readonly packed?: PackedMatrices;

@@ -28,6 +28,7 @@ export {
   traceMalloc,
 } from "./native.ts";
 export { ReferenceDevice } from "./reference/mod.ts";
+export { bindTape, operationsOf } from "./tape.ts";
 export {
   type BatchOptions,
   type BatchResult,

@@ -27,9 +27,11 @@ import {
   type PackedMatrices,
   type PackedPlace,
   type Program,
+  type RankLink,
   type StepBlock,
   type StepLimits,
 } from "./contract.ts";
+import { Exchanges, exchangedBuffers } from "./exchange.ts";
 import { translate, translated } from "./native-error.ts";
 import { weightsError } from "./weights-error.ts";
 
@@ -171,8 +173,8 @@ class NativeDevice implements Device {
     translated(() => this.#addon.discardPage(this.#handle, page));
   }
 
-  prepare(program: Program, limits: StepLimits): Executable {
-    return translated(() => new NativeProgram(this.#addon, this.#handle, { program, limits }));
+  prepare(program: Program, limits: StepLimits, links: readonly RankLink[] = []): Executable {
+    return translated(() => new NativeProgram(this.#addon, this.#handle, { program, limits, links }));
   }
 
   memory(): DeviceMemory {
@@ -246,32 +248,64 @@ class NativeProgram implements Executable {
   readonly #addon: Addon;
   readonly #executable: NativeExecutable;
   readonly #buffers: readonly BufferSpec[];
+  readonly #exchanges: Exchanges;
+  /** Buffers that are exchanged, as views. */
+  readonly #shared: ReadonlyMap<number, Float32Array>;
 
-  constructor(addon: Addon, device: NativeHandle, source: { program: Program; limits: StepLimits }) {
-    const { program, limits } = source;
-    const buffers = Int32Array.from(program.buffers.flatMap(bufferNumbers));
+  constructor(
+    addon: Addon,
+    device: NativeHandle,
+    { program, limits, links }: { program: Program; limits: StepLimits; links: readonly RankLink[] },
+  ) {
+    const exchanged = exchangedBuffers(program);
+    const buffers = program.buffers.flatMap((spec, index) => bufferNumbers(spec, exchanged.has(index)));
     const sizes = Int32Array.of(limits.rows, limits.outputs, limits.pageEntries);
-    const prepared = addon.prepare(device, buffers, program.tape, program.logits, sizes);
-    const width = at(program.buffers, program.logits).width;
+    const logits = program.logits ?? NO_LOGITS;
+    const prepared = addon.prepare(device, Int32Array.from(buffers), program.tape, logits, sizes);
+    const width = program.logits === undefined ? 0 : at(program.buffers, program.logits).width;
     this.#addon = addon;
     this.#executable = prepared.executable;
     this.#buffers = program.buffers;
+    this.#exchanges = new Exchanges(program, limits, links);
     const ints = (part: number, length: number): Int32Array =>
       new Int32Array(prepared.memory, at(prepared.offsets, part), length);
+    const floats = (part: number, length: number): Float32Array =>
+      new Float32Array(prepared.memory, at(prepared.offsets, part), length);
     this.step = {
       tokens: ints(0, limits.rows),
       positions: ints(1, limits.rows),
       pageStart: ints(2, limits.rows),
       pages: ints(3, limits.pageEntries),
       outputs: ints(4, limits.outputs),
-      logits: new Float32Array(prepared.memory, at(prepared.offsets, 5), limits.outputs * width),
+      logits: floats(5, limits.outputs * width),
       status: ints(6, limits.rows),
     };
+    const inOrder = [...exchanged].sort((a, b) => a - b);
+    this.#shared = new Map(
+      inOrder.map((buffer, i) => [
+        buffer,
+        floats(STEP_PARTS + i, limits.rows * at(this.#buffers, buffer).width),
+      ]),
+    );
+  }
+
+  values(buffer: number): Float32Array {
+    const shared = this.#shared.get(buffer);
+    assert(shared !== undefined, `Buffer ${buffer} is not exchanged.`);
+    return shared;
   }
 
   async execute(rows: number, outputs: number): Promise<void> {
+    await this.#run(0, rows, outputs);
+    for (let part = 1; part <= this.#exchanges.count; part++) {
+      await this.#exchanges.run(part - 1, rows, this);
+      await this.#run(part, rows, outputs);
+    }
+  }
+
+  async #run(part: number, rows: number, outputs: number): Promise<void> {
     try {
-      await this.#addon.execute(this.#executable, rows, outputs);
+      await this.#addon.execute(this.#executable, rows, outputs, part);
     } catch (error) {
       throw translate(error);
     }
@@ -288,12 +322,16 @@ class NativeProgram implements Executable {
   }
 }
 
-/** [quantized, domain, width, segments, format], as `prepare` of the addon takes it. */
-function bufferNumbers(spec: BufferSpec): readonly number[] {
+/** As `prepare` of the addon takes them: no buffer of logits, and how many parts the step block has. */
+const NO_LOGITS = -1;
+const STEP_PARTS = 7;
+
+/** [quantized, domain, width, segments, format, exchanged], as `prepare` of the addon takes it. */
+function bufferNumbers(spec: BufferSpec, exchanged: boolean): readonly number[] {
   const domain = spec.domain === "tokens" ? 0 : 1;
   return spec.kind === "quantized"
-    ? [1, domain, spec.width, spec.segments, formatNumber[spec.format]]
-    : [0, domain, spec.width, 0, 0];
+    ? [1, domain, spec.width, spec.segments, formatNumber[spec.format], 0]
+    : [0, domain, spec.width, 0, 0, exchanged ? 1 : 0];
 }
 
 /** An error of loading a matrix, with the tensor's name. */

@@ -21,11 +21,18 @@ export {
   readOrMakeCacheKey,
 } from "./packed/mod.ts";
 export {
+  compile,
+  compileLocal,
   evenShards,
   loadProgram,
   type MatrixUse,
   modelMatrices,
   type PackedStore,
+  type Placement,
+  proportionalPlacement,
+  type RankProgram,
+  type Shard,
+  type Stage,
   type TensorReader,
 } from "./program/mod.ts";
 export {

@@ -70,6 +70,12 @@ describe.skipIf(!nativeAvailable())(`native device${without}`, () => {
       [OP.COMBINE, 2, 0, 1, 0, 1, OP.END],
       [OP.COMBINE, 2, 0, 2, 0, 3, 3, 4, OP.END],
       [OP.GATHER, 2, 3, OP.END],
+      [OP.EMBED_PARTIAL, 0, 0, 1, 8, OP.END],
+      [OP.EMBED_PARTIAL, 0, 0, -1, 9, OP.END],
+      [OP.SEND, 1, 0, 0, 9, 1, 0, 1, OP.END],
+      [OP.SEND, 0, 0, 0, 9, 1, 0, 33, OP.END],
+      [OP.RECEIVE, 0, 0, 0, 9, 2, 0, 1, 32, 1, OP.END],
+      [OP.RECEIVE, 3, 0, 0, 9, 1, 0, 1, OP.END],
       good.slice(0, -1),
     ];
     for (const tape of wrong) {

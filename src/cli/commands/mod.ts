@@ -22,6 +22,7 @@ import { modelExport } from "./model-export.ts";
 import { modelInspect } from "./model-inspect.ts";
 import { modelKeygen, modelSeal, modelVerify } from "./model-seal.ts";
 import { modelSynth } from "./model-synth.ts";
+import { nodeRank } from "./node-rank.ts";
 import { perplexity } from "./perplexity.ts";
 import { receiptVerify } from "./receipt-verify.ts";
 import { run } from "./run.ts";
@@ -76,5 +77,6 @@ export const commands: readonly Command[] = [
   ledgerKeygen,
   ledgerVerify,
   ledgerWitness,
+  nodeRank,
   doctor,
 ];

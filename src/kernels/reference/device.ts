@@ -16,6 +16,7 @@ import type {
   MatrixSource,
   MatrixSpec,
   Program,
+  RankLink,
   StepLimits,
 } from "../contract.ts";
 import { ReferenceKv } from "./attention.ts";
@@ -85,8 +86,8 @@ export class ReferenceDevice implements Device, ReferenceStore {
     this.requireKv().clear(page);
   }
 
-  prepare(program: Program, limits: StepLimits): Executable {
-    const executable = new ReferenceExecutable(this, program, limits);
+  prepare(program: Program, limits: StepLimits, links: readonly RankLink[] = []): Executable {
+    const executable = new ReferenceExecutable(this, program, { limits, links });
     this.#bufferBytes += executable.bytes;
     return executable;
   }

@@ -6,13 +6,14 @@ import {
   type BufferSpec,
   type Executable,
   KV_PAGE_TOKENS,
-  OP,
-  OPERANDS,
   type Program,
+  type RankLink,
   ROW_STATUS,
   type StepBlock,
   type StepLimits,
 } from "../contract.ts";
+import { Exchanges, isExchange } from "../exchange.ts";
+import { type OperationName, operationsOf, type TapeOperation } from "../tape.ts";
 import { attendHead, type ReferenceKv, storeKept } from "./attention.ts";
 import { addRow, rmsNormRow, ropeRow, siluMulRow } from "./elementwise.ts";
 import { floatFromBits } from "./float.ts";
@@ -34,20 +35,25 @@ type Buffer = {
   readonly quantized?: QuantizedBuffer;
 };
 
-const names: readonly string[] = Object.keys(OP);
-
 export class ReferenceExecutable implements Executable {
   readonly step: StepBlock;
   readonly bytes: number;
   readonly #device: ReferenceStore;
-  readonly #program: Program;
   readonly #buffers: readonly Buffer[];
+  /** Between two exchanges, and after the last. */
+  readonly #parts: readonly (readonly TapeOperation[])[];
+  readonly #exchanges: Exchanges;
   #rows = 0;
   #outputs = 0;
 
-  constructor(device: ReferenceStore, program: Program, limits: StepLimits) {
+  constructor(
+    device: ReferenceStore,
+    program: Program,
+    { limits, links }: { readonly limits: StepLimits; readonly links: readonly RankLink[] },
+  ) {
     this.#device = device;
-    this.#program = program;
+    this.#parts = partsOf(program.tape);
+    this.#exchanges = new Exchanges(program, limits, links);
     this.#buffers = program.buffers.map((spec) => allocate(spec, limits));
     this.bytes = this.#buffers.reduce(
       (sum, b) => sum + b.values.byteLength + (b.quantized?.q.byteLength ?? 0),
@@ -59,7 +65,7 @@ export class ReferenceExecutable implements Executable {
       pageStart: new Int32Array(limits.rows),
       pages: new Int32Array(limits.pageEntries),
       outputs: new Int32Array(limits.outputs),
-      logits: at(this.#buffers, program.logits).values,
+      logits: program.logits === undefined ? new Float32Array(0) : at(this.#buffers, program.logits).values,
       status: new Int32Array(limits.rows),
     };
   }
@@ -68,13 +74,9 @@ export class ReferenceExecutable implements Executable {
     this.#rows = rows;
     this.#outputs = outputs;
     this.step.status.fill(0, 0, rows);
-    const { tape } = this.#program;
-    for (let cursor = 0; tape[cursor] !== OP.END; ) {
-      const name = names[at(tape, cursor)] as keyof typeof OP;
-      let end = cursor + 1 + OPERANDS[name];
-      if (name === "COMBINE") end += 2 * at(tape, cursor + 3);
-      this.#run(name, tape.subarray(cursor + 1, end));
-      cursor = end;
+    for (const [index, part] of this.#parts.entries()) {
+      for (const { name, operands } of part) this.#run(name, operands);
+      if (index < this.#exchanges.count) await this.#exchanges.run(index, rows, this);
     }
   }
 
@@ -87,13 +89,16 @@ export class ReferenceExecutable implements Executable {
     return values.slice(0, rows * spec.width);
   }
 
-  #run(name: keyof typeof OP, operands: Int32Array): void {
-    if (name === "END") return;
-    const run = operations[name];
+  #run(name: OperationName, operands: Int32Array): void {
+    const run = operations[name as LocalOperation];
     const target = at(this.#buffers, at(operands, 0));
     const count = target.spec.domain === "tokens" ? this.#rows : this.#outputs;
     const operand = (index: number): number => at(operands, index);
     for (let row = 0; row < count; row++) run(this, operand, row);
+  }
+
+  values(buffer: number): Float32Array {
+    return at(this.#buffers, buffer).values;
   }
 
   get device(): ReferenceStore {
@@ -140,11 +145,35 @@ function allocate(spec: BufferSpec, limits: StepLimits): Buffer {
   return { spec, values: new Float32Array(rows * spec.width) };
 }
 
+/** The operations between exchanges; those that stand together are one. */
+function partsOf(tape: Int32Array): TapeOperation[][] {
+  let part: TapeOperation[] = [];
+  const parts = [part];
+  let exchanging = false;
+  for (const operation of operationsOf(tape)) {
+    const exchanges = isExchange(operation);
+    if (exchanges && !exchanging) {
+      part = [];
+      parts.push(part);
+    }
+    if (!exchanges) part.push(operation);
+    exchanging = exchanges;
+  }
+  return parts;
+}
+
+type LocalOperation = Exclude<OperationName, "END" | "SEND" | "RECEIVE">;
+
 type Operation = (on: ReferenceExecutable, operand: (index: number) => number, row: number) => void;
 
-const operations: Readonly<Record<Exclude<keyof typeof OP, "END">, Operation>> = {
+const operations: Readonly<Record<LocalOperation, Operation>> = {
   EMBED: (on, operand, row) => {
     embedRow(on.device.matrix(operand(1)), at(on.step.tokens, row), on.row(operand(0), row));
+  },
+  EMBED_PARTIAL: (on, operand, row) => {
+    const matrix = on.device.matrix(operand(1));
+    const held = at(on.step.tokens, row) - operand(2);
+    if (held >= 0 && held < matrix.rows) embedRow(matrix, held, on.row(operand(0), row));
   },
   RMS_NORM: (on, operand, row) => {
     const out = on.row(operand(0), row);

@@ -1,197 +1,319 @@
 /**
- * Compiles a model description to a step program: the flat tape a device runs for every step. Tensor parallelism is
- * part of compiling: each shard's operations work on its slice, and COMBINE joins their partial sums.
+ * Compiles a model description to step programs: the flat tapes that devices run for every step. Sharding is part of
+ * compiling. Each rank of a placement has its own program, slice of the weights and KV layout; SEND and RECEIVE carry
+ * partial sums between the shards of a stage, and rows from stage to stage.
  */
 
 import { at } from "../../base/mod.ts";
-import { type BufferSpec, OP, type Program, type RowDomain, type WeightFormat } from "../../kernels/mod.ts";
-import { maximalSubtrees, requireExactSums } from "../../tensor/mod.ts";
+import { type KvShape, type MatrixSpec, OP, type Program, type WeightFormat } from "../../kernels/mod.ts";
+import { maximalSubtrees } from "../../tensor/mod.ts";
 import {
   attentionSegments,
   ffnSegments,
   type ModelDescription,
   residualSegments,
 } from "../architecture/mod.ts";
-import { type LayerMatrix, type Shard, shardHeads } from "./weights.ts";
+import { ProgramBuilder } from "./builder.ts";
+import { checkPlacement, type Placement, type RankPlace, rankPlaces } from "./placement.ts";
+import {
+  attentionNorm,
+  EMBEDDING,
+  ffnNorm,
+  type LayerMatrix,
+  layerMatrix,
+  OUTPUT,
+  OUTPUT_NORM,
+  type Shard,
+  shardHeads,
+  vocabularyMatrix,
+} from "./weights.ts";
 
-/** Ids of the loaded weights, as the device gave them. */
-export interface WeightIds {
-  readonly embedding: number;
-  readonly output: number;
-  readonly outputNorm: number;
-  readonly ropeTable: number;
-  readonly layers: readonly LayerWeights[];
+/** Among a program's vectors, stands for the table of the rotary embedding, which is computed and not in the file. */
+export const ROPE_TABLE = "rope table";
+
+/** A program with what it needs. It names weights by their places in `matrices` and `vectors` until those are loaded. */
+export interface CompiledProgram {
+  readonly program: Program;
+  /** The slice of the weights: whole tensors, rows of them, or segments. */
+  readonly matrices: readonly MatrixSpec[];
+  /** Names of tensors that are held whole, or ROPE_TABLE. */
+  readonly vectors: readonly string[];
+  /** Layers and KV heads of its KV cache. */
+  readonly kv: Pick<KvShape, "layers" | "heads" | "headDim">;
 }
 
-export interface LayerWeights {
-  readonly attentionNorm: number;
-  readonly ffnNorm: number;
-  /** One per shard. */
-  readonly shards: readonly Readonly<Record<LayerMatrix, number>>[];
+/** The program of one rank of a placement. */
+export interface RankProgram extends CompiledProgram, RankPlace {
+  readonly rank: number;
+  /** The ranks that its links lead to, by the links' numbers. */
+  readonly peers: readonly number[];
+  /** The tokens whose logits it computes, [first, end); undefined before the last stage. */
+  readonly logits: readonly [number, number] | undefined;
 }
 
-export interface CompileOptions {
-  readonly format: WeightFormat;
-  readonly shards: readonly Shard[];
-  readonly weights: WeightIds;
-}
-
-/** The program of a model whose weights are loaded. */
-export function compile(model: ModelDescription, options: CompileOptions): Program {
-  const builder = new ProgramBuilder(model, options);
-  const { weights } = options;
-  const residual = builder.f32("residual", model.width);
-  builder.emit(OP.EMBED, residual, weights.embedding);
-  for (let layer = 0; layer < model.layers; layer++) {
-    emitAttention(builder, layer, residual);
-    emitFfn(builder, layer, residual);
-  }
-  const last = builder.f32("last residual", model.width, "outputs");
-  const normed = builder.f32("last normed", model.width, "outputs");
-  const logits = builder.f32("logits", model.vocabulary, "outputs");
-  builder.emit(OP.GATHER, last, residual);
-  builder.emit(OP.RMS_NORM, normed, last, weights.outputNorm, builder.epsilon);
-  const input = builder.quantize(normed, residualSegments(model));
-  builder.emit(OP.LINEAR, logits, input, weights.output);
-  return builder.finish(logits);
-}
-
-function emitAttention(builder: ProgramBuilder, layer: number, residual: number): void {
-  const { model, options } = builder;
-  const { attentionNorm, shards } = at(options.weights.layers, layer);
-  const input = emitNormed(builder, residual, attentionNorm);
-  const inputs = options.shards.map((shard, rank) => {
-    const { heads, kvHeads } = shardHeads(model, shard);
-    const [queryCount, kvCount] = [heads[1] - heads[0], kvHeads[1] - kvHeads[0]];
-    const weights = at(shards, rank);
-    const q = builder.linear(`q${rank}`, input, { matrix: weights.q, width: queryCount * model.headDim });
-    const k = builder.linear(`k${rank}`, input, { matrix: weights.k, width: kvCount * model.headDim });
-    const v = builder.linear(`v${rank}`, input, { matrix: weights.v, width: kvCount * model.headDim });
-    const pairs = model.rope.pairs === "halves" ? 1 : 0;
-    builder.emit(OP.ROPE, q, options.weights.ropeTable, queryCount, model.headDim, pairs);
-    builder.emit(OP.ROPE, k, options.weights.ropeTable, kvCount, model.headDim, pairs);
-    builder.emit(OP.KV_WRITE, k, v, layer, kvHeads[0], kvCount);
-    const out = builder.f32(`attention${rank}`, queryCount * model.headDim);
-    builder.emit(OP.ATTENTION, out, q, layer, kvHeads[0], kvCount, queryCount, builder.scoreScale);
-    return { buffer: out, matrix: weights.o, held: shard.attention };
+/** The programs of all ranks of a placement. E_PLACEMENT when it does not fit the model. */
+export function compile(
+  model: ModelDescription,
+  { format, placement }: { readonly format: WeightFormat; readonly placement: Placement },
+): RankProgram[] {
+  checkPlacement(model, placement);
+  const places = rankPlaces(placement);
+  return places.map((place, rank) => {
+    const { part, peers } = partOf(placement, places, rank);
+    const compiled = new PartCompiler(model, format, part).compile();
+    const shard = at(part.held, 0);
+    return { ...compiled, ...place, rank, peers, logits: part.last ? shard.vocabulary : undefined };
   });
-  emitReduced(builder, inputs, { segments: attentionSegments(model), residual });
 }
 
-function emitFfn(builder: ProgramBuilder, layer: number, residual: number): void {
-  const { model, options } = builder;
-  const { ffnNorm, shards } = at(options.weights.layers, layer);
-  const input = emitNormed(builder, residual, ffnNorm);
-  const segments = ffnSegments(model);
-  const inputs = options.shards.map((shard, rank) => {
-    const width = (model.ffnWidth / segments) * (shard.ffn[1] - shard.ffn[0]);
-    const weights = at(shards, rank);
-    const gate = builder.linear(`gate${rank}`, input, { matrix: weights.gate, width });
-    const up = builder.linear(`up${rank}`, input, { matrix: weights.up, width });
-    builder.emit(OP.SILU_MUL, gate, gate, up);
-    return { buffer: gate, matrix: weights.down, held: shard.ffn };
-  });
-  emitReduced(builder, inputs, { segments, residual });
+/** The program of a model whose shards are all in this process, on one device. */
+export function compileLocal(
+  model: ModelDescription,
+  { format, shards }: { readonly format: WeightFormat; readonly shards: readonly Shard[] },
+): CompiledProgram {
+  checkPlacement(model, { stages: [{ layers: [0, model.layers], shards }] });
+  const none = { others: [], from: undefined, to: [] };
+  const part = { layers: [0, model.layers], held: shards, first: true, last: true, ...none } as const;
+  return new PartCompiler(model, format, part).compile();
 }
 
-/** Norm and quantization in front of a layer's first matrices. */
-function emitNormed(builder: ProgramBuilder, residual: number, gain: number): number {
-  const normed = builder.f32("normed", builder.model.width);
-  builder.emit(OP.RMS_NORM, normed, residual, gain, builder.epsilon);
-  return builder.quantize(normed, residualSegments(builder.model));
+/** What one program computes, and who computes the rest. */
+interface Part {
+  readonly layers: readonly [number, number];
+  /** Shards of the stage that are held here, and those at the other end of links. */
+  readonly held: readonly Shard[];
+  readonly others: readonly { readonly link: number; readonly shard: Shard }[];
+  readonly first: boolean;
+  readonly last: boolean;
+  /** Links from the stage before and to the stage after. */
+  readonly from: number | undefined;
+  readonly to: readonly number[];
+}
+
+function partOf(
+  { stages }: Placement,
+  places: readonly RankPlace[],
+  rank: number,
+): { readonly part: Part; readonly peers: readonly number[] } {
+  const { stage, shard } = at(places, rank);
+  const { layers, shards } = at(stages, stage);
+  const ranksOf = (wanted: number): number[] =>
+    places.flatMap((place, other) => (place.stage === wanted ? [other] : []));
+  const [before, beside, after] = [ranksOf(stage - 1), ranksOf(stage), ranksOf(stage + 1)];
+  // Where the stages have different numbers of shards, the earlier one's take turns.
+  const from = before.length === 0 ? [] : [at(before, shard % before.length)];
+  const to = after.filter((_, index) => index % beside.length === shard);
+  const peers = [...from, ...beside.filter((other) => other !== rank), ...to];
+  const link = (peer: number): number => peers.indexOf(peer);
+  const part = {
+    layers,
+    held: [at(shards, shard)],
+    others: beside.flatMap((other, i) =>
+      other === rank ? [] : [{ link: link(other), shard: at(shards, i) }],
+    ),
+    first: stage === 0,
+    last: stage === stages.length - 1,
+    from: from.length === 0 ? undefined : 0,
+    to: to.map(link),
+  };
+  return { part, peers };
 }
 
 interface ReducedInput {
   readonly buffer: number;
-  readonly matrix: number;
+  readonly matrix: MatrixSpec;
   /** Segments of the whole input that this shard's buffer holds. */
   readonly held: readonly [number, number];
 }
 
-/** residual += the row-parallel product of the shards' buffers. */
-function emitReduced(
-  builder: ProgramBuilder,
-  inputs: readonly ReducedInput[],
-  { segments, residual }: { readonly segments: number; readonly residual: number },
-): void {
-  const { width } = builder.model;
-  const out = builder.f32("projected", width);
-  if (inputs.length === 1) {
-    const { buffer, matrix } = at(inputs, 0);
-    builder.emit(OP.LINEAR, out, builder.quantize(buffer, segments), matrix);
-  } else {
-    const partials = builder.f32(`partials of ${segments}`, segments * width);
-    for (const { buffer, matrix, held } of inputs) {
-      builder.emit(OP.LINEAR_PARTIAL, partials, builder.quantize(buffer, held[1] - held[0]), matrix);
+class PartCompiler {
+  readonly #model: ModelDescription;
+  readonly #part: Part;
+  readonly #builder: ProgramBuilder;
+  readonly #residual: number;
+
+  constructor(model: ModelDescription, format: WeightFormat, part: Part) {
+    this.#model = model;
+    this.#part = part;
+    this.#builder = new ProgramBuilder(model, format);
+    this.#residual = this.#builder.f32("residual", model.width);
+  }
+
+  compile(): CompiledProgram {
+    const { layers, first, last } = this.#part;
+    if (first) this.#embed();
+    else this.#receiveRows();
+    for (let layer = layers[0]; layer < layers[1]; layer++) {
+      this.#attention(layer);
+      this.#ffn(layer);
     }
-    const roots = inputs.flatMap(({ held }) => maximalSubtrees(segments, ...held));
-    builder.emit(OP.COMBINE, out, partials, roots.length, ...roots.flat());
-  }
-  builder.emit(OP.ADD, residual, residual, out);
-}
-
-/** Collects buffers (one per name, reused by every layer) and the tape. */
-class ProgramBuilder {
-  readonly model: ModelDescription;
-  readonly options: CompileOptions;
-  readonly epsilon: number;
-  /** 1 / sqrt(headDim). */
-  readonly scoreScale: number;
-  readonly #buffers: BufferSpec[] = [];
-  readonly #byName = new Map<string, number>();
-  readonly #tape: number[] = [];
-
-  constructor(model: ModelDescription, options: CompileOptions) {
-    this.model = model;
-    this.options = options;
-    this.epsilon = floatBits(model.normEpsilon);
-    this.scoreScale = floatBits(1 / Math.sqrt(model.headDim));
+    const logits = last ? this.#logits() : undefined;
+    if (!last) this.#sendRows();
+    const { buffers, matrices, vectors } = this.#builder;
+    const [firstHead, endHead] = this.#kvHeads();
+    const { headDim } = this.#model;
+    return {
+      program: { buffers, tape: this.#builder.tape(), logits },
+      matrices,
+      vectors,
+      kv: { layers: layers[1] - layers[0], heads: endHead - firstHead, headDim },
+    };
   }
 
-  emit(...operation: readonly number[]): void {
-    this.#tape.push(...operation);
+  /** The rows of tokens held here, and from the other shards those of theirs. */
+  #embed(): void {
+    const builder = this.#builder;
+    const { vocabulary, width } = this.#model;
+    const range = this.#vocabulary();
+    const matrix = builder.matrix(this.#vocabularyMatrix(EMBEDDING));
+    const { others } = this.#part;
+    if (others.length === 0) builder.emit(OP.EMBED, this.#residual, matrix);
+    else builder.emit(OP.EMBED_PARTIAL, this.#residual, matrix, range[0], vocabulary);
+    for (const { link, shard } of others) {
+      builder.emit(OP.SEND, this.#residual, link, ...range, 1, 0, width);
+      builder.emit(OP.RECEIVE, this.#residual, link, ...shard.vocabulary, 1, 0, width);
+    }
   }
 
-  f32(name: string, width: number, domain: RowDomain = "tokens"): number {
-    return this.#buffer({ kind: "f32", name, domain, width });
+  #receiveRows(): void {
+    const { vocabulary, width } = this.#model;
+    const { from } = this.#part;
+    if (from !== undefined) this.#builder.emit(OP.RECEIVE, this.#residual, from, 0, vocabulary, 1, 0, width);
   }
 
-  linear(name: string, input: number, { matrix, width }: { matrix: number; width: number }): number {
-    const out = this.f32(name, width);
-    this.emit(OP.LINEAR, out, input, matrix);
-    return out;
+  #sendRows(): void {
+    const { vocabulary, width } = this.#model;
+    for (const link of this.#part.to) {
+      this.#builder.emit(OP.SEND, this.#residual, link, 0, vocabulary, 1, 0, width);
+    }
   }
 
-  /** The buffer a matrix reads: quantized for integer formats, the f32 buffer itself for f16. */
-  quantize(source: number, segments: number): number {
-    const { format } = this.options;
-    if (format === "f16") return source;
-    const { name, domain, width } = at(this.#buffers, source);
-    requireExactSums(format, width / segments);
-    const spec = { kind: "quantized", name: `${name} quantized`, domain, width, segments, format } as const;
-    const out = this.#buffer(spec);
-    this.emit(OP.QUANTIZE, out, source);
-    return out;
+  #attention(layer: number): void {
+    const builder = this.#builder;
+    const { headDim, rope } = this.#model;
+    const input = this.#normed(attentionNorm(layer));
+    const table = builder.vector(ROPE_TABLE);
+    const pairs = rope.pairs === "halves" ? 1 : 0;
+    const localLayer = layer - this.#part.layers[0];
+    const inputs = this.#part.held.map((shard, index) => {
+      const { heads, kvHeads } = shardHeads(this.#model, shard);
+      const [queryCount, kvCount] = [heads[1] - heads[0], kvHeads[1] - kvHeads[0]];
+      const firstKv = kvHeads[0] - this.#kvHeads()[0];
+      const spec = (name: LayerMatrix): MatrixSpec => this.#layerMatrix(layer, name, shard);
+      const q = builder.linear(`q${index}`, input, spec("q"));
+      const k = builder.linear(`k${index}`, input, spec("k"));
+      const v = builder.linear(`v${index}`, input, spec("v"));
+      builder.emit(OP.ROPE, q, table, queryCount, headDim, pairs);
+      builder.emit(OP.ROPE, k, table, kvCount, headDim, pairs);
+      builder.emit(OP.KV_WRITE, k, v, localLayer, firstKv, kvCount);
+      const out = builder.f32(`attention${index}`, queryCount * headDim);
+      const counts = [kvCount, queryCount, builder.scoreScale];
+      builder.emit(OP.ATTENTION, out, q, localLayer, firstKv, ...counts);
+      return { buffer: out, matrix: spec("o"), held: shard.attention };
+    });
+    this.#reduce(inputs, attentionSegments(this.#model), (shard) => shard.attention);
   }
 
-  finish(logits: number): Program {
-    this.emit(OP.END);
-    return { buffers: this.#buffers, tape: Int32Array.from(this.#tape), logits };
+  #ffn(layer: number): void {
+    const builder = this.#builder;
+    const input = this.#normed(ffnNorm(layer));
+    const inputs = this.#part.held.map((shard, index) => {
+      const spec = (name: LayerMatrix): MatrixSpec => this.#layerMatrix(layer, name, shard);
+      const gate = builder.linear(`gate${index}`, input, spec("gate"));
+      const up = builder.linear(`up${index}`, input, spec("up"));
+      builder.emit(OP.SILU_MUL, gate, gate, up);
+      return { buffer: gate, matrix: spec("down"), held: shard.ffn };
+    });
+    this.#reduce(inputs, ffnSegments(this.#model), (shard) => shard.ffn);
   }
 
-  #buffer(spec: BufferSpec): number {
-    const known = this.#byName.get(spec.name);
-    if (known !== undefined) return known;
-    const index = this.#buffers.push(spec) - 1;
-    this.#byName.set(spec.name, index);
-    return index;
+  /** Norm and quantization in front of a layer's first matrices. */
+  #normed(gain: string): number {
+    const builder = this.#builder;
+    const normed = builder.f32("normed", this.#model.width);
+    builder.emit(OP.RMS_NORM, normed, this.#residual, builder.vector(gain), builder.epsilon);
+    return builder.quantize(normed, residualSegments(this.#model));
   }
-}
 
-const pattern = new DataView(new ArrayBuffer(4));
+  /** residual += the row-parallel product of all shards' buffers. */
+  #reduce(
+    inputs: readonly ReducedInput[],
+    segments: number,
+    rangeOf: (shard: Shard) => readonly [number, number],
+  ): void {
+    const builder = this.#builder;
+    const { width } = this.#model;
+    const { others } = this.#part;
+    const out = builder.f32("projected", width);
+    if (inputs.length === 1 && others.length === 0) {
+      const { buffer, matrix } = at(inputs, 0);
+      builder.emit(OP.LINEAR, out, builder.quantize(buffer, segments), builder.matrix(matrix));
+    } else {
+      const partials = builder.f32(`partials of ${segments}`, segments * width);
+      for (const { buffer, matrix, held } of inputs) {
+        const input = builder.quantize(buffer, held[1] - held[0]);
+        builder.emit(OP.LINEAR_PARTIAL, partials, input, builder.matrix(matrix));
+      }
+      const rootsOf = (shard: Shard): (readonly [number, number])[] =>
+        maximalSubtrees(segments, ...rangeOf(shard));
+      const roots = this.#part.held.flatMap(rootsOf);
+      for (const { link, shard } of others) {
+        this.#exchange(partials, link, [roots, rootsOf(shard)]);
+      }
+      const all = [...roots, ...others.flatMap(({ shard }) => rootsOf(shard))];
+      builder.emit(OP.COMBINE, out, partials, all.length, ...all.flat());
+    }
+    builder.emit(OP.ADD, this.#residual, this.#residual, out);
+  }
 
-/** The bit pattern of a number rounded to f32, as the tape carries it. */
-function floatBits(value: number): number {
-  pattern.setFloat32(0, value);
-  return pattern.getInt32(0);
+  /** Sends the roots computed here and receives another shard's, each in the slot of its first segment. */
+  #exchange(
+    partials: number,
+    link: number,
+    [own, theirs]: readonly [
+      own: readonly (readonly [number, number])[],
+      theirs: readonly (readonly [number, number])[],
+    ],
+  ): void {
+    const { vocabulary, width } = this.#model;
+    const slots = (roots: typeof own): number[] => roots.flatMap(([first]) => [first * width, width]);
+    this.#builder.emit(OP.SEND, partials, link, 0, vocabulary, own.length, ...slots(own));
+    this.#builder.emit(OP.RECEIVE, partials, link, 0, vocabulary, theirs.length, ...slots(theirs));
+  }
+
+  /** The logits of the tokens held here, of the rows whose logits are wanted. */
+  #logits(): number {
+    const builder = this.#builder;
+    const { width, tiedOutput } = this.#model;
+    const range = this.#vocabulary();
+    const last = builder.f32("last residual", width, "outputs");
+    const normed = builder.f32("last normed", width, "outputs");
+    const logits = builder.f32("logits", range[1] - range[0], "outputs");
+    builder.emit(OP.GATHER, last, this.#residual);
+    builder.emit(OP.RMS_NORM, normed, last, builder.vector(OUTPUT_NORM), builder.epsilon);
+    const input = builder.quantize(normed, residualSegments(this.#model));
+    const matrix = this.#vocabularyMatrix(tiedOutput ? EMBEDDING : OUTPUT);
+    builder.emit(OP.LINEAR, logits, input, builder.matrix(matrix));
+    return logits;
+  }
+
+  #vocabulary(): readonly [number, number] {
+    const { held } = this.#part;
+    return [at(held, 0).vocabulary[0], at(held, held.length - 1).vocabulary[1]];
+  }
+
+  #vocabularyMatrix(name: string): MatrixSpec {
+    const { format } = this.#builder;
+    return vocabularyMatrix(this.#model, { name, format, rowRange: this.#vocabulary() });
+  }
+
+  #layerMatrix(layer: number, name: LayerMatrix, shard: Shard): MatrixSpec {
+    return layerMatrix(this.#model, { layer, name, shard, format: this.#builder.format });
+  }
+
+  #kvHeads(): readonly [number, number] {
+    const { held } = this.#part;
+    const headsOf = (shard: Shard): readonly [number, number] => shardHeads(this.#model, shard).kvHeads;
+    return [headsOf(at(held, 0))[0], headsOf(at(held, held.length - 1))[1]];
+  }
 }

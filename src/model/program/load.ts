@@ -1,23 +1,12 @@
-/** Loads a model's weights onto a device, slice by slice, and compiles its program. */
+/** Loads a program's slice of the weights onto a device. */
 
 import { ClawError } from "../../base/mod.ts";
-import type { Device, MatrixSpec, Program, WeightFormat } from "../../kernels/mod.ts";
+import { bindTape, type Device, type MatrixSpec, type Program } from "../../kernels/mod.ts";
 import { dequantize } from "../../tensor/mod.ts";
 import { type ModelDescription, ROPE_FREQUENCIES, ropeTable } from "../architecture/mod.ts";
 import type { ByteSource, Gguf, TensorInfo } from "../gguf/mod.ts";
-import { compile, type LayerWeights, type WeightIds } from "./compile.ts";
-import {
-  attentionNorm,
-  EMBEDDING,
-  ffnNorm,
-  type LayerMatrix,
-  layerMatrices,
-  layerMatrix,
-  OUTPUT,
-  OUTPUT_NORM,
-  type Shard,
-  wholeMatrix,
-} from "./weights.ts";
+import { type CompiledProgram, compileLocal, ROPE_TABLE } from "./compile.ts";
+import { evenShards } from "./placement.ts";
 
 /** Where packed matrices may come from instead of the model file, and where those go that were packed. */
 export interface PackedStore {
@@ -34,8 +23,6 @@ export interface TensorReader {
 }
 
 export interface LoadOptions {
-  readonly format: WeightFormat;
-  readonly shards: readonly Shard[];
   /** Positions the RoPE table covers. */
   readonly context: number;
   /** Called after each matrix with the fraction of source bytes done. */
@@ -54,62 +41,65 @@ export interface ModelFile {
   readonly description: ModelDescription;
 }
 
-/** Loads all weights and compiles. E_MODEL_SHAPE for missing or misshapen tensors, E_WEIGHTS for bad values. */
-export async function loadProgram(device: Device, file: ModelFile, options: LoadOptions): Promise<Program> {
-  const loader = new WeightLoader(device, file, options);
-  const weights = await loader.load();
-  return compile(file.description, { format: options.format, shards: options.shards, weights });
+/**
+ * Loads what a program needs and binds it to that. E_MODEL_SHAPE for missing or misshapen tensors, also those of other
+ * ranks; E_WEIGHTS for bad values.
+ */
+export async function loadProgram(
+  device: Device,
+  file: ModelFile,
+  { compiled, ...options }: LoadOptions & { readonly compiled: CompiledProgram },
+): Promise<Program> {
+  const loader = new WeightLoader(device, file, { compiled, options });
+  const { program } = compiled;
+  const matrices = await loader.matrices();
+  const vectors = await loader.vectors();
+  return { ...program, tape: bindTape(program.tape, { matrices, vectors }) };
 }
 
 class WeightLoader {
   readonly #device: Device;
   readonly #file: ModelFile;
+  readonly #compiled: CompiledProgram;
   readonly #options: LoadOptions;
   readonly #total: number;
   #done = 0;
 
-  constructor(device: Device, file: ModelFile, options: LoadOptions) {
+  constructor(
+    device: Device,
+    file: ModelFile,
+    { compiled, options }: { readonly compiled: CompiledProgram; readonly options: LoadOptions },
+  ) {
     this.#device = device;
     this.#file = file;
+    this.#compiled = compiled;
     this.#options = options;
-    const loaded = [...file.gguf.tensors.values()].filter(({ name }) => name !== ROPE_FREQUENCIES);
-    this.#total = loaded.reduce((sum, tensor) => sum + tensor.byteLength, 0);
-  }
-
-  async load(): Promise<WeightIds> {
-    const { description } = this.#file;
-    const { format, context } = this.#options;
     this.#checkAll();
-    const embedding = await this.#matrix(wholeMatrix(description, EMBEDDING, format));
-    const output = description.tiedOutput
-      ? embedding
-      : await this.#matrix(wholeMatrix(description, OUTPUT, format));
-    const layers: LayerWeights[] = [];
-    for (let layer = 0; layer < description.layers; layer++) layers.push(await this.#layer(layer));
-    return {
-      embedding,
-      output,
-      outputNorm: await this.#norm(OUTPUT_NORM),
-      ropeTable: this.#device.loadVector(ropeTable(description, context)),
-      layers,
-    };
+    const matrixBytes = compiled.matrices.reduce((sum, spec) => sum + this.#sliceBytes(spec), 0);
+    const norms = compiled.vectors.filter((name) => name !== ROPE_TABLE);
+    this.#total = norms.reduce((sum, name) => sum + this.#normTensor(name).byteLength, matrixBytes);
   }
 
-  /** Every tensor's presence and shape, before minutes are spent on loading the first ones. */
+  async matrices(): Promise<number[]> {
+    const ids: number[] = [];
+    for (const spec of this.#compiled.matrices) ids.push(await this.#matrix(spec));
+    return ids;
+  }
+
+  async vectors(): Promise<number[]> {
+    const ids: number[] = [];
+    for (const name of this.#compiled.vectors) ids.push(await this.#vector(name));
+    return ids;
+  }
+
+  /** Every tensor of the model, its presence and shape, before minutes are spent on loading the first ones. */
   #checkAll(): void {
     const { description } = this.#file;
-    const { format, shards } = this.#options;
-    const whole = [EMBEDDING, ...(description.tiedOutput ? [] : [OUTPUT])];
-    const specs = whole.map((name) => wholeMatrix(description, name, format));
-    const norms = [OUTPUT_NORM];
-    for (let layer = 0; layer < description.layers; layer++) {
-      norms.push(attentionNorm(layer), ffnNorm(layer));
-      for (const name of layerMatrices) {
-        specs.push(...shards.map((shard) => layerMatrix(description, { layer, name, shard, format })));
-      }
-    }
+    const shards = evenShards(description, 1);
+    const { matrices, vectors } = compileLocal(description, { format: "f16", shards });
+    const norms = vectors.filter((name) => name !== ROPE_TABLE);
     const used = [
-      ...specs.map((spec) => this.#checked(spec)),
+      ...matrices.map((spec) => this.#checked(spec)),
       ...norms.map((name) => this.#normTensor(name)),
     ];
     this.#refuseUnknown(new Set(used.map(({ name }) => name)));
@@ -127,29 +117,11 @@ class WeightLoader {
     }
   }
 
-  async #layer(layer: number): Promise<LayerWeights> {
-    const { format, shards } = this.#options;
-    const loaded: Record<LayerMatrix, number>[] = [];
-    for (const shard of shards) {
-      const ids: Partial<Record<LayerMatrix, number>> = {};
-      for (const name of layerMatrices) {
-        const spec = layerMatrix(this.#file.description, { layer, name, shard, format });
-        ids[name] = await this.#matrix(spec);
-      }
-      loaded.push(ids as Record<LayerMatrix, number>);
-    }
-    return {
-      attentionNorm: await this.#norm(attentionNorm(layer)),
-      ffnNorm: await this.#norm(ffnNorm(layer)),
-      shards: loaded,
-    };
-  }
-
   async #matrix(spec: MatrixSpec): Promise<number> {
     const tensor = this.#checked(spec);
     const id = (await this.#options.packed?.load(spec)) ?? (await this.#pack(spec, tensor));
     this.#options.onMatrix?.(spec.name, id);
-    this.#advance(tensor.byteLength / (spec.name.startsWith("blk.") ? this.#options.shards.length : 1));
+    this.#advance(this.#sliceBytes(spec));
     return id;
   }
 
@@ -170,7 +142,17 @@ class WeightLoader {
     return this.#tensor(name, [this.#file.description.width]);
   }
 
-  async #norm(name: string): Promise<number> {
+  /** Bytes of the file that a slice stands for. */
+  #sliceBytes(spec: MatrixSpec): number {
+    const { rows, segments, rowRange, segmentRange } = spec;
+    const part = ((rowRange[1] - rowRange[0]) * (segmentRange[1] - segmentRange[0])) / (rows * segments);
+    return this.#checked(spec).byteLength * part;
+  }
+
+  async #vector(name: string): Promise<number> {
+    if (name === ROPE_TABLE) {
+      return this.#device.loadVector(ropeTable(this.#file.description, this.#options.context));
+    }
     const tensor = this.#normTensor(name);
     const { offset, byteLength } = tensor;
     const bytes = (await this.#options.tensors?.read(tensor)) ?? this.#file.source.read(offset, byteLength);

@@ -3,8 +3,8 @@
 import { at } from "../../base/mod.ts";
 import type { MatrixSpec, WeightFormat } from "../../kernels/mod.ts";
 import type { ModelDescription } from "../architecture/mod.ts";
-import { evenShards } from "./shards.ts";
-import { EMBEDDING, layerMatrices, layerMatrix, OUTPUT, wholeMatrix } from "./weights.ts";
+import { evenShards } from "./placement.ts";
+import { EMBEDDING, layerMatrices, layerMatrix, OUTPUT, vocabularyMatrix } from "./weights.ts";
 
 export interface MatrixUse {
   /** The first such matrix; its name is that of a tensor in the file. */
@@ -25,6 +25,7 @@ export function modelMatrices(model: ModelDescription, format: WeightFormat): Ma
       output: false,
     };
   });
-  const output = wholeMatrix(model, model.tiedOutput ? EMBEDDING : OUTPUT, format);
+  const name = model.tiedOutput ? EMBEDDING : OUTPUT;
+  const output = vocabularyMatrix(model, { name, format, rowRange: shard.vocabulary });
   return [...layers, { spec: output, count: 1, output: true }];
 }

@@ -1,3 +1,14 @@
+export {
+  compile,
+  compileLocal,
+  type RankProgram,
+} from "./compile.ts";
 export { loadProgram, type ModelFile, type PackedStore, readVector, type TensorReader } from "./load.ts";
 export { type MatrixUse, modelMatrices } from "./matrices.ts";
-export { evenShards } from "./shards.ts";
+export {
+  evenShards,
+  type Placement,
+  proportionalPlacement,
+  type Stage,
+} from "./placement.ts";
+export type { Shard } from "./weights.ts";

@@ -8,12 +8,14 @@ import {
   residualSegments,
 } from "../architecture/mod.ts";
 
-/** The part of every layer a tensor-parallel shard holds, as ranges over segments. */
+/** The part of a stage that a tensor-parallel shard holds. Every range is [first, end) and not empty. */
 export interface Shard {
   /** Segments of the attention output, and with them their query and KV heads. */
   readonly attention: readonly [number, number];
   /** Segments of the FFN's hidden width. */
   readonly ffn: readonly [number, number];
+  /** Rows of the embedding and of the output matrix, where the stage has them. */
+  readonly vocabulary: readonly [number, number];
 }
 
 /** Query and KV heads of a shard. */
@@ -61,18 +63,14 @@ export function ffnNorm(layer: number): string {
   return `blk.${layer}.ffn_norm.weight`;
 }
 
-/** A matrix that every shard holds whole: the embedding, or the output. */
-export function wholeMatrix(model: ModelDescription, name: string, format: WeightFormat): MatrixSpec {
+/** Rows of the embedding or the output matrix. */
+export function vocabularyMatrix(
+  model: ModelDescription,
+  { name, rowRange, format }: Pick<MatrixSpec, "name" | "rowRange" | "format">,
+): MatrixSpec {
   const segments = residualSegments(model);
-  return {
-    name,
-    format,
-    rows: model.vocabulary,
-    columns: model.width,
-    segments,
-    rowRange: [0, model.vocabulary],
-    segmentRange: [0, segments],
-  };
+  const { vocabulary: rows, width: columns } = model;
+  return { name, format, rows, columns, segments, rowRange, segmentRange: [0, segments] };
 }
 
 /** A layer's matrix as one shard holds it: `q k v gate up` by rows, `o down` by segments. */

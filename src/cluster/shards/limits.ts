@@ -1,0 +1,19 @@
+/** Bounds of the cluster; each keeps one rank from taking what others need. */
+
+/** Far more ranks than any placement has: every layer in a stage of its own, split into every segment. */
+export const RANKS_MAX = 65_536;
+
+/** Rows of a micro-batch unless told otherwise: with fewer, a stage reads its weights for too little work. */
+export const MICRO_BATCH_ROWS = 64;
+
+/** What a rank may say of an error, or of itself when it is ready. */
+export const REPORT_BYTES_MAX: number = 64 * 1024;
+
+/** What a rank may be told about its placement: every range of every rank of the largest there can be. */
+export const TASK_BYTES_MAX: number = 4 * 1024 * 1024;
+
+/** How long ranks may take to start and find each other; loading is not counted. */
+export const JOIN_MS = 60_000;
+
+/** How long a rank that was told to end may take until it is killed. */
+export const END_MS = 30_000;

@@ -1,0 +1,68 @@
+/** A placement in one process: every rank on a device of its own, linked through memory. */
+
+import { at } from "../../base/mod.ts";
+import type { Device, RankLink } from "../../kernels/mod.ts";
+import type { OpenedFile, RankProgram } from "../../model/mod.ts";
+import { memoryLink } from "./memory-link.ts";
+import { type PlacedRuntime, type PlacedRuntimeOptions, planRanks } from "./placed-runtime.ts";
+import { prepareRank, serveRank } from "./rank.ts";
+
+export interface LocalOptions extends PlacedRuntimeOptions {
+  /** A rank's device; it is closed with the runtime. */
+  readonly openDevice: (rank: number) => Device;
+  /** What a rank uses in place of its end of a link to a peer; undefined: that end. */
+  readonly wrapLink?: ((link: RankLink, rank: number) => RankLink) | undefined;
+}
+
+/** Starts every rank. E_PLACEMENT, and what loading refuses. */
+export async function startLocal(model: OpenedFile, options: LocalOptions): Promise<PlacedRuntime> {
+  const { programs, sizes, join } = planRanks(model.description, options);
+  const linksOf = linkRanks(programs, options.wrapLink ?? ((link) => link));
+  const devices: Device[] = [];
+  const links: RankLink[] = [];
+  const served: Promise<void>[] = [];
+  const end = async (): Promise<void> => {
+    for (const link of links) link.close();
+    await Promise.all(served);
+    for (const device of devices) device.close();
+  };
+  try {
+    for (const rank of programs) {
+      const device = options.openDevice(rank.rank);
+      devices.push(device);
+      const peers = linksOf(rank.rank);
+      const ready = await prepareRank(device, model, { rank, sizes, links: peers });
+      const [link, other] = memoryLink();
+      links.push(link);
+      const serving = serveRank(ready, { link: other, limits: sizes.limits });
+      served.push(closing(serving, [other, ...peers]));
+    }
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  return join(links, end);
+}
+
+/** When a rank ends, however it does, nobody waits for it any more; the engine's side hears why through its link. */
+async function closing(serving: Promise<void>, links: readonly RankLink[]): Promise<void> {
+  await serving.catch(() => undefined);
+  for (const link of links) link.close();
+}
+
+/** Makes a link between every two ranks that exchange rows; the links of each rank, in the order of its peers. */
+function linkRanks(
+  programs: readonly RankProgram[],
+  wrap: (link: RankLink, rank: number) => RankLink,
+): (rank: number) => RankLink[] {
+  const ends = new Map<string, RankLink>();
+  for (const { rank, peers } of programs) {
+    for (const peer of peers) {
+      if (peer < rank) continue;
+      const [own, other] = memoryLink();
+      ends.set(`${rank} ${peer}`, wrap(own, rank));
+      ends.set(`${peer} ${rank}`, wrap(other, peer));
+    }
+  }
+  return (rank) => at(programs, rank).peers.map((peer) => ends.get(`${rank} ${peer}`) as RankLink);
+}

@@ -1,0 +1,157 @@
+/**
+ * All ranks of a placement as one executable and one KV cache: what the engine steps, without knowing. A step goes to
+ * every rank; the last stage's ranks answer with their parts of the logits.
+ */
+
+import { asClawError, at, ClawError } from "../../base/mod.ts";
+import {
+  type Executable,
+  KV_PAGE_TOKENS,
+  type KvPages,
+  type RankLink,
+  type StepBlock,
+} from "../../kernels/mod.ts";
+import type { RankProgram } from "../../model/mod.ts";
+import { type MicroBatch, microBatches } from "./micro-batch.ts";
+import type { RankSizes } from "./rank.ts";
+import { receiveAnswer, type StepAnswer, sendCommand, sendStep } from "./step-message.ts";
+
+/** A rank as the engine's process sees it. */
+export interface RemoteRank {
+  readonly rank: RankProgram;
+  readonly link: RankLink;
+}
+
+export interface PlacedOptions {
+  readonly ranks: readonly RemoteRank[];
+  readonly sizes: RankSizes;
+  readonly vocabulary: number;
+  /** Bytes of a KV page over all ranks. */
+  readonly pageBytes: number;
+  /** Rows of a micro-batch at least. */
+  readonly microBatchRows: number;
+}
+
+export class PlacedExecutable implements Executable, KvPages {
+  readonly step: StepBlock;
+  readonly kvPageBytes: number;
+  /** Steps that were cut into micro-batches. */
+  cutSteps = 0;
+  readonly #options: PlacedOptions;
+  readonly #stages: number;
+  #failure: ClawError | undefined;
+
+  constructor(options: PlacedOptions) {
+    const { sizes, vocabulary, pageBytes, ranks } = options;
+    const { rows, outputs, pageEntries } = sizes.limits;
+    this.#options = options;
+    this.#stages = 1 + ranks.reduce((last, { rank }) => Math.max(last, rank.stage), 0);
+    this.kvPageBytes = pageBytes;
+    this.step = {
+      tokens: new Int32Array(rows),
+      positions: new Int32Array(rows),
+      pageStart: new Int32Array(rows),
+      pages: new Int32Array(pageEntries),
+      outputs: new Int32Array(outputs),
+      logits: new Float32Array(outputs * vocabulary),
+      status: new Int32Array(rows),
+    };
+  }
+
+  /** E_LINK when a rank is lost, or what a rank says went wrong; after that, every step fails. */
+  async execute(rows: number, outputs: number): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { microBatchRows, ranks } = this.#options;
+    const size = { rows, outputs, pageEntries: pagesUsed(this.step, rows) };
+    const batches = microBatches(this.step, size, { stages: this.#stages, rows: microBatchRows });
+    if (batches.length > 1) this.cutSteps++;
+    this.step.status.fill(0, 0, rows);
+    try {
+      await Promise.all(ranks.map((rank) => this.#runRank(rank, batches)));
+    } catch (error) {
+      this.#fail(asClawError(error));
+      throw error;
+    }
+  }
+
+  copyPage(from: number, to: number): void {
+    for (const { link } of this.#options.ranks) this.#tell(sendCommand(link, { kind: "copy", from, to }));
+  }
+
+  discardPage(page: number): void {
+    for (const { link } of this.#options.ranks) this.#tell(sendCommand(link, { kind: "discard", page }));
+  }
+
+  readPage(): void {
+    throw new ClawError("E_INTERNAL", "Pages of a placement stay with its ranks.");
+  }
+
+  writePage(): void {
+    throw new ClawError("E_INTERNAL", "Pages of a placement stay with its ranks.");
+  }
+
+  writeBuffer(): void {
+    throw new ClawError("E_INTERNAL", "Buffers of a placement are its ranks' own.");
+  }
+
+  readBuffer(): Float32Array {
+    throw new ClawError("E_INTERNAL", "Buffers of a placement are its ranks' own.");
+  }
+
+  /** Tells every rank to end. */
+  async end(): Promise<void> {
+    const ranks = this.#failure === undefined ? this.#options.ranks : [];
+    await Promise.allSettled(ranks.map(({ link }) => sendCommand(link, { kind: "end" })));
+  }
+
+  /** All micro-batches at once: the rank takes them one after the other, and passes each on when it is done. */
+  async #runRank({ rank, link }: RemoteRank, batches: readonly MicroBatch[]): Promise<void> {
+    const sent = batches.flatMap(({ step, size }) => [
+      sendCommand(link, { kind: "step", size }),
+      sendStep(link, step, size),
+    ]);
+    await Promise.all(sent);
+    for (const batch of batches) {
+      const range = rank.logits ?? [0, 0];
+      const { rows, outputs } = batch.size;
+      const answer = {
+        status: new Int32Array(rows),
+        logits: new Float32Array(outputs * (range[1] - range[0])),
+      };
+      await receiveAnswer(link, answer);
+      this.#take(answer, batch, range);
+    }
+  }
+
+  #take({ status, logits }: StepAnswer, batch: MicroBatch, [first, end]: readonly [number, number]): void {
+    for (const [row, bits] of status.entries()) {
+      this.step.status[batch.firstRow + row] = at(this.step.status, batch.firstRow + row) | bits;
+    }
+    const { vocabulary } = this.#options;
+    const width = end - first;
+    for (const [i, output] of batch.outputs.entries()) {
+      this.step.logits.set(logits.subarray(i * width, (i + 1) * width), output * vocabulary + first);
+    }
+  }
+
+  /** What went wrong is told by the next step. */
+  #tell(sent: Promise<void>): void {
+    sent.catch((error) => this.#fail(asClawError(error)));
+  }
+
+  /** Ranks that wait for one that is lost must not wait for ever. */
+  #fail(error: ClawError): void {
+    this.#failure ??= error;
+    for (const { link } of this.#options.ranks) link.close();
+  }
+}
+
+/** Page-table entries that a step uses: to the end of the furthest table. */
+function pagesUsed({ positions, pageStart }: StepBlock, rows: number): number {
+  let end = 0;
+  for (let row = 0; row < rows; row++) {
+    const pages = Math.floor(at(positions, row) / KV_PAGE_TOKENS) + 1;
+    end = Math.max(end, at(pageStart, row) + pages);
+  }
+  return end;
+}

@@ -1,0 +1,63 @@
+/** A rank: one shard of one stage, on a device of its own. Does what the process with the engine tells it, in order. */
+
+import { asClawError } from "../../base/mod.ts";
+import type { Device, Executable, KvFormat, KvPages, RankLink, StepLimits } from "../../kernels/mod.ts";
+import { loadProgram, type OpenedFile, type RankProgram } from "../../model/mod.ts";
+import { receiveCommand, receiveStep, type StepSize, sendAnswer, sendFailure } from "./step-message.ts";
+
+/** What all ranks of a placement have in common. */
+export interface RankSizes {
+  readonly limits: StepLimits;
+  /** Positions the RoPE table covers. */
+  readonly positions: number;
+  readonly kvFormat: KvFormat;
+  /** KV pages; every rank has its layers' and heads' part of each. */
+  readonly pagesMax: number;
+}
+
+/** A rank that can run steps. */
+export interface ReadyRank {
+  readonly executable: Executable;
+  readonly kv: KvPages;
+}
+
+/** Loads a rank's slice onto its device. `links`: to its peers, in their order. What loading refuses. */
+export async function prepareRank(
+  device: Device,
+  model: OpenedFile,
+  task: { readonly rank: RankProgram; readonly sizes: RankSizes; readonly links: readonly RankLink[] },
+): Promise<ReadyRank> {
+  const { rank, sizes, links } = task;
+  const program = await loadProgram(device, model, { compiled: rank, context: sizes.positions });
+  device.allocateKv({ ...rank.kv, format: sizes.kvFormat, pages: sizes.pagesMax });
+  return { executable: device.prepare(program, sizes.limits, links), kv: device };
+}
+
+/** Does what comes over `link` until it is told to end. E_LINK when the link breaks, or what it brings makes no sense. */
+export async function serveRank(
+  { executable, kv }: ReadyRank,
+  { link, limits }: { readonly link: RankLink; readonly limits: StepLimits },
+): Promise<void> {
+  for (;;) {
+    const command = await receiveCommand(link, limits);
+    if (command.kind === "end") return;
+    if (command.kind === "copy") kv.copyPage(command.from, command.to);
+    else if (command.kind === "discard") kv.discardPage(command.page);
+    else await step(executable, link, command.size);
+  }
+}
+
+async function step(executable: Executable, link: RankLink, size: StepSize): Promise<void> {
+  const { step: block } = executable;
+  await receiveStep(link, block, size);
+  try {
+    await executable.execute(size.rows, size.outputs);
+  } catch (error) {
+    return sendFailure(link, asClawError(error));
+  }
+  const perOutput = block.logits.length / block.outputs.length;
+  await sendAnswer(link, {
+    status: block.status.subarray(0, size.rows),
+    logits: block.logits.subarray(0, size.outputs * perOutput),
+  });
+}

@@ -1,0 +1,173 @@
+/**
+ * What the process with the engine and a rank say to each other: commands in their order, and an answer to each step. All
+ * numbers are 32-bit words in the machine's order; ranks of one placement run on machines of one order.
+ */
+
+import { at, ClawError, type ErrorCode, errorTable } from "../../base/mod.ts";
+import type { RankLink, StepBlock, StepLimits } from "../../kernels/mod.ts";
+import { REPORT_BYTES_MAX } from "./limits.ts";
+
+/** A command: what is to be done, and three numbers that say with what. */
+export type Command =
+  | { readonly kind: "step"; readonly size: StepSize }
+  | { readonly kind: "copy"; readonly from: number; readonly to: number }
+  | { readonly kind: "discard"; readonly page: number }
+  | { readonly kind: "end" };
+
+/** How much of each part of a step block is in use. */
+export interface StepSize {
+  readonly rows: number;
+  readonly outputs: number;
+  readonly pageEntries: number;
+}
+
+const kinds = ["step", "copy", "discard", "end"] as const;
+const COMMAND_WORDS = 4;
+const ANSWER_WORDS = 2;
+
+function bytesOf(words: Int32Array | Float32Array): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+}
+
+export function sendCommand(link: RankLink, command: Command): Promise<void> {
+  const words = new Int32Array(COMMAND_WORDS);
+  words[0] = kinds.indexOf(command.kind);
+  if (command.kind === "step")
+    words.set([command.size.rows, command.size.outputs, command.size.pageEntries], 1);
+  if (command.kind === "copy") words.set([command.from, command.to], 1);
+  if (command.kind === "discard") words[1] = command.page;
+  return link.send(bytesOf(words));
+}
+
+/** The next command. E_LINK when it makes no sense, or asks for more than `limits`. */
+export async function receiveCommand(link: RankLink, limits: StepLimits): Promise<Command> {
+  const words = new Int32Array(COMMAND_WORDS);
+  await link.receive(bytesOf(words));
+  const [kind = -1, a = 0, b = 0, c = 0] = words;
+  if (kinds[kind] === "step") return { kind: "step", size: checkedSize([a, b, c], limits) };
+  if (kinds[kind] === "copy") return { kind: "copy", from: a, to: b };
+  if (kinds[kind] === "discard") return { kind: "discard", page: a };
+  if (kinds[kind] === "end") return { kind: "end" };
+  throw new ClawError("E_LINK", `There is no command ${kind} for a rank.`);
+}
+
+function checkedSize(
+  [rows, outputs, pageEntries]: readonly [number, number, number],
+  limits: StepLimits,
+): StepSize {
+  const within = (value: number, most: number): boolean => value >= 0 && value <= most;
+  const fits = within(rows, limits.rows) && within(outputs, limits.outputs);
+  if (fits && within(pageEntries, limits.pageEntries)) return { rows, outputs, pageEntries };
+  const asked = `${rows} rows, ${outputs} outputs and ${pageEntries} page entries`;
+  throw new ClawError("E_LINK", `A step of ${asked} is beyond what this rank was prepared for.`);
+}
+
+/** Says what a step is made of, after its command. */
+export function sendStep(
+  link: RankLink,
+  step: StepBlock,
+  { rows, outputs, pageEntries }: StepSize,
+): Promise<void> {
+  const words = new Int32Array(3 * rows + outputs + pageEntries);
+  const parts = [
+    step.tokens.subarray(0, rows),
+    step.positions.subarray(0, rows),
+    step.pageStart.subarray(0, rows),
+    step.outputs.subarray(0, outputs),
+    step.pages.subarray(0, pageEntries),
+  ];
+  let place = 0;
+  for (const part of parts) {
+    words.set(part, place);
+    place += part.length;
+  }
+  return link.send(bytesOf(words));
+}
+
+/** Fills a rank's step block with the step that comes after its command. */
+export async function receiveStep(
+  link: RankLink,
+  step: StepBlock,
+  { rows, outputs, pageEntries }: StepSize,
+): Promise<void> {
+  const words = new Int32Array(3 * rows + outputs + pageEntries);
+  await link.receive(bytesOf(words));
+  step.tokens.set(words.subarray(0, rows));
+  step.positions.set(words.subarray(rows, 2 * rows));
+  step.pageStart.set(words.subarray(2 * rows, 3 * rows));
+  step.outputs.set(words.subarray(3 * rows, 3 * rows + outputs));
+  step.pages.set(words.subarray(3 * rows + outputs));
+}
+
+/** What a rank answers to a step: the status of each row, and the logits of its part of the vocabulary. */
+export interface StepAnswer {
+  readonly status: Int32Array;
+  readonly logits: Float32Array;
+}
+
+export async function sendAnswer(link: RankLink, { status, logits }: StepAnswer): Promise<void> {
+  const sent = link.send(bytesOf(Int32Array.of(0, status.byteLength + logits.byteLength)));
+  await Promise.all([sent, link.send(bytesOf(status)), link.send(bytesOf(logits))]);
+}
+
+/** A rank could not do what it was told: why, instead of an answer. */
+export function sendFailure(link: RankLink, { code, message }: ClawError): Promise<void> {
+  return sendText(link, 1, JSON.stringify({ code, message: message.slice(0, REPORT_BYTES_MAX / 8) }));
+}
+
+/** What a rank says of itself when it can run steps: plain data. */
+export function sendReport(link: RankLink, report: unknown): Promise<void> {
+  return sendText(link, 0, JSON.stringify(report));
+}
+
+async function sendText(link: RankLink, failed: 0 | 1, text: string): Promise<void> {
+  const bytes = new TextEncoder().encode(text);
+  await Promise.all([link.send(bytesOf(Int32Array.of(failed, bytes.byteLength))), link.send(bytes)]);
+}
+
+/** Fills an answer of the size it has. Throws what the rank says went wrong; E_LINK when the size is another. */
+export async function receiveAnswer(link: RankLink, { status, logits }: StepAnswer): Promise<void> {
+  const { failed, length } = await receiveHead(link);
+  if (failed) throw reportedError(await receiveText(link, length));
+  const expected = status.byteLength + logits.byteLength;
+  if (length !== expected) {
+    throw new ClawError("E_LINK", `A rank answered with ${length} bytes where ${expected} were due.`);
+  }
+  await link.receive(bytesOf(status));
+  await link.receive(bytesOf(logits));
+}
+
+/** What a rank says of itself. Throws why it cannot run steps. */
+export async function receiveReport(link: RankLink): Promise<unknown> {
+  const { failed, length } = await receiveHead(link);
+  const text = await receiveText(link, length);
+  if (failed) throw reportedError(text);
+  return JSON.parse(text);
+}
+
+async function receiveHead(link: RankLink): Promise<{ readonly failed: boolean; readonly length: number }> {
+  const words = new Int32Array(ANSWER_WORDS);
+  await link.receive(bytesOf(words));
+  return { failed: at(words, 0) !== 0, length: at(words, 1) };
+}
+
+async function receiveText(link: RankLink, length: number): Promise<string> {
+  if (length < 0 || length > REPORT_BYTES_MAX)
+    throw new ClawError("E_LINK", `A rank announced a report of ${length} bytes.`);
+  const bytes = new Uint8Array(length);
+  await link.receive(bytes);
+  return new TextDecoder().decode(bytes);
+}
+
+/** The error in a report; E_LINK when it is none. */
+function reportedError(text: string): ClawError {
+  try {
+    const { code, message } = JSON.parse(text) as { code: unknown; message: unknown };
+    if (typeof code === "string" && Object.hasOwn(errorTable, code) && typeof message === "string") {
+      return new ClawError(code as ErrorCode, message);
+    }
+  } catch {
+    // What it says is in the error below.
+  }
+  return new ClawError("E_LINK", `A rank failed and said ${JSON.stringify(text.slice(0, 200))}.`);
+}
