@@ -25,6 +25,8 @@ interface AuthorizeReport {
   readonly rounds: number;
   /** Every operation another one, so that none is remembered. */
   readonly evaluatedMs: Quantiles;
+  /** Texts that are no token, by turns with the others: what it takes to ask the worker at all. */
+  readonly exchangeMs: Quantiles;
   /** One operation again and again. */
   readonly rememberedMs: Quantiles;
 }
@@ -47,9 +49,15 @@ export async function measureAuthorize(rounds: number): Promise<AuthorizeReport>
     const capabilities = new Capabilities({ authorizer, accounts, now: Date.now });
     const once = (model: string) => timed(() => capabilities.authorize(token, operationOn(model)));
     await once("warm");
-    const evaluatedMs = await quantiles(rounds, (round) => once(`model-${round}`));
+    const nobody = { token: "none", facts: undefined, now: 0 };
+    const exchanges: number[] = [];
+    const evaluatedMs = await quantiles(rounds, async (round) => {
+      exchanges.push(await timed(() => authorizer.ask(nobody)));
+      return once(`model-${round}`);
+    });
     const rememberedMs = await quantiles(rounds, () => once("warm"));
-    return { bench: "authorize", blocks: 3, rounds, evaluatedMs, rememberedMs };
+    const exchangeMs = quantilesOf(exchanges);
+    return { bench: "authorize", blocks: 3, rounds, evaluatedMs, exchangeMs, rememberedMs };
   } finally {
     await authorizer.close();
     rmSync(path, { recursive: true, force: true });
@@ -69,7 +77,11 @@ async function timed(action: () => Promise<unknown>): Promise<number> {
 async function quantiles(rounds: number, measure: (round: number) => Promise<number>): Promise<Quantiles> {
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) times.push(await measure(round));
-  times.sort((a, b) => a - b);
+  return quantilesOf(times);
+}
+
+function quantilesOf(measured: readonly number[]): Quantiles {
+  const times = measured.toSorted((a, b) => a - b);
   const at = (share: number): number =>
     times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
   return { p50: at(0.5), p99: at(0.99), max: at(1) };

@@ -33,6 +33,7 @@ export const benchAuthorize: Command = defineCommand<{ readonly rounds: number; 
       `${twoColumns([
         ["Machine", machine],
         ["Evaluated", row(report.evaluatedMs)],
+        ["Exchange", row(report.exchangeMs)],
         ["Remembered", row(report.rememberedMs)],
       ])}\n`,
     );
