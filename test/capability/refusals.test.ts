@@ -137,6 +137,18 @@ test("a revoked block refuses the token and all that were made out of it, and no
   capabilities.revoke(new Set());
 });
 
+test("what is open under a token that is revoked ends, and is counted once", async () => {
+  const { capabilities } = bench;
+  const lease = await capabilities.open(await bench.mint(), tiny);
+  const other = await capabilities.open(await bench.mint(), tiny);
+  const ids = new Set(lease.revocationIds);
+  expect([capabilities.revoke(ids), capabilities.revoke(ids)]).toEqual([1, 0]);
+  expect(lease.signal.reason).toMatchObject({ code: "E_TOKEN_REVOKED" });
+  expect(other.signal.aborted).toBe(false);
+  for (const { release } of [lease, other]) release();
+  capabilities.revoke(new Set());
+});
+
 test("a block that gives itself rights, or speaks of budgets in a form of its own, gains nothing", async () => {
   const { capabilities, folder } = bench;
   const token = await bench.mint({ tokens: 10 });
