@@ -16,7 +16,7 @@ using namespace claw;
 using namespace claw::test;
 
 constexpr uint64_t kEpoch = 5;
-constexpr size_t kCapacity = 100'000;  // of the victim's memory: not a multiple of anything
+constexpr size_t kCapacity = 20'011;  // of the victim's memory: less than a frame may have
 
 struct Tally {
   std::array<int, kDrops> drops{};
@@ -47,7 +47,7 @@ FrameHeader goodHeader(uint64_t sequence, size_t bytes, size_t rest = 0) {
 
 // One field is something else, or random bits are turned.
 FrameHeader altered(Random* random, FrameHeader header) {
-  constexpr uint32_t lengths[] = {0, 1, 32768, 32769, 65536, 65537, 99'999, 100'001, 0x7fffffff, 0x80000000, 0xffffffff};
+  constexpr uint32_t lengths[] = {0, 1, 20'011, 20'012, 32768, 32769, 65536, 65537, 0x7fffffff, 0x80000000, 0xffffffff};
   const uint32_t length = lengths[random->bits() % std::size(lengths)];
   switch (random->bits() % 9) {
     case 0: header.magic ^= 1u << random->bits() % 32; break;
@@ -102,7 +102,7 @@ void attackTcp(Random* random, Tally* tally) {
     victim.write(sealedFrame(goodHeader(sequence, 1000), randomBytes(random, 1000)));
     sequence++;
   }
-  const size_t size = random->bits() % 2000;
+  const size_t size = random->bits() % 8 == 0 ? kCapacity + random->bits() % 10'000 : random->bits() % 2000;
   Bytes frame = sealedFrame(altered(random, goodHeader(sequence, size)), randomBytes(random, size));
   const uint32_t how = random->bits() % 8;
   if (how == 0) frame = sealedFrame(goodHeader(sequence, size), randomBytes(random, size));
