@@ -78,6 +78,9 @@ export type ErrorCode =
   | "E_LINK"
   | "E_LINK_PEER"
   | "E_LINK_MEMORY"
+  | "E_NODES"
+  | "E_PLAN"
+  | "E_CONTROL"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
   | "E_INTERNAL";
@@ -226,6 +229,22 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     remedy: "Keep ledger and model as they are and report it: the answer was not computed as recorded.",
   },
   E_RECEIPT: { status: 422, exit: 1, remedy: "Do not trust it; fetch the receipt again from the server." },
+  // clusters
+  E_NODES: {
+    status: 422,
+    exit: 1,
+    remedy: "Describe nodes as docs/reference/cluster.md says; `claw node measure --json` writes one.",
+  },
+  E_PLAN: {
+    status: 422,
+    exit: 1,
+    remedy: "Add nodes or memory, lower --context or --rows, choose a smaller --format, or drop constraints.",
+  },
+  E_CONTROL: {
+    status: 503,
+    exit: 1,
+    remedy: "Check that the NATS server runs with JetStream and can be reached; what was asked may be done.",
+  },
   E_MEMORY_LOCK: {
     status: 503,
     exit: 1,

@@ -51,7 +51,7 @@ function matrixSeconds(products: readonly ProductTime[], batch: number): number 
 }
 
 /** Seconds of a step in which kernels have next to nothing to do. */
-async function measureOverhead(options: BenchOptions, path: string): Promise<Times<"step">> {
+export async function measureOverhead(options: BenchOptions, path: string): Promise<Times<"step">> {
   const { format, threads, rounds } = options;
   const size = { sequences: 1, context: 2, rows: 1 };
   const local = await LocalModel.open({ path, format, threads, ...size, onProgress: () => {} });

@@ -47,3 +47,7 @@ export const OVERHEAD_STEPS = 200;
 
 /** Rows that a step of KV_WRITE fills. */
 export const FILL_ROWS = 256;
+
+/** Of the model by which a node is measured: layers, and positions at which its attention is. */
+export const NODE_LAYERS = 2;
+export const NODE_CONTEXT = 2048;

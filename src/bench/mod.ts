@@ -4,6 +4,7 @@ export type { CheckpointReport } from "./checkpoints.ts";
 export { ENTRY_BYTES_MIN, type LedgerReport, measureLedger } from "./ledger/mod.ts";
 export { ROUNDS_DEFAULT } from "./limits.ts";
 export { type LinkFigures, MESSAGES_DEFAULT, measureLinks } from "./link/mod.ts";
+export { measureNode } from "./node.ts";
 export {
   type Agreement,
   comparePerplexity,

@@ -11,21 +11,29 @@ export const fileTypes: Readonly<Record<WeightFormat, SynthType>> = { f16: "f16"
 
 export type ProgressListener = (fraction: number) => void;
 
+export interface PresetChoice {
+  readonly preset: PresetName;
+  readonly format: WeightFormat;
+  /** Undefined: as many as the preset has. */
+  readonly layers?: number;
+}
+
 /** The file of a preset in `folder`, made where it is missing. Errors: E_FILE. */
 export function presetFile(
   folder: string,
-  { preset, format }: { readonly preset: PresetName; readonly format: WeightFormat },
+  { preset, format, layers }: PresetChoice,
   onProgress: ProgressListener,
 ): string {
   const type = fileTypes[format];
-  const path = join(folder, `${preset}-${type}.gguf`);
+  const cut = layers === undefined ? "" : `-${layers}-layers`;
+  const path = join(folder, `${preset}${cut}-${type}.gguf`);
   if (existsSync(path)) return path;
   makeFolder(folder);
   // Renamed when it is whole: an interrupted run, or a second one, leaves no half a model under the final name.
   const unfinished = `${path}.${process.pid}`;
   try {
     const advance = (done: number, total: number): void => onProgress(done / total);
-    synthesize({ preset, type, outliers: false, seed: 0, out: unfinished, onProgress: advance });
+    synthesize({ preset, layers, type, outliers: false, seed: 0, out: unfinished, onProgress: advance });
     renameSync(unfinished, path);
   } finally {
     rmSync(unfinished, { force: true });

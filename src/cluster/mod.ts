@@ -1,1 +1,3 @@
+export * from "./membership/mod.ts";
+export * from "./plan/mod.ts";
 export * from "./shards/mod.ts";

@@ -1,4 +1,11 @@
-export { llamaMetadata, type ModelDescription, ROPE_FREQUENCIES, ropeTable } from "./architecture/mod.ts";
+export {
+  attentionSegments,
+  ffnSegments,
+  llamaMetadata,
+  type ModelDescription,
+  ROPE_FREQUENCIES,
+  ropeTable,
+} from "./architecture/mod.ts";
 export {
   bytesSource,
   encodeGguf,
@@ -46,6 +53,7 @@ export {
   topologyParts,
 } from "./seal/mod.ts";
 export {
+  describePreset,
   Generator,
   type PresetName,
   presetNames,

@@ -109,6 +109,7 @@ describe("every preset", () => {
       "llama-1b": 1039,
       "llama-3b": 2917,
       "llama-8b": 7242,
+      "llama-70b": 68_977,
     });
   });
 });

@@ -17,7 +17,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   records: ["base", "crypto"],
   audit: ["base", "crypto", "kernels", "engine", "ledger", "records"],
   train: ["base", "crypto", "tensor", "kernels", "model"],
-  cluster: ["base", "crypto", "kernels", "model", "engine"],
+  cluster: ["base", "crypto", "tensor", "kernels", "model", "engine"],
   bench: [
     "base",
     "crypto",

@@ -14,6 +14,7 @@ import { benchServe } from "./bench-serve.ts";
 import { benchTrain } from "./bench-train.ts";
 import { cacheClear, cacheList } from "./cache.ts";
 import { chat } from "./chat.ts";
+import { clusterPlan } from "./cluster-plan.ts";
 import { configCheck, configSchemaCommand } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { ledgerInfo, ledgerKeygen, ledgerVerify } from "./ledger.ts";
@@ -22,6 +23,7 @@ import { modelExport } from "./model-export.ts";
 import { modelInspect } from "./model-inspect.ts";
 import { modelKeygen, modelSeal, modelVerify } from "./model-seal.ts";
 import { modelSynth } from "./model-synth.ts";
+import { nodeMeasure } from "./node-measure.ts";
 import { nodeRank } from "./node-rank.ts";
 import { perplexity } from "./perplexity.ts";
 import { receiptVerify } from "./receipt-verify.ts";
@@ -67,6 +69,8 @@ export const commands: readonly Command[] = [
   tokenInspect,
   tokenRevoke,
   tokenKeys,
+  clusterPlan,
+  nodeMeasure,
   cacheList,
   cacheClear,
   auditReplay,

@@ -2,7 +2,7 @@
 
 import { llamaMetadata, type ModelDescription } from "../architecture/mod.ts";
 import type { GgufValue } from "../gguf/mod.ts";
-import type { ModelShape } from "./presets.ts";
+import { type ModelShape, type PresetName, presets } from "./presets.ts";
 import { BEGIN_ID, END_ID, makeVocabulary, UNKNOWN_ID } from "./vocabulary.ts";
 
 interface MetadataOptions {
@@ -18,6 +18,11 @@ export function modelMetadata(shape: ModelShape, options: MetadataOptions): [str
     ...llamaMetadata(described(shape, options.name), options.fileType),
     ...tokenizerMetadata(shape.vocabulary),
   ];
+}
+
+/** The model of a preset, without its file. */
+export function describePreset(preset: PresetName): ModelDescription {
+  return described(presets[preset], preset);
 }
 
 function described(shape: ModelShape, name: string): ModelDescription {

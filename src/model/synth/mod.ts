@@ -1,4 +1,5 @@
 export { Generator } from "./generator.ts";
+export { describePreset } from "./metadata.ts";
 export { type PresetName, presetNames, presets } from "./presets.ts";
 export {
   type SynthModel,

@@ -23,7 +23,14 @@ export interface ModelShape {
   readonly tied: boolean;
 }
 
-export type PresetName = "llama-tiny" | "llama-thin" | "llama-135m" | "llama-1b" | "llama-3b" | "llama-8b";
+export type PresetName =
+  | "llama-tiny"
+  | "llama-thin"
+  | "llama-135m"
+  | "llama-1b"
+  | "llama-3b"
+  | "llama-8b"
+  | "llama-70b";
 
 /** Llama 3's way to stretch its context (Meta's reference code, `apply_scaling`). */
 function llama3Scaling(factor: number): RopeScaling {
@@ -106,6 +113,18 @@ export const presets: Readonly<Record<PresetName, ModelShape>> = {
     feedForward: 14_336,
     layers: 32,
     heads: 32,
+    keyValueHeads: 8,
+    headWidth: 128,
+    tied: false,
+  },
+  // Llama 3.1 70B
+  "llama-70b": {
+    ...llama3,
+    ropeScaling: llama3Scaling(8),
+    width: 8192,
+    feedForward: 28_672,
+    layers: 80,
+    heads: 64,
     keyValueHeads: 8,
     headWidth: 128,
     tied: false,

@@ -1,0 +1,168 @@
+/**
+ * `npm run sim`: the cluster's membership, leases, epochs and plans from seeds, with faults, then healed. Prints what happened,
+ * and every seed in which something that must never happen did, or in which the healed cluster did not come to rest.
+ */
+
+import { parseArgs } from "node:util";
+import { type Counts, type Defect, SimulatedCluster } from "./cluster.ts";
+import type { SimulatedProcess } from "./process.ts";
+
+/** Milliseconds of faults, and those in which a healed cluster has to be whole again. */
+const FAULTS_MS = 15_000;
+const HEALING_MS = 12_000;
+/** Checked this often: nobody may ever see a holder come and go once the cluster is whole. */
+const REST_MS = 2000;
+
+export interface SimulationResult {
+  readonly seed: number;
+  readonly violations: readonly string[];
+  readonly counts: Counts;
+}
+
+/** One seed's run. */
+export function simulate(seed: number, defect?: Defect): SimulationResult {
+  const cluster = new SimulatedCluster(seed, defect);
+  const { random } = cluster;
+  const count = 1 + random.below(5);
+  const names = Array.from({ length: count }, (_, index) => `n${index}`);
+  for (const name of names) cluster.start(name);
+  cluster.run(random.between(0, 3000));
+  while (cluster.schedule.now < FAULTS_MS) {
+    disturb(cluster);
+    cluster.run(cluster.schedule.now + random.between(50, 1200));
+  }
+  heal(cluster, names);
+  cluster.run(FAULTS_MS + HEALING_MS);
+  const before = checkWhole(cluster, names);
+  cluster.run(FAULTS_MS + HEALING_MS + REST_MS);
+  const after = checkWhole(cluster, names);
+  if (before !== after) cluster.violation(`The holder changed at rest, from ${before} to ${after}.`);
+  cluster.finish();
+  return { seed, violations: cluster.violations, counts: cluster.counts };
+}
+
+type Fault = (cluster: SimulatedCluster, victim: SimulatedProcess) => void;
+
+const faults: Readonly<Record<string, Fault>> = {
+  partition: (cluster, victim) => {
+    victim.partitioned = true;
+    victim.watching = false;
+    cluster.schedule.after(cluster.random.between(100, 5000), () => {
+      victim.partitioned = false;
+    });
+  },
+  pause: (cluster, victim) => {
+    victim.paused = true;
+    cluster.schedule.after(cluster.random.between(50, 5000), () => victim.resume());
+  },
+  crash: (cluster, victim) => {
+    victim.dead = true;
+    cluster.schedule.after(cluster.random.between(50, 5000), () => cluster.start(victim.name));
+  },
+  replace: (cluster, victim) => {
+    victim.paused = true;
+    cluster.start(victim.name);
+    cluster.schedule.after(cluster.random.between(500, 6000), () => victim.resume());
+  },
+  "server crash": (cluster) => cluster.crashPlane(cluster.random.between(50, 4000)),
+  loss: (cluster) => {
+    cluster.loss = cluster.random.between(0, 0.3);
+  },
+  delay: (cluster) => {
+    cluster.delayMs = cluster.random.chance(0.5) ? 5 : cluster.random.between(5, 600);
+  },
+  garbage: (cluster) => cluster.litter(),
+};
+
+function disturb(cluster: SimulatedCluster): void {
+  const { random, counts } = cluster;
+  const running = cluster.processes.filter((process) => process.running);
+  // The holder is the one whose loss matters most.
+  const holder = running.find((process) => cluster.acting(process));
+  const victim = holder !== undefined && random.chance(0.6) ? holder : running[random.below(running.length)];
+  if (victim === undefined) return;
+  const kinds = Object.keys(faults);
+  const kind = kinds[random.below(kinds.length)] ?? "";
+  faults[kind]?.(cluster, victim);
+  counts.faults[kind] = (counts.faults[kind] ?? 0) + 1;
+}
+
+/** Ends every fault; of every name one process lives in the end. */
+function heal(cluster: SimulatedCluster, names: readonly string[]): void {
+  cluster.loss = 0;
+  cluster.delayMs = 5;
+  cluster.plane.up = true;
+  for (const process of cluster.processes) {
+    process.partitioned = false;
+    if (process.paused && !process.dead) process.resume();
+  }
+  for (const name of names) {
+    const alive = cluster.processes.some((process) => process.name === name && !process.dead);
+    if (!alive) cluster.start(name);
+  }
+}
+
+/** Checks that one holder acts, everybody knows it, and its plan is for exactly the nodes there are; the holder and epoch. */
+function checkWhole(cluster: SimulatedCluster, names: readonly string[]): string {
+  const members = cluster.processes.filter((process) => {
+    return process.running && process.member.status(process.clock).self === "member";
+  });
+  const list = members.map(({ name, life }) => `${name} ${life}`).sort();
+  if (members.length !== names.length || new Set(members.map(({ name }) => name)).size !== names.length) {
+    cluster.violation(`After healing the members are ${list.join(", ")}.`);
+  }
+  const acting = members.filter((process) => cluster.acting(process));
+  if (acting.length !== 1) cluster.violation(`After healing ${acting.length} holders act.`);
+  const { state } = cluster.plane;
+  for (const { name, member } of members) {
+    if (member.state?.epoch !== state?.epoch) cluster.violation(`${name} does not know the epoch.`);
+  }
+  const planned = (state?.plan?.nodes ?? []).map(({ node, life }) => `${node} ${life}`).sort();
+  if (planned.join() !== list.join()) {
+    cluster.violation(`The plan is for ${planned.join(", ")}; the members are ${list.join(", ")}.`);
+  }
+  for (const { name, member, clock } of members) {
+    const ghosts = member.status(clock).peers.filter(({ node, life }) => !list.includes(`${node} ${life}`));
+    if (ghosts.length > 0)
+      cluster.violation(`${name} still sees ${ghosts.map(({ node }) => node).join(", ")}.`);
+  }
+  return `${state?.holder.node} ${state?.epoch}`;
+}
+
+/** Runs many seeds; sums of what happened. */
+export function simulateMany(
+  { first, count }: { readonly first: number; readonly count: number },
+  defect?: Defect,
+): { readonly counts: Counts; readonly failed: readonly SimulationResult[] } {
+  const failed: SimulationResult[] = [];
+  const counts = new SimulatedCluster(0, undefined).counts;
+  for (let seed = first; seed < first + count; seed++) {
+    const result = simulate(seed, defect);
+    if (result.violations.length > 0) failed.push(result);
+    addCounts(counts, result.counts);
+  }
+  return { counts, failed };
+}
+
+function addCounts(sum: Counts, { faults: kinds, ...rest }: Counts): void {
+  for (const [kind, count] of Object.entries(kinds)) sum.faults[kind] = (sum.faults[kind] ?? 0) + count;
+  for (const [name, count] of Object.entries(rest)) sum[name as keyof typeof rest] += count;
+}
+
+function main(): void {
+  const { values } = parseArgs({
+    options: { seeds: { type: "string", default: "300" }, first: { type: "string", default: "1" } },
+  });
+  const [first, count] = [Number(values.first), Number(values.seeds)];
+  const started = performance.now();
+  const { counts, failed } = simulateMany({ first, count });
+  for (const { seed, violations } of failed) {
+    console.log(`Seed ${seed}: ${violations.slice(0, 5).join(" ")}`);
+  }
+  console.log(JSON.stringify(counts));
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(`Seeds ${first} to ${first + count - 1}: ${failed.length} failed (${seconds} s).`);
+  process.exitCode = failed.length === 0 ? 0 : 1;
+}
+
+if (import.meta.main) main();

@@ -1,0 +1,52 @@
+/** A simulated node process: a member, its own clock, and whether it runs, sleeps or is dead. */
+
+import { Fence, Member, type MemberOptions } from "../src/cluster/mod.ts";
+import type { Random } from "./random.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** How much slower or faster clocks run than time. */
+const DRIFT = 0.02;
+
+export class SimulatedProcess {
+  readonly name: string;
+  readonly life: string;
+  readonly member: Member;
+  readonly fence: Fence = new Fence();
+  readonly clockRate: number;
+  readonly #clockOffset: number;
+  readonly #schedule: Schedule;
+  readonly #asleep: (() => void)[] = [];
+  partitioned = false;
+  watching = false;
+  dead = false;
+  paused = false;
+
+  constructor(schedule: Schedule, random: Random, options: MemberOptions) {
+    this.#schedule = schedule;
+    this.name = options.self.description.name;
+    this.life = options.self.life;
+    this.clockRate = 1 + random.between(-DRIFT, DRIFT);
+    this.#clockOffset = random.between(0, 1e6);
+    this.member = new Member(this.clock, options);
+  }
+
+  get clock(): number {
+    return this.#clockOffset + this.#schedule.now * this.clockRate;
+  }
+
+  get running(): boolean {
+    return !this.dead && !this.paused;
+  }
+
+  /** Does something now, or when it wakes up; never once it is dead. */
+  wake(run: () => void): void {
+    if (this.dead) return;
+    if (this.paused) this.#asleep.push(run);
+    else run();
+  }
+
+  resume(): void {
+    this.paused = false;
+    for (const run of this.#asleep.splice(0)) this.wake(run);
+  }
+}

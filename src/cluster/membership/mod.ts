@@ -1,0 +1,11 @@
+export { Agent } from "./agent.ts";
+export { FailureDetector } from "./detector.ts";
+export { Fence } from "./fence.ts";
+export { NODE_RECORD_BYTES_MAX, STATE_BYTES_MAX } from "./limits.ts";
+export { Member, type MemberOptions, type PlanOutcome } from "./member.ts";
+export { MemoryStore } from "./memory-store.ts";
+export { openNatsStore } from "./nats-store.ts";
+export { type ClusterState, type NodeRecord, nodeKey, readState, STATE_KEY } from "./records.ts";
+export type { Answer, Request } from "./register.ts";
+export type { ControlStore, Entry } from "./store.ts";
+export { TIMING_DEFAULT, type Timing } from "./timing.ts";

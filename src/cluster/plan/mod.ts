@@ -1,0 +1,10 @@
+export {
+  type ClusterDescription,
+  type NodeDescription,
+  nodeSchema,
+  parseCluster,
+} from "./description.ts";
+export { ROWS_MAX } from "./limits.ts";
+export { type ModelCosts, modelCosts } from "./model-costs.ts";
+export type { Plan, PlanRank, PlanStage, Range } from "./plan.ts";
+export { type PlanConstraints, type Planned, planCluster, predictPlan } from "./planner.ts";

@@ -1,0 +1,45 @@
+import { describe, expect, test } from "vitest";
+import { simulate, simulateMany } from "../../sim/cluster.sim.ts";
+
+const SEEDS = 40;
+
+describe("the cluster in simulated time", () => {
+  test("no seed breaks a promise, and every fault happened", () => {
+    const { counts, failed } = simulateMany({ first: 1, count: SEEDS });
+    expect(failed.map(({ seed, violations }) => `${seed}: ${violations[0]}`)).toEqual([]);
+    for (const fault of [
+      "partition",
+      "pause",
+      "crash",
+      "replace",
+      "server crash",
+      "loss",
+      "delay",
+      "garbage",
+    ]) {
+      expect(counts.faults[fault], fault).toBeGreaterThan(SEEDS);
+    }
+    // Takeovers, writes of overtaken holders and writers of one revision, old orders, processes whose name was taken.
+    expect(counts.epochs).toBeGreaterThan(3 * SEEDS);
+    expect(counts.plans).toBeGreaterThan(3 * SEEDS);
+    expect(counts.refusedWrites).toBeGreaterThan(SEEDS);
+    expect(counts.orders).toBeGreaterThan(50 * SEEDS);
+    expect(counts.refusedOrders).toBeGreaterThan(SEEDS / 2);
+    expect(counts.displaced).toBeGreaterThan(SEEDS / 4);
+    expect(counts.dropped).toBeGreaterThan(SEEDS);
+  });
+
+  test("a seed is the same run again", () => {
+    expect(simulate(7)).toEqual(simulate(7));
+  });
+
+  test.each([
+    ["blind-writes", /two holders|believe to hold|after one of/],
+    ["no-fence", /took an order of epoch/],
+    ["endless-lease", /act as holders at the same time/],
+  ] as const)("the defect %s is noticed", (defect, problem) => {
+    const { failed } = simulateMany({ first: 1, count: 20 }, defect);
+    expect(failed.length).toBeGreaterThan(5);
+    expect(failed.flatMap(({ violations }) => violations).some((found) => problem.test(found))).toBe(true);
+  });
+});
