@@ -2,6 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { type OptionTable, textOption } from "../config/mod.ts";
+import { verifierKeys } from "../crypto/mod.ts";
 import { readText } from "./files.ts";
 
 /** `--key`: the keys of a log. */
@@ -17,6 +18,5 @@ export function logKeyOption(otherwise?: string): OptionTable<{ key: string | un
 
 /** A key (a C2SP vkey), or those in the file of that name, one a line. Errors: E_FILE. */
 export function readPublicKeys(given: string): string[] {
-  const text = existsSync(given) ? readText(given) : given;
-  return text.split("\n").filter((line) => line.trim() !== "");
+  return verifierKeys(existsSync(given) ? readText(given) : given);
 }

@@ -37,5 +37,6 @@ export {
   parseSignatureLine,
   signatureLine,
   signNote,
+  verifierKeys,
 } from "./signed-note.ts";
 export { formatProof, parseProof, verifyProof } from "./tlog-proof.ts";

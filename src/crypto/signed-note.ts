@@ -108,6 +108,11 @@ export function formatVerifierKey(name: string, type: number, publicKey: Uint8Ar
   return `${name}+${id}+${toBase64(concat(Uint8Array.of(type), publicKey))}`;
 }
 
+/** The public keys in a text, one a line. */
+export function verifierKeys(text: string): string[] {
+  return text.split("\n").filter((line) => line.trim() !== "");
+}
+
 export interface VerifierKey {
   readonly name: string;
   readonly keyId: Uint8Array;

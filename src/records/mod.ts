@@ -13,7 +13,9 @@ export {
 export {
   makeReceipt,
   type Opening,
+  RECEIPT_CHARACTERS_MAX,
   type Receipt,
+  type ReceiptPolicy,
   type VerifiedReceipt,
   verifyReceipt,
 } from "./receipt.ts";

@@ -24,7 +24,7 @@ import { checkFields, each, type Field, hex, oneOf, optional, record, text, toke
 const FORMAT = "openclaw-receipt/v1";
 
 /** Characters of a receipt: an entry, a proof, and the tokens of a long context. */
-const RECEIPT_CHARACTERS_MAX: number = 16 * 1024 * 1024;
+export const RECEIPT_CHARACTERS_MAX: number = 16 * 1024 * 1024;
 const TOKENS_MAX: number = 1024 * 1024;
 
 /** Tokens with the salt that the entry's commitment to them was made with. */
@@ -63,7 +63,7 @@ export function makeReceipt(entry: Uint8Array, proof: string, opening?: Opening)
 export interface ReceiptPolicy {
   /** Public keys of the log as text (C2SP vkeys), one of which must have signed; the first one's name is the log's. */
   readonly keys: readonly string[];
-  /** Public keys of witnesses, and how many of them must have cosigned. */
+  /** Public keys of witnesses, and how many of them must have cosigned: all, unless told otherwise. */
   readonly witnesses?: readonly string[] | undefined;
   readonly witnessesMin?: number | undefined;
   /** A checkpoint known from elsewhere: one of the same size with another root shows that the log has forked. */
@@ -77,8 +77,10 @@ export interface VerifiedReceipt {
   readonly entry: Entry;
   /** The log, as of the receipt's checkpoint. */
   readonly log: { readonly origin: string; readonly size: number; readonly root: string };
-  /** Whether tokens came with it, all of which the entry commits to. */
+  /** Whether the prompt's tokens came with it, and are those that the entry commits to. */
   readonly opened: boolean;
+  /** The same of the answer's tokens. */
+  readonly outputOpened: boolean;
 }
 
 /** Errors: E_RECEIPT, E_ENTRY, E_NOTE, E_PROOF; nothing that is returned was taken on trust. */
@@ -88,21 +90,28 @@ export function verifyReceipt(receipt: string, policy: ReceiptPolicy): VerifiedR
   if (bytes === undefined) throw new ClawError("E_RECEIPT", "The receipt's entry is not base64.");
   const entry = parseEntry(bytes);
   const [leaf, proof] = [leafHash(bytes), parseProof(proofText)];
-  const logKeys = policy.keys.map(noteVerifier);
+  const [logKeys, witnesses] = [policy.keys.map(noteVerifier), (policy.witnesses ?? []).map(noteVerifier)];
   const [first] = logKeys;
   if (first === undefined) throw new ClawError("E_NOTE", "A receipt is verified with the log's public key.");
   const { origin, size, root } = verifyProof(proof, leaf, {
     origin: first.name,
     logKeys,
-    witnesses: (policy.witnesses ?? []).map(noteVerifier),
-    witnessesMin: policy.witnessesMin ?? 0,
+    witnesses,
+    witnessesMin: policy.witnessesMin ?? witnesses.length,
   });
   if (policy.known?.size === size && !equalBytes(policy.known.root, root)) {
     throw new ClawError("E_PROOF", `The log ${origin} has two roots for ${size} entries: it has forked.`);
   }
   if (opening !== undefined) checkOpening(entry, opening);
   const log = { origin, size, root: toHex(root) };
-  return { index: proof.index, leaf: toHex(leaf), entry, log, opened: opening !== undefined };
+  return {
+    index: proof.index,
+    leaf: toHex(leaf),
+    entry,
+    log,
+    opened: opening !== undefined,
+    outputOpened: opening?.output !== undefined,
+  };
 }
 
 /** Errors: E_RECEIPT. */

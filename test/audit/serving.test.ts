@@ -1,7 +1,7 @@
 /** A server that records its answers: what it tells of them, and receipts that stand without it. */
 
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Vault } from "../../src/audit/vault.ts";
@@ -11,8 +11,9 @@ import { noteVerifier } from "../../src/crypto/mod.ts";
 import { ARITHMETIC_VERSION, nativeAvailable, nativeInfo } from "../../src/kernels/mod.ts";
 import { auditLog, FolderDisk } from "../../src/ledger/mod.ts";
 import { verifyReceipt } from "../../src/records/mod.ts";
+import { makeKeys, readPrivateKey, sealModel } from "../../src/seal/mod.ts";
 import { claw } from "../cli/claw.ts";
-import { makeHome, makeTinyModel, removeHome, type Service, startService } from "../server/service.ts";
+import { makeHome, makeTinyModel, removeHome, type Service, startService, until } from "../server/service.ts";
 
 interface Told {
   readonly records?: readonly {
@@ -82,6 +83,11 @@ async function receipt(
   return { status: response.status, text: await response.text() };
 }
 
+async function metrics(it: Service): Promise<string> {
+  const headers = { authorization: `Bearer ${it.server.apiKey?.key}` };
+  return await (await fetch(`${it.server.url}/metrics`, { headers })).text();
+}
+
 test("an answer says where it stands, and its receipt opens to its tokens for whoever has the log's key", async () => {
   const { folder, it } = await start();
   const answer = await complete(it, { n: 3, max_tokens: 70, temperature: 0.9, seed: 11 });
@@ -92,7 +98,7 @@ test("an answer says where it stands, and its receipt opens to its tokens for wh
     const { status, text } = await receipt(it, entry);
     expect(status).toBe(200);
     const verified = verifyReceipt(text, { keys: publicKeys(folder) });
-    expect(verified).toMatchObject({ index: entry, leaf: leaf_hash, opened: true });
+    expect(verified).toMatchObject({ index: entry, leaf: leaf_hash, opened: true, outputOpened: true });
     expect(verified.entry).toMatchObject({
       kind: "close",
       tenant: "owner",
@@ -189,7 +195,7 @@ test("a record that is forgotten leaves its receipt and the log whole", async ()
   const vault = new Vault(join(folder, "vault"), readVaultKey(join(folder, "vault.key")));
   expect(await vault.forget(before.entry.stream)).toBe(true);
   const after = verifyReceipt((await receipt(it, record?.entry ?? -1)).text, { keys });
-  expect(after).toEqual({ ...before, opened: false });
+  expect(after).toEqual({ ...before, opened: false, outputOpened: false });
   await it.server.close(0);
   service = undefined;
   const audited = await auditLog(new FolderDisk(join(folder, "log")), keys.map(noteVerifier));
@@ -212,12 +218,61 @@ test("a ledger goes on after a restart, its times go forward, and a second serve
   );
   expect(second?.entry).toBe((first?.entry ?? 0) + 2);
   expect(entries[1]?.time).toBeGreaterThanOrEqual(entries[0]?.time ?? Number.POSITIVE_INFINITY);
-  const metrics = await fetch(`${again.server.url}/metrics`, {
-    headers: { authorization: `Bearer ${again.server.apiKey?.key}` },
-  });
-  const text = await metrics.text();
+  const text = await metrics(again);
   expect(text).toMatch(/^claw:ledger_entries\{.*\} 4$/m);
   expect(text).toMatch(/^claw:ledger_writable\{.*\} 1$/m);
+});
+
+test("a ledger whose storage failed refuses answers, not receipts, and goes on where it was when it can be opened again", async () => {
+  const { folder, it } = await start();
+  const [first] = recordsOf(await complete(it, { max_tokens: 5 }));
+  await it.server.close(0);
+  const again = (await start(folder)).it;
+  const [keys, journal] = [publicKeys(folder), join(folder, "log", "journal")];
+  renameSync(journal, `${journal}-away`);
+  writeFileSync(journal, "no folder");
+  const ask = (): Promise<Response> => again.post("/v1/completions", '{"prompt": "a", "max_tokens": 5}');
+  const refused = await ask();
+  expect([refused.status, await refused.text()]).toEqual([503, expect.stringContaining("E_LEDGER")]);
+  // What befell it, and two tries to open it that failed.
+  const complaints = async (): Promise<number> =>
+    again.log.filter(({ msg }) => msg === "The ledger cannot be written to.").length;
+  expect(await until(complaints, (count) => count >= 3)).toBeDefined();
+  expect((await ask()).status).toBe(503);
+  expect(await metrics(again)).toMatch(/^claw:ledger_writable\{.*\} 0$/m);
+  const kept = verifyReceipt((await receipt(again, first?.entry ?? -1)).text, { keys });
+  expect(kept).toMatchObject({ index: first?.entry, opened: true });
+  rmSync(journal);
+  renameSync(`${journal}-away`, journal);
+  const writable = (text: string): boolean => /^claw:ledger_writable\{.*\} 1$/m.test(text);
+  expect(await until(() => metrics(again), writable)).toBeDefined();
+  const [second] = recordsOf(await complete(again, { max_tokens: 5 }));
+  // The one before, and an open entry of its own; nothing of those that were refused.
+  expect(second?.entry).toBe((first?.entry ?? 0) + 2);
+  const { entry, log } = verifyReceipt((await receipt(again, second?.entry ?? -1)).text, { keys });
+  expect(entry.time).toBeGreaterThanOrEqual(kept.entry.time);
+  await again.server.close(0);
+  service = undefined;
+  const audited = await auditLog(new FolderDisk(join(folder, "log")), keys.map(noteVerifier));
+  expect(audited.size).toBe(log.size);
+});
+
+test("the entries of a model that was sealed name the root of its seal", async () => {
+  const { privateKey, publicKey } = makeKeys(join(home, "release.pem"));
+  const bundle = join(home, "tiny.sig");
+  const { seal } = await sealModel(model, readPrivateKey(privateKey), { out: bundle });
+  const folder = join(home, `ledger-${ledgers++}`);
+  const sealTrust = [{ keyFile: publicKey, model: "*", root: undefined }];
+  service = await startService(model, { ledgerFolder: folder, sealTrust, sealBundle: bundle });
+  const [record] = recordsOf(await complete(service, { max_tokens: 5 }));
+  const closing = record?.entry ?? -1;
+  for (const [index, kind] of [
+    [closing - 1, "open"],
+    [closing, "close"],
+  ] as const) {
+    const { entry } = verifyReceipt((await receipt(service, index)).text, { keys: publicKeys(folder) });
+    expect(entry).toMatchObject({ kind, model: { root: seal.root, source: "seal" } });
+  }
 });
 
 test.skipIf(!nativeAvailable())("the version of the arithmetic is that of the native kernels", () => {

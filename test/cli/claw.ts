@@ -59,6 +59,18 @@ export function exitOf(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => child.once("close", resolve));
 }
 
+/** What a server that was started prints when it listens, and its URL. */
+export async function bannerOf(
+  child: ChildProcess,
+): Promise<{ readonly banner: string; readonly url: string }> {
+  let banner = "";
+  for await (const part of child.stdout ?? []) {
+    banner += part;
+    if (banner.endsWith("\n\n") && banner.includes("curl ")) break;
+  }
+  return { banner, url: /http:\/\/[\d.]+:\d+/.exec(banner)?.[0] ?? "" };
+}
+
 async function textOf(stream: NodeJS.ReadableStream | null): Promise<string> {
   let text = "";
   for await (const part of stream ?? []) text += part;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openModel } from "../../src/model/mod.ts";
-import { exitOf, makeFolder, makeTinyModel, start } from "./claw.ts";
+import { bannerOf, exitOf, makeFolder, makeTinyModel, start } from "./claw.ts";
 
 const STREAMS = 8;
 const folder = makeFolder();
@@ -51,12 +51,7 @@ beforeAll(async () => {
   child.stderr?.on("data", (part: Buffer) => {
     log += part.toString();
   });
-  let banner = "";
-  for await (const part of child.stdout ?? []) {
-    banner += part;
-    if (banner.endsWith("\n\n") && banner.includes("curl ")) break;
-  }
-  url = /http:\/\/[\d.]+:\d+/.exec(banner)?.[0] ?? "";
+  ({ url } = await bannerOf(child));
   key = readFileSync(join(folder, "state", "openclaw", "api-key"), "utf8").trim();
   undisturbed = await texts();
 });

@@ -18,7 +18,7 @@ import { at } from "../../src/base/mod.ts";
 import { nativeAvailable } from "../../src/kernels/mod.ts";
 import { openModelFile } from "../../src/model/mod.ts";
 import { decodeIndex } from "../../src/model/packed/index-format.ts";
-import { claw, makeFolder, makeTinyModel, type Outcome, start } from "./claw.ts";
+import { bannerOf, claw, makeFolder, makeTinyModel, type Outcome, start } from "./claw.ts";
 
 const folder = makeFolder();
 const env = { XDG_STATE_HOME: join(folder, "state"), XDG_CACHE_HOME: join(folder, "cache") };
@@ -41,12 +41,7 @@ function trust(rule: object): void {
 async function serving(...more: string[]): Promise<{ readonly child: ChildProcess; readonly url: string }> {
   const child = start([...flags(), ...more], { env });
   onTestFinished(() => void child.kill("SIGKILL"));
-  let banner = "";
-  for await (const part of child.stdout ?? []) {
-    banner += part;
-    if (banner.endsWith("\n\n") && banner.includes("curl ")) break;
-  }
-  return { child, url: /http:\/\/[\d.]+:\d+/.exec(banner)?.[0] ?? "" };
+  return { child, url: (await bannerOf(child)).url };
 }
 
 const refused = (): Promise<Outcome> => claw([...flags(), "--config", config], { env });

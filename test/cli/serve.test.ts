@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { exitOf, makeFolder, makeTinyModel, start } from "./claw.ts";
+import { bannerOf, exitOf, makeFolder, makeTinyModel, start } from "./claw.ts";
 
 const folder = makeFolder();
 let model: string;
@@ -24,13 +24,7 @@ async function serve(...args: string[]): Promise<Serving> {
   const child = start(["serve", "--model", model, "--port", "0", "--device", "reference", ...args], { env });
   onTestFinished(() => void child.kill("SIGKILL"));
   const exit = exitOf(child);
-  let banner = "";
-  for await (const part of child.stdout ?? []) {
-    banner += part;
-    if (banner.endsWith("\n\n") && banner.includes("curl ")) break;
-  }
-  const url = /http:\/\/[\d.]+:\d+/.exec(banner)?.[0] ?? "";
-  return { child, url, banner, exit };
+  return { child, exit, ...(await bannerOf(child)) };
 }
 
 const curlMissing = spawnSync("curl", ["--version"]).status !== 0;

@@ -1,10 +1,10 @@
 /** Our log read and verified by Go's transparency-log packages, which share nothing with it. */
 
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { NOTE_KEY, noteVerifier, toBase64, utf8 } from "../../src/crypto/mod.ts";
 import {
   consistencyProof,
@@ -16,6 +16,8 @@ import {
   type SigningKey,
   signingKey,
 } from "../../src/ledger/mod.ts";
+import { bannerOf, makeTinyModel, repository, start } from "../cli/claw.ts";
+import { alteredReceipts } from "../records/receipts.ts";
 
 const GOPATH = "/usr/share/gocode";
 const present = hasGo() && existsSync(`${GOPATH}/src/golang.org/x/mod/sumdb/tlog`);
@@ -36,10 +38,18 @@ let verifyProgram: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "claw-go-"));
   if (!present) return;
-  verifyProgram = join(folder, "verify");
-  const env = { ...process.env, GO111MODULE: "off", GOPATH, GOFLAGS: "", GOCACHE: join(folder, "cache") };
-  execFileSync("go", ["build", "-o", verifyProgram, join(import.meta.dirname, "go/verify.go")], { env });
+  verifyProgram = goBuild("log", readFileSync(join(import.meta.dirname, "go/verify.go"), "utf8"));
 });
+
+/** The path of the program with this text. */
+function goBuild(name: string, text: string): string {
+  const [sources, program] = [join(folder, `${name}-sources`), join(folder, name)];
+  mkdirSync(sources);
+  writeFileSync(join(sources, "main.go"), text);
+  const env = { ...process.env, GO111MODULE: "off", GOPATH, GOFLAGS: "", GOCACHE: join(folder, "cache") };
+  execFileSync("go", ["build", "-o", program, join(sources, "main.go")], { env });
+  return program;
+}
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -106,6 +116,63 @@ describe.skipIf(!present)(`golang.org/x/mod/sumdb${why}`, () => {
     );
     expect(() => goVerify(task)).toThrow();
     await disk.close();
+  });
+});
+
+/** A receipt that `claw serve` gave for an answer, and what the answer said of it. */
+async function servedReceipt(ledger: string): Promise<{ text: string; entry: number; leafHash: string }> {
+  const model = makeTinyModel(folder);
+  const args = ["serve", "--model", model, "--port", "0", "--no-auth", "--no-cache", "--ledger", ledger];
+  const server = start(args, { env: { XDG_STATE_HOME: join(folder, "state") } });
+  onTestFinished(() => void server.kill("SIGKILL"));
+  const { url } = await bannerOf(server);
+  const ask = { prompt: "Once", max_tokens: 40, ignore_eos: true, seed: 1 };
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(`${url}/v1/completions`, {
+    method: "POST",
+    headers,
+    body: JSON.stringify(ask),
+  });
+  const { openclaw } = (await response.json()) as {
+    openclaw: { records: [{ entry: number; leaf_hash: string }] };
+  };
+  const [{ entry, leaf_hash: leafHash }] = openclaw.records;
+  const text = await (await fetch(`${url}/v1/receipts/${entry}`)).text();
+  return { text, entry, leafHash };
+}
+
+describe.skipIf(!present)(`the Go program of docs/reference/ledger.md${why}`, () => {
+  test("accepts a running server's receipt, and refuses it altered or with another log's key", async () => {
+    const page = readFileSync(join(repository, "docs/reference/ledger.md"), "utf8");
+    const program = goBuild("receipt", /^```go\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? "");
+    const ledger = join(folder, "ledger");
+    const { text, entry, leafHash } = await servedReceipt(ledger);
+    const file = join(folder, "receipt.json");
+    const verify = (receipt: string, keys: string): { status: number | null; stdout: string } => {
+      writeFileSync(file, receipt);
+      return spawnSync(program, [file, keys], { encoding: "utf8" });
+    };
+    const keys = join(ledger, "log.pub");
+    const { status, stdout } = verify(text, keys);
+    expect({ status, stdout }).toEqual({
+      status: 0,
+      stdout: expect.stringMatching(
+        `^entry ${entry} of \\d+ in openclaw.local/ledger, leaf ${leafHash}\\n\\{`,
+      ),
+    });
+    expect(JSON.parse(stdout.split("\n")[1] ?? "")).toMatchObject({
+      kind: "close",
+      tokens: 40,
+      sampling: { seed: 1, max_tokens: 40 },
+    });
+    const altered = alteredReceipts(JSON.parse(text));
+    expect(altered.length).toBeGreaterThanOrEqual(9);
+    for (const { what, receipt } of altered) expect([what, verify(receipt, keys).status]).toEqual([what, 1]);
+    const other = join(folder, "other.pub");
+    const name = "openclaw.local/ledger";
+    const key = readOrMakeKey(join(folder, "other.pem"), NOTE_KEY.ED25519);
+    writeFileSync(other, signingKey(key, { name, type: NOTE_KEY.ED25519, now: () => 0 }).vkey);
+    expect(verify(text, other).status).toBe(1);
   });
 });
 

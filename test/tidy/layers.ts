@@ -15,6 +15,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   capability: ["base"],
   seal: ["base", "crypto", "model"],
   records: ["base", "crypto"],
+  verify: ["base", "crypto", "records"],
   audit: ["base", "crypto", "kernels", "engine", "ledger", "records"],
   train: ["base", "crypto", "tensor", "kernels", "model"],
   cluster: ["base", "crypto", "tensor", "kernels", "model", "engine"],
@@ -70,6 +71,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
 /** Files outside `src/` that a room may import beside packages. */
 export const outside: Readonly<Record<string, readonly string[]>> = {
   kernels: ["tools/build-native.mjs"],
+  cli: ["tools/build-verify.ts"],
 };
 
 /** The table of ARCHITECTURE.md. */

@@ -8,7 +8,7 @@ import { makeSource, type Source } from "./source.ts";
 export const root: string = fileURLToPath(new URL("../..", import.meta.url));
 
 const gitBytesMax = 1 << 24;
-const notOurs = /(?:^|\/)(?:node_modules|\.git|build[^/]*|coverage|tmp)\//;
+const notOurs = /(?:^|\/)(?:node_modules|\.git|build[^/]*|coverage|dist|tmp)\//;
 const isText =
   /\.(?:[cm]?[tj]s|json|md|cc|h|inc|sh|ya?ml|toml|txt|html|css)$|^claw$|^\.ci\/run$|(?:^|\/)\.[a-z]+$/;
 /** Locks are made by npm, and texts and vectors that tests read may say anything. */

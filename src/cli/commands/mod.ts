@@ -26,6 +26,7 @@ import { modelSynth } from "./model-synth.ts";
 import { nodeMeasure } from "./node-measure.ts";
 import { nodeRank } from "./node-rank.ts";
 import { perplexity } from "./perplexity.ts";
+import { receiptPage } from "./receipt-page.ts";
 import { receiptVerify } from "./receipt-verify.ts";
 import { run } from "./run.ts";
 import { serve } from "./serve.ts";
@@ -77,6 +78,7 @@ export const commands: readonly Command[] = [
   auditRange,
   auditForget,
   receiptVerify,
+  receiptPage,
   ledgerInfo,
   ledgerKeygen,
   ledgerVerify,

@@ -32,15 +32,15 @@ export const receiptVerify: Command = defineCommand<ReceiptVerifyOptions>({
   run: ({ key, witness, json }, [file = ""]) => {
     if (key === undefined) throw new ClawError("E_USAGE", "claw receipt verify needs --key PUB.");
     const witnesses = witness === undefined ? [] : readPublicKeys(witness);
-    const policy = { keys: readPublicKeys(key), witnesses, witnessesMin: witnesses.length };
-    const verified = verifyReceipt(readText(file), policy);
+    const verified = verifyReceipt(readText(file), { keys: readPublicKeys(key), witnesses });
     return json ? printJson(verified) : print(described(verified));
   },
 });
 
-function described({ index, leaf, entry, log, opened }: VerifiedReceipt): string {
+function described({ index, leaf, entry, log, opened, outputOpened }: VerifiedReceipt): string {
   const of = entry.kind === "progress" ? "" : `, model ${entry.model.root} (${entry.model.source})`;
-  const tokens = opened ? "; its tokens are those that it commits to" : "";
+  const parts = outputOpened ? "prompt's and answer's" : "prompt's";
+  const tokens = opened ? `; the ${parts} tokens are those that it commits to` : "";
   return [
     `Entry ${index} is in the log ${log.origin} of ${log.size} entries${tokens}.`,
     `${entry.kind} of stream ${entry.stream}${of}, ${new Date(entry.time).toISOString()}`,
