@@ -38,7 +38,7 @@ let verifyProgram: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "claw-go-"));
   if (!present) return;
-  verifyProgram = goBuild("log", readFileSync(join(import.meta.dirname, "go/verify.go"), "utf8"));
+  verifyProgram = goBuild("verify-log", readFileSync(join(import.meta.dirname, "go/verify.go"), "utf8"));
 });
 
 /** The path of the program with this text. */
@@ -144,7 +144,7 @@ async function servedReceipt(ledger: string): Promise<{ text: string; entry: num
 describe.skipIf(!present)(`the Go program of docs/reference/ledger.md${why}`, () => {
   test("accepts a running server's receipt, and refuses it altered or with another log's key", async () => {
     const page = readFileSync(join(repository, "docs/reference/ledger.md"), "utf8");
-    const program = goBuild("receipt", /^```go\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? "");
+    const program = goBuild("verify-receipt", /^```go\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? "");
     const ledger = join(folder, "ledger");
     const { text, entry, leafHash } = await servedReceipt(ledger);
     const file = join(folder, "receipt.json");
