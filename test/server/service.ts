@@ -85,12 +85,12 @@ export async function startService(
   };
 }
 
-/** Waits until the engine is as wanted; undefined when it does not come to be within a few seconds. */
+/** Waits until the engine is as wanted; undefined when it does not come to be within half a minute. */
 export async function until<T>(
   probe: () => Promise<T>,
   wanted: (state: T) => boolean,
 ): Promise<T | undefined> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 30_000;
   for (;;) {
     const state = await probe();
     if (wanted(state)) return state;

@@ -23,7 +23,7 @@ export function verdictOf(verified: VerifiedReceipt, witnesses: number): Verdict
       witnesses > 0
         ? `All ${witnesses} witnesses have cosigned the checkpoint.`
         : "No witness was asked for: whether the log shows everybody the same entries was not looked at.",
-      "A receipt shows what the log's owner recorded. That the model computes this answer shows claw audit replay.",
+      "A receipt shows what the log's owner recorded; only a replay (claw audit replay) shows that the model computes this.",
     ],
     facts: [
       ["Kind of entry", entry.kind],
