@@ -28,6 +28,9 @@ const UNMEASURED_FOR = 16;
 /** How much a new time counts. */
 const SMOOTHING = 0.1;
 
+/** A step takes some time, whatever the clock says; 0 stands for what was not measured. */
+const STEP_MS_MIN = 1e-3;
+
 /** A new time counts as at most so many times what is known. */
 const BELIEVED_RATIO = 2;
 
@@ -119,7 +122,7 @@ export class ChunkBudget {
 
   #recordDecoding(decoding: number, ms: number): void {
     const known = at(this.#decodeMs, decoding);
-    this.#decodeMs[decoding] = known === 0 ? ms : known + (believable(ms, known) - known) * SMOOTHING;
+    this.#decodeMs[decoding] = known === 0 ? Math.max(ms, STEP_MS_MIN) : known + (believable(ms, known) - known) * SMOOTHING;
     this.#sinceMeasured = 0;
   }
 

@@ -87,6 +87,17 @@ describe("beside a backlog of prompts", () => {
     expect(new ChunkBudget(ROWS, 16, 10).tokens(0, 0)).toBe(ROWS);
   });
 
+  test("a clock that stands still starves no prompt", () => {
+    const budget = new ChunkBudget(ROWS, 16, ROWS);
+    let prompt = 0;
+    for (let step = 0; step < 100; step++) {
+      const tokens = budget.tokens(STREAMS, STREAMS);
+      budget.record(STREAMS, tokens, 0);
+      prompt += tokens;
+    }
+    expect(prompt).toBeGreaterThanOrEqual(8 * 90);
+  });
+
   test("never more than is allowed, and never so little that prompts starve", () => {
     const budget = new ChunkBudget(ROWS, 16, 20);
     let least = ROWS;
