@@ -122,7 +122,8 @@ export class ChunkBudget {
 
   #recordDecoding(decoding: number, ms: number): void {
     const known = at(this.#decodeMs, decoding);
-    this.#decodeMs[decoding] = known === 0 ? Math.max(ms, STEP_MS_MIN) : known + (believable(ms, known) - known) * SMOOTHING;
+    this.#decodeMs[decoding] =
+      known === 0 ? Math.max(ms, STEP_MS_MIN) : known + (believable(ms, known) - known) * SMOOTHING;
     this.#sinceMeasured = 0;
   }
 
