@@ -29,7 +29,10 @@ export {
   LOAD_DEFAULTS,
   type LoadProgress,
   measureBacklog,
+  measureRecording,
   measureServing,
+  RECORDING_ROUNDS,
+  type RecordingReport,
   type ServingReport,
 } from "./serving/mod.ts";
 export { measureTraining } from "./train.ts";

@@ -1,6 +1,6 @@
 /** I/O: a folder for the length of some work. */
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -9,6 +9,7 @@ export async function withFolder<T>(
   work: (folder: string) => Promise<T>,
   parent: string = tmpdir(),
 ): Promise<T> {
+  mkdirSync(parent, { recursive: true });
   const folder = mkdtempSync(join(parent, "claw-bench-"));
   try {
     return await work(folder);

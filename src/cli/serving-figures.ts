@@ -1,6 +1,6 @@
 /** A report of `claw bench serve` as rows of names and figures. */
 
-import type { BacklogReport, ServingReport } from "../bench/mod.ts";
+import type { BacklogReport, RecordingReport, ServingReport } from "../bench/mod.ts";
 import { figure, formatBytes } from "./numbers.ts";
 
 type Row = readonly [string, string];
@@ -17,12 +17,7 @@ export function servingFigures(report: ServingReport): Row[] {
   const { figures, peerFigures, ratio, occupancy, batch, errors } = report;
   return [
     ["Model", modelName(report)],
-    [
-      "Load",
-      `${Object.entries(report.load)
-        .map(([name, value]) => `${name} ${value}`)
-        .join(", ")}; batch ${batch}`,
-    ],
+    loadRow(report.load, batch),
     ...sideRows("Ours", figures),
     ...(peerFigures === null ? [] : sideRows("llama.cpp", peerFigures)),
     ...(ratio === null ? [] : ([["Ratio", figure(ratio)]] as const)),
@@ -30,6 +25,27 @@ export function servingFigures(report: ServingReport): Row[] {
     ...memoryRows(report),
     ...errors.map((error): Row => ["Error", error]),
   ];
+}
+
+export function recordingFigures(report: RecordingReport): Row[] {
+  const { figures, offFigures, ours, off, ratio, rounds, entries, batch, errors } = report;
+  const ratios = rounds.map((round) => figure(round.ratio)).join(", ");
+  return [
+    ["Model", modelName(report)],
+    loadRow(report.load, batch),
+    ...sideRows("Ledger on", figures),
+    ...sideRows("Ledger off", offFigures),
+    ["Medians", `${figure(ours)} tokens/s on, ${figure(off)} off`],
+    ["Recorded", `${entries} entries`],
+    ["Ratio", `${figure(ratio)}, the median of ${rounds.length} rounds (${ratios})`],
+    ...memoryRows(report),
+    ...errors.map((error): Row => ["Error", error]),
+  ];
+}
+
+function loadRow(load: ServingReport["load"], batch: number): Row {
+  const parts = Object.entries(load).map(([name, value]) => `${name} ${value}`);
+  return ["Load", `${parts.join(", ")}; batch ${batch}`];
 }
 
 export function backlogFigures(report: BacklogReport): Row[] {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { complete, openTarget } from "../../src/bench/serving/completion.ts";
 import { loadFigures, type RequestTimes, spread } from "../../src/bench/serving/record.ts";
+import type { RecordingReport } from "../../src/bench/serving/report.ts";
 import { occupancy } from "../../src/bench/serving/watch.ts";
 import { planWorkload } from "../../src/bench/serving/workload.ts";
 import { claw, makeFolder, makeTinyModel } from "../cli/claw.ts";
@@ -143,6 +144,19 @@ describe("claw bench serve", () => {
     expect(report.figures.seconds).toBeGreaterThan(0.2);
   });
 
+  test("sends the same load with the ledger on and off by turns", async () => {
+    const flags = ["--scenario", "ledger", "--requests", "40", "--concurrency", "4", "--rounds", "3"];
+    const report = (await measured([...small, ...flags])) as unknown as RecordingReport;
+    expect(report).toMatchObject({ bench: "serve-ledger", errors: [], load: { requests: 40 } });
+    expect(report.offFigures).toMatchObject({ requests: 40, errors: 0 });
+    expect(report.figures.outputTokens).toBe(report.offFigures.outputTokens);
+    // An open and a close entry of each, and of the request that warmed it up.
+    expect(report.entries).toBe(2 * 41);
+    const ratios = report.rounds.map(({ on, off }) => on / off).sort((a, b) => a - b);
+    expect(ratios).toHaveLength(3);
+    expect(report.ratio).toBeCloseTo(ratios[1] ?? 0, 9);
+  });
+
   test("a server that cannot be reached fails every request, and says why", async () => {
     const { stdout } = await claw([
       "bench",
@@ -179,6 +193,8 @@ test.each([
   [["--rate", "1", "--concurrency", "2"], "not both"],
   [["--url", "http://127.0.0.1:1", "--peer", "llama.cpp"], "--url without"],
   [["--scenario", "backlog", "--peer", "llama.cpp"], "backlog without"],
+  [["--scenario", "ledger", "--peer", "llama.cpp"], "ledger without"],
+  [["--rounds", "2"], "ledger only"],
   [["--key-file", "x"], "--url only"],
 ])("claw bench serve %j is refused", async (args, complaint) => {
   const { status, stdout, stderr } = await claw(["bench", "serve", ...args]);

@@ -33,3 +33,6 @@ export const BACKLOG_PROMPT_TOKENS = 4096;
 export const BACKLOG_STREAM_TOKENS = 2048;
 /** Seconds for which the streams are watched alone. */
 export const BACKLOG_ALONE_SECONDS = 8;
+
+/** Rounds of a load with the ledger on and off, unless told otherwise; an even number: each begins as often. */
+export const RECORDING_ROUNDS = 8;

@@ -1,5 +1,6 @@
 export { measureBacklog } from "./backlog.ts";
-export { LOAD_DEFAULTS } from "./limits.ts";
+export { LOAD_DEFAULTS, RECORDING_ROUNDS } from "./limits.ts";
 export type { LoadProgress } from "./load.ts";
-export type { BacklogReport, ServingReport } from "./report.ts";
+export { measureRecording } from "./recording.ts";
+export type { BacklogReport, RecordingReport, ServingReport } from "./report.ts";
 export { measureServing } from "./serve.ts";

@@ -66,3 +66,22 @@ export interface BacklogReport extends Served {
   readonly p99OverP50: number;
   readonly backlog: Readonly<Record<string, number>>;
 }
+
+/** A load that is recorded in a ledger, and the same load without one. */
+export interface RecordingReport extends Served {
+  readonly bench: "serve-ledger";
+  /** Tokens drawn per second with the ledger on and off: medians of the rounds. */
+  readonly ours: number;
+  readonly off: number;
+  /** The median of the rounds' ratios, on over off. */
+  readonly ratio: number;
+  readonly rounds: readonly { readonly on: number; readonly off: number; readonly ratio: number }[];
+  readonly batch: number;
+  readonly load: Readonly<Record<string, unknown>>;
+  /** Entries that were recorded. */
+  readonly entries: number;
+  /** Of all rounds together. */
+  readonly figures: LoadFigures;
+  readonly offFigures: LoadFigures;
+  readonly errors: readonly string[];
+}

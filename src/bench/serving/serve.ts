@@ -51,10 +51,8 @@ async function takeTurns(options: ServingOptions, { plans, url, peer }: Turn): P
   const target = openTarget(url, options.apiKey);
   const ours: LoadOutcome[] = [];
   const theirs: PeerLoad[] = [];
-  // Neither side's first step counts.
-  const first = plans.slice(0, 1).map((plan) => ({ ...plan, outputTokens: 2, arrivalSeconds: 0 }));
-  await runLoad(target, { plans: first, concurrency: 1, onProgress: () => {} });
-  await peer?.run(first);
+  await warmUp(target, plans);
+  await peer?.run(warmUpPlans(plans));
   for (const [index, part] of parts(plans, peer === undefined ? 1 : TURNS).entries()) {
     const sides = [
       async (): Promise<void> => void ours.push(await ourTurn(target, part, options)),
@@ -68,7 +66,16 @@ async function takeTurns(options: ServingOptions, { plans, url, peer }: Turn): P
   return { ours, peer: theirs, peerInfo: peer?.info ?? null };
 }
 
-function ourTurn(
+/** No side's first step counts. */
+export async function warmUp(target: Target, plans: readonly PlannedRequest[]): Promise<void> {
+  await runLoad(target, { plans: warmUpPlans(plans), concurrency: 1, onProgress: () => {} });
+}
+
+function warmUpPlans(plans: readonly PlannedRequest[]): PlannedRequest[] {
+  return plans.slice(0, 1).map((plan) => ({ ...plan, outputTokens: 2, arrivalSeconds: 0 }));
+}
+
+export function ourTurn(
   target: Target,
   plans: readonly PlannedRequest[],
   { rate, concurrency, onLoad }: ServingOptions,
@@ -78,7 +85,7 @@ function ourTurn(
 }
 
 /** Equal parts in order; arrivals begin anew in each. */
-function parts(plans: readonly PlannedRequest[], count: number): PlannedRequest[][] {
+export function parts(plans: readonly PlannedRequest[], count: number): PlannedRequest[][] {
   const size = Math.ceil(plans.length / count);
   return Array.from({ length: Math.ceil(plans.length / size) }, (_, index) => {
     const part = plans.slice(index * size, (index + 1) * size);
@@ -88,11 +95,10 @@ function parts(plans: readonly PlannedRequest[], count: number): PlannedRequest[
 }
 
 function report(options: ServingOptions, sides: Sides, server: ServerProcess | null): ServingReport {
-  const { url, model, preset, format, batch, concurrency, rate, requests, seed } = options;
+  const { url, model, preset, format, batch } = options;
   const figures = joined(sides.ours);
   const peerFigures = sides.peer.length === 0 ? null : joined(sides.peer);
   const peer = peerFigures?.outputTokensPerSecond ?? null;
-  const errors = sides.ours.flatMap((turn) => turn.requests.flatMap(({ error }) => error ?? []));
   return {
     bench: "serve",
     unit: "tokens/s",
@@ -102,29 +108,40 @@ function report(options: ServingOptions, sides: Sides, server: ServerProcess | n
     model: url === undefined ? source(model, preset) : { preset: null, file: url },
     format: url === undefined ? format : "",
     batch,
-    load: {
-      requests,
-      ...(rate === undefined ? { concurrency } : { rate }),
-      promptTokens: options.promptTokens,
-      outputTokens: options.outputTokens,
-      seed,
-    },
+    load: loadOf(options),
     figures,
     peerFigures,
     peerInfo: sides.peerInfo,
     occupancy: occupancy(sides.ours.flatMap(({ places }) => places ?? [])),
     memory: server?.memory() ?? null,
-    errors: [...new Set(errors)].slice(0, ERRORS_SHOWN),
+    errors: failures(sides.ours),
   };
 }
 
-function source(model: string | undefined, preset: string): ServingReport["model"] {
+export function loadOf(options: ServingOptions): ServingReport["load"] {
+  const { requests, rate, concurrency, promptTokens, outputTokens, seed } = options;
+  return {
+    requests,
+    ...(rate === undefined ? { concurrency } : { rate }),
+    promptTokens,
+    outputTokens,
+    seed,
+  };
+}
+
+/** Why requests failed: some of the reasons, each once. */
+export function failures(turns: readonly LoadOutcome[]): string[] {
+  const errors = turns.flatMap((turn) => turn.requests.flatMap(({ error }) => error ?? []));
+  return [...new Set(errors)].slice(0, ERRORS_SHOWN);
+}
+
+export function source(model: string | undefined, preset: string): ServingReport["model"] {
   if (model === undefined) return { preset, file: preset };
   return { preset: null, file: basename(model) };
 }
 
 /** The figures of all turns together. */
-function joined(
+export function joined(
   turns: readonly { readonly requests: readonly RequestTimes[]; readonly seconds: number }[],
 ): LoadFigures {
   const seconds = turns.reduce((sum, turn) => sum + turn.seconds, 0);

@@ -18,12 +18,14 @@ interface Size {
   /** Positions of a sequence, and of all together. */
   readonly context: number;
   readonly kvPositions: number;
+  /** Where the server records its answers; undefined: nowhere. */
+  readonly ledger?: string;
 }
 
 /** Starts a server with pages for what is to come, and stops it when `work` is done. Errors: E_SERVER. */
 export async function withServer<T>(
   { format, threads, batch }: ServingOptions,
-  { path, context, kvPositions }: Size,
+  { path, context, kvPositions, ledger }: Size,
   work: (server: ServerProcess, threads: number) => Promise<T>,
 ): Promise<T> {
   const file = openModelFile(path);
@@ -39,6 +41,7 @@ export async function withServer<T>(
     context,
     "max-batch": batch,
     "kv-cache-bytes": kvBytes,
+    ...(ledger !== undefined && { ledger }),
   };
   const server = await ServerProcess.start(
     Object.entries(flags).flatMap(([name, value]) => [`--${name}`, `${value}`]),

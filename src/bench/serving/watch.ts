@@ -61,18 +61,28 @@ const placeMetrics = {
 } as const;
 
 /** Undefined where the server does not say: it is another's, or wants another key for it. */
-export async function readPlaces({ url, apiKey }: Target): Promise<Places | undefined> {
+export async function readPlaces(target: Target): Promise<Places | undefined> {
+  const text = await readMetrics(target);
+  const entries = Object.entries(placeMetrics).map(([key, name]) => [key, metricIn(text, name)] as const);
+  const known = entries.every(([, value]) => Number.isFinite(value));
+  return known ? (Object.fromEntries(entries) as unknown as Places) : undefined;
+}
+
+/** One of our server's metrics; NaN where it has none of that name. */
+export async function readMetric(target: Target, name: string): Promise<number> {
+  return metricIn(await readMetrics(target), name);
+}
+
+function metricIn(text: string, name: string): number {
+  return Number(new RegExp(`^claw:${name}(?:\\{[^}]*\\})? (\\d+)$`, "m").exec(text)?.[1]);
+}
+
+function readMetrics({ url, apiKey }: Target): Promise<string> {
   const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
-  const text = await fetch(`${url}/metrics`, { headers }).then(
+  return fetch(`${url}/metrics`, { headers }).then(
     (response) => (response.ok ? response.text() : ""),
     () => "",
   );
-  const entries = Object.entries(placeMetrics).map(([key, name]) => {
-    const value = new RegExp(`^claw:${name}(?:\\{[^}]*\\})? (\\d+)$`, "m").exec(text)?.[1];
-    return [key, Number(value)] as const;
-  });
-  const known = entries.every(([, value]) => Number.isFinite(value));
-  return known ? (Object.fromEntries(entries) as unknown as Places) : undefined;
 }
 
 /**

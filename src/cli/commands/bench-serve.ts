@@ -7,7 +7,10 @@ import {
   LOAD_DEFAULTS,
   type LoadProgress,
   measureBacklog,
+  measureRecording,
   measureServing,
+  RECORDING_ROUNDS,
+  type RecordingReport,
   type ServingReport,
 } from "../../bench/mod.ts";
 import { cacheFolder } from "../../config/folders/mod.ts";
@@ -27,11 +30,11 @@ import { type Command, defineCommand } from "../command.ts";
 import { readText } from "../files.ts";
 import { readMachine } from "../machine.ts";
 import { figure } from "../numbers.ts";
-import { backlogFigures, servingFigures } from "../serving-figures.ts";
+import { backlogFigures, recordingFigures, servingFigures } from "../serving-figures.ts";
 import { liveLine, print, printJson, progressLine } from "../terminal.ts";
 
 interface ServeBenchSettings {
-  readonly scenario: "load" | "backlog";
+  readonly scenario: "load" | "backlog" | "ledger";
   readonly url: string | undefined;
   readonly keyFile: string | undefined;
   readonly model: string | undefined;
@@ -45,6 +48,7 @@ interface ServeBenchSettings {
   readonly promptTokens: number;
   readonly outputTokens: number;
   readonly seed: number;
+  readonly rounds: number | undefined;
   readonly peer: "llama.cpp" | undefined;
   readonly json: boolean;
   readonly record: boolean;
@@ -55,6 +59,7 @@ const REQUESTS_MAX = 1_000_000;
 const CONCURRENCY_MAX = 10_000;
 const TOKENS_MAX = 100_000;
 const RATE_MAX = 100_000;
+const ROUNDS_MAX = 1000;
 
 export const benchServe: Command = defineCommand<ServeBenchSettings>({
   name: "bench serve",
@@ -62,8 +67,9 @@ export const benchServe: Command = defineCommand<ServeBenchSettings>({
   options: {
     scenario: choiceOption({
       flag: "scenario",
-      meaning: "a load of mixed requests, or streams beside a backlog of long prompts",
-      choices: ["load", "backlog"],
+      meaning:
+        "a load of mixed requests; streams beside a backlog of long prompts; or a load with and without a ledger",
+      choices: ["load", "backlog", "ledger"],
       default: "load",
     }),
     url: textOption({
@@ -136,6 +142,13 @@ export const benchServe: Command = defineCommand<ServeBenchSettings>({
       range: [0, Number.MAX_SAFE_INTEGER],
       default: 0,
     }),
+    rounds: numberOption({
+      flag: "rounds",
+      meaning: "parts of the load that are sent with the ledger on and off by turns",
+      range: [1, ROUNDS_MAX],
+      default: undefined,
+      otherwise: `${RECORDING_ROUNDS}`,
+    }),
     peer: choiceOption({
       flag: "peer",
       meaning: "what takes turns with the server",
@@ -148,7 +161,7 @@ export const benchServe: Command = defineCommand<ServeBenchSettings>({
   },
   run: async (settings) => {
     checkSettings(settings);
-    const { scenario, preset, keyFile, batch, concurrency, peer } = settings;
+    const { scenario, preset, keyFile, batch, concurrency, rounds, peer } = settings;
     const options = {
       ...settings,
       apiKey: keyFile === undefined ? undefined : readText(keyFile).trim(),
@@ -164,6 +177,10 @@ export const benchServe: Command = defineCommand<ServeBenchSettings>({
       const report = await measureBacklog(options);
       return show(report, backlogFigures(report), settings);
     }
+    if (scenario === "ledger") {
+      const report = await measureRecording({ ...options, rounds: rounds ?? RECORDING_ROUNDS });
+      return show(report, recordingFigures(report), settings);
+    }
     const report = await measureServing(options);
     return show(report, servingFigures(report), settings);
   },
@@ -171,7 +188,7 @@ export const benchServe: Command = defineCommand<ServeBenchSettings>({
 
 /** Errors: E_USAGE for what does not go together. */
 function checkSettings(settings: ServeBenchSettings): void {
-  const { scenario, url, rate, concurrency, model, preset, peer, keyFile } = settings;
+  const { scenario, url, rate, concurrency, model, preset, peer, keyFile, rounds } = settings;
   const refuse = (what: string): never => {
     throw new ClawError("E_USAGE", `claw bench serve takes ${what}.`);
   };
@@ -183,6 +200,10 @@ function checkSettings(settings: ServeBenchSettings): void {
   if (scenario === "backlog" && (url ?? peer ?? rate ?? concurrency) !== undefined) {
     refuse("--scenario backlog without --url, --peer, --rate and --concurrency");
   }
+  if (scenario === "ledger" && (url ?? peer) !== undefined) {
+    refuse("--scenario ledger without --url and --peer");
+  }
+  if (scenario !== "ledger" && rounds !== undefined) refuse("--rounds with --scenario ledger only");
 }
 
 /** A line that shows how the load is going; only to a person. */
@@ -199,7 +220,7 @@ function showLoad(): (progress: LoadProgress) => void {
 }
 
 function show(
-  report: ServingReport | BacklogReport,
+  report: ServingReport | BacklogReport | RecordingReport,
   figures: readonly (readonly [string, string])[],
   settings: ServeBenchSettings,
 ): Promise<void> {
@@ -211,13 +232,14 @@ function show(
 
 /** The command that repeats the measurement. */
 function commandLine(settings: ServeBenchSettings): string {
-  const { scenario, preset, model, format, threads, batch, concurrency, rate, requests, seed, peer } =
+  const { scenario, preset, model, format, threads, batch, concurrency, rate, requests, seed, peer, rounds } =
     settings;
   const source = model === undefined ? { preset: preset ?? PRESET_DEFAULT } : { model };
   if (scenario === "backlog") {
     return `./claw bench serve ${givenFlags({ scenario, ...source, format, threads, batch })}`;
   }
   const lengths = { "prompt-tokens": settings.promptTokens, "output-tokens": settings.outputTokens };
-  const load = { batch, concurrency, rate, requests, ...lengths, seed, peer };
-  return `./claw bench serve ${givenFlags({ ...source, format, threads, ...load })}`;
+  const load = { batch, concurrency, rate, requests, ...lengths, seed, rounds, peer };
+  const which = scenario === "ledger" ? { scenario } : {};
+  return `./claw bench serve ${givenFlags({ ...which, ...source, format, threads, ...load })}`;
 }
