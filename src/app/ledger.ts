@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { Ledger, Recorder } from "../audit/mod.ts";
+import { databaseUrl, Ledger, Recorder } from "../audit/mod.ts";
 import { ClawError } from "../base/mod.ts";
 import type { ServeOptions } from "../config/mod.ts";
 import type { EngineInfo } from "../engine/mod.ts";
@@ -10,16 +10,30 @@ import { ARITHMETIC_VERSION } from "../kernels/mod.ts";
 import type { Log, Surroundings } from "../server/mod.ts";
 import type { ServedRoot } from "./model-root.ts";
 
-/** Undefined where none is configured. Errors: E_LEDGER, E_NOTE. */
+/** Undefined where none is configured. Errors: E_CONFIG, E_LEDGER, E_LEDGER_UNSAFE, E_NOTE. */
 export async function openLedger(
-  { ledgerFolder: folder, ledgerName: origin, ledgerRetentionDays: retentionDays }: ServeOptions,
+  options: ServeOptions,
   clocks: Pick<Surroundings, "now" | "clock">,
   log: Log,
 ): Promise<Ledger | undefined> {
-  if (folder === undefined) return undefined;
+  const { ledgerFolder: folder, ledgerName: origin, ledgerRetentionDays: retentionDays } = options;
+  const postgres = databaseUrl(options);
+  if (folder === undefined) {
+    if (postgres === undefined) return undefined;
+    throw new ClawError(
+      "E_CONFIG",
+      "ledger.postgres needs ledger.folder too: it holds the keys and the vault.",
+    );
+  }
   const onError = ({ code, message, remedy }: { code: string; message: string; remedy: string }): void =>
     log.error({ ledger: folder, code, reason: `${message} ${remedy}` }, "The ledger cannot be written to.");
-  return await Ledger.open({ folder, origin, retentionDays, clocks, onError });
+  const onWitness = (witness: string, error?: ClawError): void => {
+    if (error === undefined) log.info({ witness }, "A witness cosigns again.");
+    else log.warn({ witness, code: error.code, reason: error.message }, "A witness does not cosign.");
+  };
+  const { ledgerWitnesses: witnesses } = options;
+  const settings = { folder, origin, postgres, retentionDays, witnesses };
+  return await Ledger.open({ ...settings, clocks, onError, onWitness });
 }
 
 interface RecordedModel {

@@ -1,7 +1,7 @@
-/** A ledger read from its folder, by whoever replays, looks up or forgets; its server may run meanwhile. */
+/** A ledger read from its folder, or its log from a database, by whoever replays, looks up or forgets; its server may run meanwhile. */
 
 import { ClawError } from "../base/mod.ts";
-import { FolderDisk, LogReader } from "../ledger/mod.ts";
+import { LogReader } from "../ledger/mod.ts";
 import {
   type CloseEntry,
   type Entry,
@@ -11,6 +11,7 @@ import {
 } from "../records/mod.ts";
 import { ledgerPaths } from "./folders.ts";
 import { RANGE_MAX, STREAM_REACH_MAX } from "./limits.ts";
+import { storedAt } from "./log-place.ts";
 import { Vault } from "./vault.ts";
 import { readVaultKey } from "./vault-key.ts";
 
@@ -25,10 +26,13 @@ export class Archive {
   readonly vault: Vault;
   readonly #log: LogReader;
 
-  /** Errors: E_LEDGER where the folder holds no ledger, or its keys may not be read. */
-  static async open(folder: string): Promise<Archive> {
+  /**
+   * `postgres`: the URL of the database that keeps the log, where the folder does not. Errors: E_LEDGER where there is no
+   * ledger, or its keys may not be read.
+   */
+  static async open(folder: string, postgres?: string): Promise<Archive> {
     const paths = ledgerPaths(folder);
-    const log = await LogReader.open(new FolderDisk(paths.log));
+    const log = await LogReader.open(storedAt(folder, postgres));
     return new Archive(log, new Vault(paths.vault, readVaultKey(paths.vaultKey)));
   }
 

@@ -5,6 +5,8 @@ import { join } from "node:path";
 export interface LedgerPaths {
   /** In the formats of C2SP tlog-tiles. */
   readonly log: string;
+  /** Holds the log's name where the log is in PostgreSQL in place of `log`. */
+  readonly inPostgres: string;
   readonly vault: string;
   readonly logKey: string;
   readonly secondLogKey: string;
@@ -17,6 +19,7 @@ export function ledgerPaths(folder: string): LedgerPaths {
   const at = (name: string): string => join(folder, name);
   return {
     log: at("log"),
+    inPostgres: at("log.postgres"),
     vault: at("vault"),
     logKey: at("log.key"),
     secondLogKey: at("log-ml-dsa-44.key"),

@@ -3,40 +3,39 @@
  * written to is opened again until it can be; meanwhile everything that is to be recorded is refused.
  */
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { asClawError, ClawError } from "../base/mod.ts";
 import { NOTE_KEY, noteVerifier } from "../crypto/mod.ts";
-import {
-  FileStorage,
-  FolderDisk,
-  Log,
-  type Placed,
-  readOrMakeKey,
-  type SigningKey,
-  signingKey,
-} from "../ledger/mod.ts";
+import { Log, type Placed, readOrMakeKey, type SigningKey, signingKey, witnessCall } from "../ledger/mod.ts";
 import { parseEntry, type Receipt } from "../records/mod.ts";
 import { type LedgerPaths, ledgerPaths } from "./folders.ts";
 import { PUBLISH_INTERVAL_MS, REOPEN_INTERVAL_MS, RETENTION_INTERVAL_MS } from "./limits.ts";
+import { checkPlace, type LogPlace, makeFolder, markPlace, storageAt } from "./log-place.ts";
 import { receiptOf } from "./receipts.ts";
 import type { RecordStore } from "./stream-record.ts";
 import { type Clocks, Timeline } from "./timeline.ts";
 import { Vault, type Vaulted, type VaultPart } from "./vault.ts";
 import { readOrMakeVaultKey } from "./vault-key.ts";
+import { type WitnessCounts, Witnesses, type WitnessesOptions } from "./witnesses.ts";
 
 const DAY_MS = 86_400_000;
-const FOLDER_MODE = 0o700;
 
-export interface LedgerOptions {
-  readonly folder: string;
-  /** The log's name. */
-  readonly origin: string;
+/** Whom to ask for cosignatures. */
+interface WitnessOptions {
+  readonly url: string;
+  /** Its public key (a C2SP vkey). */
+  readonly key: string;
+}
+
+export interface LedgerOptions extends LogPlace {
   /** How long prompts, answers and salts are kept; undefined: until they are forgotten one by one. */
   readonly retentionDays: number | undefined;
   readonly clocks: Clocks;
+  readonly witnesses: readonly WitnessOptions[];
   /** Told what the operator should know. */
   readonly onError: (error: ClawError) => void;
+  readonly onWitness: WitnessesOptions["onChange"];
 }
 
 /** What the metrics say. */
@@ -47,6 +46,8 @@ export interface LedgerCounts {
   readonly failures: number;
   /** Whether the log can be written to. */
   readonly writable: boolean;
+  /** By the names of their keys. */
+  readonly witnesses: Readonly<Record<string, WitnessCounts>>;
 }
 
 export class Ledger implements RecordStore {
@@ -54,19 +55,28 @@ export class Ledger implements RecordStore {
   readonly #options: LedgerOptions;
   readonly #keys: readonly SigningKey[];
   readonly #vault: Vault;
+  readonly #witnesses: Witnesses;
   readonly #stop = new AbortController();
   readonly #timers: readonly NodeJS.Timeout[];
   #log: Log;
   #reopening: Promise<void> | undefined;
+  /** Why it could not be opened again the last time. */
+  #trouble: ClawError | undefined;
   #failures = 0;
 
-  /** Opens the ledger, or begins it. Errors: E_LEDGER, E_NOTE where it was altered, another process has it, or its keys are open to others. */
+  /**
+   * Opens the ledger, or begins it. Errors: E_LEDGER, E_LEDGER_UNSAFE, E_NOTE where it was altered, another process has it, its
+   * keys are open to others or not those of its log, or a witness's key is none.
+   */
   static async open(options: LedgerOptions): Promise<Ledger> {
     const paths = ledgerPaths(options.folder);
     makeFolder(options.folder);
+    checkPlace(options);
+    for (const { key } of options.witnesses) noteVerifier(key); // a wrong one is said before anything is open
     const keys = readKeys(paths, options);
     const vault = new Vault(paths.vault, readOrMakeVaultKey(paths.vaultKey));
     const log = await openLog(options, keys);
+    markPlace(options);
     const [last] = log.size === 0 ? [] : await log.entries(log.size - 1, log.size);
     const after = last === undefined ? 0 : parseEntry(last).time;
     return new Ledger(options, { keys, vault, log, timeline: new Timeline(options.clocks, after) });
@@ -86,6 +96,8 @@ export class Ledger implements RecordStore {
     this.#vault = parts.vault;
     this.#log = parts.log;
     this.timeline = parts.timeline;
+    this.#witnesses = this.#openWitnesses();
+    this.#witnesses.ask(this.#log.signedCheckpoint);
     const every = (milliseconds: number, work: () => Promise<void>): NodeJS.Timeout =>
       setInterval(
         () => void work().catch((error) => options.onError(asClawError(error))),
@@ -95,7 +107,7 @@ export class Ledger implements RecordStore {
       every(PUBLISH_INTERVAL_MS, () => this.#publish()),
       every(RETENTION_INTERVAL_MS, () => this.#forgetOld()),
     ];
-    void this.#forgetOld().catch((error) => options.onError(asClawError(error)));
+    this.#forgetOldNow();
   }
 
   /** The log's public keys in text form (C2SP vkeys). */
@@ -106,17 +118,15 @@ export class Ledger implements RecordStore {
   get counts(): LedgerCounts {
     const { size, checkpoint } = this.#log;
     const writable = this.#reopening === undefined;
-    return { entries: size, published: checkpoint.size, failures: this.#failures, writable };
+    const { counts: witnesses } = this.#witnesses;
+    return { entries: size, published: checkpoint.size, failures: this.#failures, writable, witnesses };
   }
 
   async add(entry: Uint8Array): Promise<Placed> {
-    const log = this.#log;
     try {
-      return await log.add(entry);
+      return await this.#using((log) => log.add(entry));
     } catch (thrown) {
-      const error = this.#failed(thrown);
-      if (error.code === "E_LEDGER") this.#reopen(log, error);
-      throw error;
+      throw this.#failed(thrown);
     }
   }
 
@@ -129,8 +139,11 @@ export class Ledger implements RecordStore {
   }
 
   /** The receipt of an entry of this tenant, with what the vault still has. Errors: E_NOT_FOUND, E_LEDGER. */
-  receipt(index: number, tenant: string): Promise<Receipt> {
-    return receiptOf(index, { tenant, log: this.#log, vault: this.#vault });
+  async receipt(index: number, tenant: string): Promise<Receipt> {
+    // Another server may have added it.
+    if (index >= this.#log.size) await this.#using((log) => log.catchUp());
+    const witnessed = (entry: number): string | undefined => this.#witnesses.over(entry);
+    return receiptOf(index, { tenant, log: this.#log, vault: this.#vault, witnessed });
   }
 
   /** Publishes what there is and lets another process write. */
@@ -149,12 +162,51 @@ export class Ledger implements RecordStore {
 
   async #publish(): Promise<void> {
     if (this.#reopening !== undefined) return;
+    // What other servers added is taken in a little at a time, and their crash leaves nothing unpublished.
+    await this.#using((log) => log.catchUp());
     await this.#log.publish();
+    this.#witnesses.ask(this.#log.signedCheckpoint);
+  }
+
+  #openWitnesses(): Witnesses {
+    const { witnesses, clocks, onWitness, onError } = this.#options;
+    const { signal } = this.#stop;
+    return new Witnesses({
+      peers: witnesses.map(({ url, key }) => ({
+        verifier: noteVerifier(key),
+        call: witnessCall(url, signal),
+      })),
+      read: (name) => this.#log.tile(name),
+      clock: clocks.clock,
+      onCosigned: (note) => {
+        if (!signal.aborted) void this.#log.cosign(note).catch((error) => onError(asClawError(error)));
+      },
+      onChange: (name, error) => {
+        if (!signal.aborted) onWitness(name, error);
+      },
+    });
+  }
+
+  /** Writes to the log, which is opened again if it fails at that. */
+  async #using<T>(work: (log: Log) => Promise<T>): Promise<T> {
+    if (this.#reopening !== undefined && this.#trouble !== undefined) throw this.#trouble;
+    const log = this.#log;
+    try {
+      return await work(log);
+    } catch (thrown) {
+      const error = asClawError(thrown);
+      if (error.code.startsWith("E_LEDGER")) this.#reopen(log, error);
+      throw error;
+    }
   }
 
   async #forgetOld(): Promise<void> {
     const { retentionDays, clocks } = this.#options;
     if (retentionDays !== undefined) await this.#vault.forgetBefore(clocks.now() - retentionDays * DAY_MS);
+  }
+
+  #forgetOldNow(): void {
+    void this.#forgetOld().catch((error) => this.#options.onError(asClawError(error)));
   }
 
   /** Opens the log again that failed, until it can be written to. */
@@ -176,18 +228,20 @@ export class Ledger implements RecordStore {
       }
       try {
         this.#log = await openLog(this.#options, this.#keys);
+        this.#trouble = undefined;
+        this.#forgetOldNow();
         return;
       } catch (thrown) {
-        this.#options.onError(asClawError(thrown));
+        this.#trouble = asClawError(thrown);
+        this.#options.onError(this.#trouble);
       }
     }
   }
 }
 
-function openLog({ folder, origin }: LedgerOptions, signers: readonly SigningKey[]): Promise<Log> {
-  const storage = new FileStorage(new FolderDisk(ledgerPaths(folder).log));
+function openLog(place: LogPlace, signers: readonly SigningKey[]): Promise<Log> {
   const verifiers = signers.map(({ vkey }) => noteVerifier(vkey));
-  return Log.open({ storage, origin, signers, verifiers });
+  return Log.open({ storage: storageAt(place), origin: place.origin, signers, verifiers });
 }
 
 function readKeys(paths: LedgerPaths, { origin: name, clocks }: LedgerOptions): SigningKey[] {
@@ -203,12 +257,4 @@ function readKeys(paths: LedgerPaths, { origin: name, clocks }: LedgerOptions): 
     throw new ClawError("E_LEDGER", `The public keys cannot be written to ${paths.publicKeys}.`, { cause });
   }
   return keys;
-}
-
-function makeFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
-  } catch (cause) {
-    throw new ClawError("E_LEDGER", `The ledger's folder ${folder} cannot be made.`, { cause });
-  }
 }

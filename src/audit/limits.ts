@@ -18,6 +18,10 @@ export const RETENTION_INTERVAL_MS: number = 3_600_000;
 /** Between two tries to open a log again that could not be written to. */
 export const REOPEN_INTERVAL_MS = 1000;
 
+/** Before a witness that failed is asked again; doubled each time it fails once more, up to a minute. */
+export const WITNESS_PAUSE_MS = 1000;
+export const WITNESS_PAUSE_MS_MAX = 60_000;
+
 /** Bytes of a vault's file: the tokens of a long context, as JSON. */
 export const VAULT_BYTES_MAX: number = 16 * 1024 * 1024;
 

@@ -1,4 +1,5 @@
 export { Archive, type StreamState } from "./archive.ts";
+export { type DatabaseUrlOptions, databaseUrl } from "./database-url.ts";
 export { Ledger, type LedgerCounts } from "./ledger.ts";
 export { Recorder, type Recording } from "./recorder.ts";
 export { type Replay, replay } from "./replay.ts";

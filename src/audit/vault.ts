@@ -50,13 +50,7 @@ export class Vault {
     const sealed = [nonce, cipher.update(JSON.stringify(value)), cipher.final(), cipher.getAuthTag()];
     try {
       await mkdir(this.#folderOf(stream), { recursive: true, mode: FOLDER_MODE });
-      const file = await open(this.#pathOf(stream, part), "wx", FILE_MODE);
-      try {
-        await file.writeFile(Buffer.concat(sealed));
-        await file.sync();
-      } finally {
-        await file.close();
-      }
+      await writeNew(this.#pathOf(stream, part), Buffer.concat(sealed));
       await syncFolder(this.#folderOf(stream));
       if (part === "close" && !(await this.#has(stream, "open"))) await erase(this.#pathOf(stream, part));
     } catch (cause) {
@@ -124,6 +118,20 @@ export class Vault {
 
   #keyOf(name: string): Uint8Array {
     return new Uint8Array(hkdfSync("sha256", this.#key, "openclaw/vault/v1", name, KEY_BYTES));
+  }
+}
+
+/** Durable but for its name; a file that did not become whole does not stay: its disk may be full. */
+async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, "wx", FILE_MODE);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  } finally {
+    await file.close();
   }
 }
 

@@ -205,7 +205,8 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
   E_LEDGER: {
     status: 503,
     exit: 1,
-    remedy: "Check the ledger's folder: free space, permissions, and whether its files were altered.",
+    remedy:
+      "Check the ledger's folder (free space, permissions, whether its files were altered) and its database, if it has one.",
   },
   E_LEDGER_UNSAFE: {
     status: 503,

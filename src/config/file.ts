@@ -73,7 +73,8 @@ function readBounded(path: string): Uint8Array {
 
 /** Paths of a document begin where the document lies. */
 function withFolder(values: Partial<ServeOptions>, folder: string): Partial<ServeOptions> {
-  const { model, apiKeys, biscuitFolder, ledgerFolder, sealTrust, sealBundle } = values;
+  const { model, apiKeys, biscuitFolder, ledgerFolder, ledgerPostgresUrlFile, sealTrust, sealBundle } =
+    values;
   const at = (path: string): string => resolve(folder, path);
   return {
     ...values,
@@ -84,6 +85,7 @@ function withFolder(values: Partial<ServeOptions>, folder: string): Partial<Serv
       sealTrust: sealTrust.map((rule) => ({ ...rule, keyFile: at(rule.keyFile) })),
     }),
     ...(ledgerFolder !== undefined && { ledgerFolder: at(ledgerFolder) }),
+    ...(ledgerPostgresUrlFile !== undefined && { ledgerPostgresUrlFile: at(ledgerPostgresUrlFile) }),
     ...(apiKeys !== undefined && {
       apiKeys: apiKeys.map((key) => (key.keyFile === undefined ? key : { ...key, keyFile: at(key.keyFile) })),
     }),

@@ -56,3 +56,6 @@ export const SCRUB_BYTES_MAX: number = 1024 * 1024 * 1024;
 
 /** Days that prompts and answers are kept: a hundred years. */
 export const RETENTION_DAYS_MAX = 36_500;
+
+/** Witnesses of a log: their signatures have to fit into a note, with those of the log. */
+export const WITNESSES_MAX = 16;

@@ -54,8 +54,14 @@ export interface ProofPolicy {
   readonly witnessesMin?: number;
 }
 
+/** The checkpoint of a proof that was verified. */
+interface VerifiedProof extends Checkpoint {
+  /** Names of the known witnesses that cosigned it. */
+  readonly witnesses: readonly string[];
+}
+
 /** Checks that the log holds the entry with this leaf hash. Errors: E_PROOF, E_NOTE. */
-export function verifyProof(proof: TlogProof, leaf: Uint8Array, policy: ProofPolicy): Checkpoint {
+export function verifyProof(proof: TlogProof, leaf: Uint8Array, policy: ProofPolicy): VerifiedProof {
   const { origin, logKeys, witnesses = [], witnessesMin = 0 } = policy;
   const { text, verified } = openNote(proof.checkpoint, [...logKeys, ...witnesses]);
   const checkpoint = parseCheckpoint(text);
@@ -65,13 +71,13 @@ export function verifyProof(proof: TlogProof, leaf: Uint8Array, policy: ProofPol
   if (!logKeys.some((key) => verified.includes(key))) {
     throw new ClawError("E_PROOF", `The log ${origin} did not sign the checkpoint with a known key.`);
   }
-  const seen = witnesses.filter((key) => verified.includes(key)).length;
-  if (seen < witnessesMin) {
-    throw new ClawError("E_PROOF", `${seen} known witnesses cosigned; ${witnessesMin} are asked for.`);
+  const seen = witnesses.filter((key) => verified.includes(key));
+  if (seen.length < witnessesMin) {
+    throw new ClawError("E_PROOF", `${seen.length} known witnesses cosigned; ${witnessesMin} are asked for.`);
   }
   const { size, root } = checkpoint;
   verifyInclusion(proof.hashes, { leaf, index: proof.index, size, root });
-  return checkpoint;
+  return { ...checkpoint, witnesses: [...new Set(seen.map(({ name }) => name))] };
 }
 
 function malformed(why: string): ClawError {

@@ -26,11 +26,11 @@ export interface AuditedLog extends Checkpoint {
 }
 
 /** What the last checkpoint says; nothing is verified. Errors: E_LEDGER when there is none, E_NOTE when it is malformed. */
-export async function readCheckpoint(disk: Disk): Promise<Checkpoint> {
+export async function readCheckpoint(disk: Pick<Disk, "read">): Promise<Checkpoint> {
   return parseCheckpoint(parseNote(await readNote(disk)).text);
 }
 
-async function readNote(disk: Disk): Promise<Uint8Array> {
+async function readNote(disk: Pick<Disk, "read">): Promise<Uint8Array> {
   const note = await disk.read(CHECKPOINT);
   if (note !== undefined) return note;
   throw new ClawError("E_LEDGER", "The folder holds no checkpoint: no ledger is there.");

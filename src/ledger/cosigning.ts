@@ -9,6 +9,7 @@ import {
   readDecimal,
   toBase64,
 } from "../crypto/mod.ts";
+import { WITNESS_ANSWER_BYTES_MAX } from "./limits.ts";
 import { consistencyProof, type TileReader } from "./proofs.ts";
 
 /** Sends a request body to a witness's `add-checkpoint`. */
@@ -21,9 +22,6 @@ export interface WitnessPeer {
 
 /** A witness that has moved on meanwhile is asked again, this often at most. */
 const TRIES_MAX = 3;
-
-/** Bytes of an answer looked at; a cosignature line is a few thousand. */
-const ANSWER_CHARACTERS_MAX = 65_536;
 
 /**
  * The signed checkpoint with the witness's cosignature behind it. `oldSize` is what the witness is believed to know; it
@@ -39,7 +37,7 @@ export async function cosign(
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const proof = await consistencyProof(known, size, read);
     const { status, body } = await call(requestBody(known, proof, note));
-    if (status === 200) return withCosignature(note, body.slice(0, ANSWER_CHARACTERS_MAX), verifier);
+    if (status === 200) return withCosignature(note, body.slice(0, WITNESS_ANSWER_BYTES_MAX), verifier);
     const size409 = status === 409 ? readDecimal(body.trim()) : undefined;
     if (size409 === undefined || size409 > size) {
       throw new ClawError("E_LEDGER", `The witness ${verifier.name} answered ${status} and did not cosign.`);

@@ -36,11 +36,20 @@ export const WITNESS_REQUEST_MS = 10_000;
 /** Connections to a witness at once; a log needs one. */
 export const WITNESS_CONNECTIONS_MAX = 256;
 
+/** A witness that has not answered within this time, in milliseconds, is given up for this once. */
+export const WITNESS_CALL_MS = 10_000;
+
+/** Bytes of a witness's answer looked at; a cosignature line is a few thousand. */
+export const WITNESS_ANSWER_BYTES_MAX = 65_536;
+
 /** Connections to a PostgreSQL that hold a log: one appends, one publishes, one reads for whoever asks. */
 export const POSTGRES_CONNECTIONS_MAX = 3;
 
 /** Milliseconds until a PostgreSQL that does not answer is given up. */
 export const POSTGRES_CONNECT_MS = 10_000;
+
+/** Milliseconds until a statement is given up: a server that hangs is one that failed. */
+export const POSTGRES_QUERY_MS = 30_000;
 
 /** Entries that are read of PostgreSQL at once. */
 export const REPLAY_ENTRIES = 1024;

@@ -1,14 +1,22 @@
-/** A log read from its files, by whoever writes nothing; its server may run meanwhile. */
+/** A log read from its storage, by whoever writes nothing; its server may run meanwhile. */
 
 import { ClawError } from "../base/mod.ts";
 import { readCheckpoint, readingDisk } from "./audit.ts";
 import type { Disk } from "./disk/mod.ts";
 import { READ_TRIES_MAX, TILE_WIDTH } from "./limits.ts";
-import { FileStorage } from "./storage/mod.ts";
+import { FileStorage, type LogStorage } from "./storage/mod.ts";
 import { decodeBundle, tilePath } from "./tiles.ts";
 
+/** Reading is all that a reader does. */
+export type StoredLog = Pick<LogStorage, "read" | "replay">;
+
+/** The log in files. What a running server appends is not whole at first; whoever only looks does not cut it off. */
+export function storedInFiles(disk: Disk): StoredLog {
+  return new FileStorage(readingDisk(disk));
+}
+
 export class LogReader {
-  readonly #disk: Disk;
+  readonly #storage: StoredLog;
   /** Entries in full bundles. */
   readonly #bundled: number;
   /** Those behind them. */
@@ -16,15 +24,14 @@ export class LogReader {
   #last: { readonly bundle: number; readonly entries: readonly Uint8Array[] } | undefined;
 
   /** The log as it is now. Nothing is verified: `auditLog` does. Errors: E_LEDGER where there is none, or a damaged one. */
-  static async open(disk: Disk): Promise<LogReader> {
+  static async open(storage: StoredLog): Promise<LogReader> {
     for (let tries = 1; ; tries++) {
-      const { size } = await readCheckpoint(disk);
+      const { size } = await readCheckpoint(storage);
       const bundled = Math.floor(size / TILE_WIDTH) * TILE_WIDTH;
       const rest: Uint8Array[] = [];
       try {
-        // What a running server appends is not whole at first; whoever only looks does not cut it off.
-        await new FileStorage(readingDisk(disk)).replay(bundled, (entry) => rest.push(entry));
-        return new LogReader(disk, bundled, rest);
+        await storage.replay(bundled, (entry) => rest.push(entry));
+        return new LogReader(storage, bundled, rest);
       } catch (error) {
         // The server may have published and removed what was being read.
         if (tries === READ_TRIES_MAX) throw error;
@@ -32,8 +39,8 @@ export class LogReader {
     }
   }
 
-  private constructor(disk: Disk, bundled: number, rest: readonly Uint8Array[]) {
-    this.#disk = disk;
+  private constructor(storage: StoredLog, bundled: number, rest: readonly Uint8Array[]) {
+    this.#storage = storage;
     this.#bundled = bundled;
     this.#rest = rest;
   }
@@ -54,7 +61,7 @@ export class LogReader {
   async #bundle(bundle: number): Promise<readonly Uint8Array[]> {
     if (this.#last?.bundle === bundle) return this.#last.entries;
     const path = tilePath({ level: "entries", index: bundle, width: TILE_WIDTH });
-    const entries = decodeBundle((await this.#disk.read(path)) ?? new Uint8Array());
+    const entries = decodeBundle((await this.#storage.read(path)) ?? new Uint8Array());
     if (entries?.length !== TILE_WIDTH) throw new ClawError("E_LEDGER", `The ledger's ${path} is damaged.`);
     this.#last = { bundle, entries };
     return entries;

@@ -57,6 +57,7 @@ export class Log {
   #pending: Pending[] = [];
   #committing: Promise<void> | undefined;
   #publishing: Promise<void> | undefined;
+  #cosigning: Promise<void> | undefined;
   #failure: ClawError | undefined;
 
   private constructor(options: LogOptions, recovered: Recovered) {
@@ -116,6 +117,14 @@ export class Log {
     });
   }
 
+  /** Takes in what other writers have added so far. Errors: E_LEDGER when the storage refuses. */
+  async catchUp(): Promise<void> {
+    await this.#committing; // it may have looked before the others wrote
+    this.#committing ??= this.#commitAll();
+    await this.#committing;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
   /** Publishes a checkpoint over every entry that is durable now. Errors: E_LEDGER when the storage refuses. */
   async publish(): Promise<void> {
     await this.#publishing?.catch(() => {}); // whoever asked for that one hears of its failure
@@ -125,7 +134,30 @@ export class Log {
     await this.#publishing;
   }
 
+  /**
+   * Publishes the last checkpoint once more, with cosignatures; nothing where another one has taken its place.
+   * Errors: E_LEDGER when the storage refuses.
+   */
+  async cosign(note: string): Promise<void> {
+    while (this.#publishing !== undefined) await this.#publishing.catch(() => {});
+    const same = note.startsWith(this.#note.slice(0, this.#note.indexOf("\n\n") + 2));
+    if (!same || this.#failure !== undefined) return;
+    this.#note = note;
+    this.#cosigning ??= this.#publishCosigned().finally(() => {
+      this.#cosigning = undefined;
+    });
+    await this.#cosigning;
+  }
+
+  async #publishCosigned(): Promise<void> {
+    for (let written = ""; written !== this.#note; ) {
+      written = this.#note; // another cosignature may come meanwhile
+      await this.#options.storage.publishCheckpoint(this.#published.size, utf8(written));
+    }
+  }
+
   async #publishNow(): Promise<void> {
+    await this.#cosigning?.catch(() => {}); // whoever asked for that hears of its failure
     const size = this.#edge.size;
     if (size === this.#published.size && this.#note !== "") return;
     // All of it is put together before anything is awaited: entries that come meanwhile belong to the next checkpoint.
@@ -189,15 +221,16 @@ export class Log {
 
   /** Lets what waits be written, and lets go of the storage. Entries that were not published are when it opens again. */
   async close(): Promise<void> {
-    await Promise.allSettled([this.#committing, this.#publishing]);
+    await Promise.allSettled([this.#committing, this.#publishing, this.#cosigning]);
     this.#failure ??= new ClawError("E_LEDGER", "The ledger is closed.");
     await this.#options.storage.close();
   }
 
-  /** Commits until nothing waits: what arrives during one write goes into the next (group commit). */
+  /** Commits until nothing waits: what arrives during one write goes into the next (group commit). One commit at least. */
   async #commitAll(): Promise<void> {
     try {
-      while (this.#pending.length > 0) await this.#commit(this.#takeBatch());
+      do await this.#commit(this.#takeBatch());
+      while (this.#pending.length > 0);
     } finally {
       this.#committing = undefined;
     }

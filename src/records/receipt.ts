@@ -77,6 +77,8 @@ export interface VerifiedReceipt {
   readonly entry: Entry;
   /** The log, as of the receipt's checkpoint. */
   readonly log: { readonly origin: string; readonly size: number; readonly root: string };
+  /** Names of the known witnesses that cosigned the checkpoint. */
+  readonly witnesses: readonly string[];
   /** Whether the prompt's tokens came with it, and are those that the entry commits to. */
   readonly opened: boolean;
   /** The same of the answer's tokens. */
@@ -93,12 +95,13 @@ export function verifyReceipt(receipt: string, policy: ReceiptPolicy): VerifiedR
   const [logKeys, witnesses] = [policy.keys.map(noteVerifier), (policy.witnesses ?? []).map(noteVerifier)];
   const [first] = logKeys;
   if (first === undefined) throw new ClawError("E_NOTE", "A receipt is verified with the log's public key.");
-  const { origin, size, root } = verifyProof(proof, leaf, {
+  const proven = verifyProof(proof, leaf, {
     origin: first.name,
     logKeys,
     witnesses,
     witnessesMin: policy.witnessesMin ?? witnesses.length,
   });
+  const { origin, size, root, witnesses: witnessed } = proven;
   if (policy.known?.size === size && !equalBytes(policy.known.root, root)) {
     throw new ClawError("E_PROOF", `The log ${origin} has two roots for ${size} entries: it has forked.`);
   }
@@ -109,6 +112,7 @@ export function verifyReceipt(receipt: string, policy: ReceiptPolicy): VerifiedR
     leaf: toHex(leaf),
     entry,
     log,
+    witnesses: witnessed,
     opened: opening !== undefined,
     outputOpened: opening?.output !== undefined,
   };

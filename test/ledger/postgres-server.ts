@@ -54,10 +54,10 @@ export class PostgresServer {
     return join(this.folder, "data");
   }
 
-  /** Starts it, also after it was killed; resolves when it answers. */
-  async start(): Promise<void> {
+  /** Starts it, also after it was killed, with settings beside the usual ones; resolves when it answers. */
+  async start(more: readonly string[] = []): Promise<void> {
     for (let tries = 0; tries < 50; tries++) {
-      const settings = ["-c", "listen_addresses=", "-c", `unix_socket_directories=${this.folder}`];
+      const settings = ["-c", "listen_addresses=", "-c", `unix_socket_directories=${this.folder}`, ...more];
       const [command, args] = this.#asUser("postgres", ["-D", this.#data, ...settings]);
       const child = spawn(command, args, { cwd: this.folder, stdio: "ignore" });
       this.#child = child;

@@ -110,7 +110,13 @@ test("only a key with the scope, or an open door, leads to them", async () => {
 describe("the engine's numbers", () => {
   const engine = new EngineMetrics();
   const metrics = new ServerMetrics("m", () => engine.read());
-  metrics.addLedger(() => ({ entries: 0, published: 0, failures: 0, writable: true }));
+  metrics.addLedger(() => ({
+    entries: 0,
+    published: 0,
+    failures: 0,
+    writable: true,
+    witnesses: { w: { up: true, cosigned: 0, failures: 0 } },
+  }));
 
   test("are printed as they are, histograms cumulatively", async () => {
     const request = {

@@ -1,2 +1,2 @@
 export { attempt } from "./attempt.ts";
-export { makeSecretFile } from "./secret-file.ts";
+export { makeSecretFile, readSecretFile } from "./secret-file.ts";

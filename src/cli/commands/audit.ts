@@ -1,12 +1,20 @@
 /** I/O: `claw audit replay|range|forget`: what a server's ledger holds, computed once more, or forgotten. */
 
-import { Archive, type Replay, replay, type StreamState } from "../../audit/mod.ts";
+import {
+  Archive,
+  type DatabaseUrlOptions,
+  databaseUrl,
+  type Replay,
+  replay,
+  type StreamState,
+} from "../../audit/mod.ts";
 import { asClawError, ClawError } from "../../base/mod.ts";
 import {
   type ModelOptions,
   modelOptions,
   numberOption,
   type OptionTable,
+  serveOptions,
   switchOption,
   textOption,
 } from "../../config/mod.ts";
@@ -24,14 +32,26 @@ const ledger = textOption({
 });
 const json = switchOption("json", "print an object");
 
-interface LedgerSettings {
+interface LedgerSettings extends DatabaseUrlOptions {
   readonly ledger: string | undefined;
   readonly json: boolean;
 }
 
+const { ledgerPostgresUrlFile, ledgerPostgresUrlVariable } = serveOptions;
+const ledgerSettings: OptionTable<LedgerSettings> = {
+  ledger,
+  ledgerPostgresUrlFile,
+  ledgerPostgresUrlVariable,
+  json,
+};
+
 interface ReplaySettings extends LedgerSettings, ModelOptions, ReplayEngineOptions {}
 
-const replaySettings: OptionTable<ReplaySettings> = { ledger, ...modelOptions, ...replayEngineOptions, json };
+const replaySettings: OptionTable<ReplaySettings> = {
+  ...ledgerSettings,
+  ...modelOptions,
+  ...replayEngineOptions,
+};
 
 export const auditReplay: Command = defineCommand<ReplaySettings>({
   name: "audit replay",
@@ -107,7 +127,7 @@ export const auditForget: Command = defineCommand<LedgerSettings>({
   summary: "Removes prompt, answer and salts of a recorded stream for ever; the log stays as it is.",
   operands: "INDEX",
   operandCount: [1, 1],
-  options: { ledger, json },
+  options: ledgerSettings,
   run: async (settings, [index = ""]) => {
     const archive = await open("audit forget", settings);
     const { stream } = await archive.entry(indexOf(index));
@@ -119,9 +139,10 @@ export const auditForget: Command = defineCommand<LedgerSettings>({
   },
 });
 
-function open(command: string, { ledger: folder }: LedgerSettings): Promise<Archive> {
+function open(command: string, settings: LedgerSettings): Promise<Archive> {
+  const { ledger: folder } = settings;
   if (folder === undefined) throw new ClawError("E_USAGE", `claw ${command} needs --ledger FOLDER.`);
-  return Archive.open(folder);
+  return Archive.open(folder, databaseUrl(settings));
 }
 
 function indexOf(text: string): number {

@@ -1,7 +1,7 @@
 /**
  * A log in PostgreSQL, for any number of writers. Entries, tiles and checkpoints are durable when the transaction that wrote
  * them is committed, as far as PostgreSQL's write-ahead log is: one that runs with fsync, full_page_writes or
- * synchronous_commit off is refused.
+ * synchronous_commit off is refused, whenever it is connected to.
  */
 
 import { ClawError } from "../../base/mod.ts";
@@ -46,7 +46,6 @@ export class PostgresStorage implements LogStorage {
 
   /** Makes the tables where they are missing. Errors: E_LEDGER_UNSAFE, E_LEDGER. */
   async open(): Promise<void> {
-    await this.#database.checkDurability();
     await this.#database.query(SCHEMA);
     await this.#database.query(BEGIN, [this.#log]);
   }

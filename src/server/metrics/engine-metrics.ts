@@ -135,7 +135,7 @@ function share(part: number, whole: number): number {
   return whole === 0 ? 0 : part / whole;
 }
 
-function mapValues<K extends string, V, W>(
+export function mapValues<K extends string, V, W>(
   record: Readonly<Record<K, V>>,
   map: (value: V) => W,
 ): Record<K, W> {
@@ -151,7 +151,8 @@ interface Readings {
   readonly values: () => Readonly<Record<string, number>>;
 }
 
-function labelled(registry: Registry, { name, help, label = "", values }: Readings): void {
+/** Gauges with a label that somebody else reads. */
+export function labelled(registry: Registry, { name, help, label = "", values }: Readings): void {
   const gauge: Gauge = new Gauge({
     name,
     help,

@@ -2,7 +2,7 @@
 
 import { Gauge, type Registry } from "prom-client";
 import type { LedgerCounts } from "../../audit/mod.ts";
-import { counted } from "./engine-metrics.ts";
+import { counted, labelled, mapValues } from "./engine-metrics.ts";
 
 export function addLedgerMetrics(registry: Registry, counts: () => LedgerCounts): void {
   gauge(registry, {
@@ -24,6 +24,29 @@ export function addLedgerMetrics(registry: Registry, counts: () => LedgerCounts)
     name: "claw:ledger_failures_total",
     help: "Entries, prompts and answers that could not be written.",
     values: () => ({ "": counts().failures }),
+  });
+  addWitnessMetrics(registry, () => counts().witnesses);
+}
+
+function addWitnessMetrics(registry: Registry, witnesses: () => LedgerCounts["witnesses"]): void {
+  const label = "witness";
+  labelled(registry, {
+    name: "claw:ledger_witness_up",
+    help: "1 where the witness cosigned when it was asked last.",
+    label,
+    values: () => mapValues(witnesses(), ({ up }) => Number(up)),
+  });
+  labelled(registry, {
+    name: "claw:ledger_witness_entries",
+    help: "Entries below the last checkpoint that the witness cosigned.",
+    label,
+    values: () => mapValues(witnesses(), ({ cosigned }) => cosigned),
+  });
+  counted(registry, {
+    name: "claw:ledger_witness_failures_total",
+    help: "Checkpoints that the witness did not cosign when it was asked.",
+    label,
+    values: () => mapValues(witnesses(), ({ failures }) => failures),
   });
 }
 

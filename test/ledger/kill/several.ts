@@ -9,7 +9,8 @@ import { openStorage } from "./storages.ts";
 import { WitnessedLog } from "./witnessed-log.ts";
 import { WriterProcess } from "./writer-process.ts";
 
-const WRITERS = 3;
+/** Writers of a log at once. */
+export const WRITERS = 3;
 const LIFE_MS_MAX = 250;
 
 interface Campaign {
@@ -22,6 +23,7 @@ interface Campaign {
 }
 
 export interface SeveralTally {
+  rounds: number;
   acknowledged: number;
   checkpoints: number;
   kills: number;
@@ -58,6 +60,7 @@ export async function killSeveral(
       faults.push(...known.note(each));
     }
     await known.continues("postgres", place);
+    tally.rounds++;
     tally.kills += killServer ? 1 : WRITERS;
     if (promises.filter(({ entries }) => entries.length > 0).length >= 2) tally.shared++;
   }
