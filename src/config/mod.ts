@@ -13,7 +13,14 @@ export { defaultsOf, parseFlags } from "./flags.ts";
 export { helpText, twoColumns } from "./help.ts";
 export type { ApiKeyOptions, KeyScope } from "./key-options.ts";
 export { CONTEXT_MAX, MAX_BATCH_MAX, PRIORITY_MAX, RUN_TOKENS_DEFAULT } from "./limits.ts";
-export { choiceOption, numberOption, type OptionTable, switchOption, textOption } from "./option.ts";
+export {
+  choiceOption,
+  numberOption,
+  type Option,
+  type OptionTable,
+  switchOption,
+  textOption,
+} from "./option.ts";
 export { type SamplingOptions, samplingOptions } from "./sampling-options.ts";
 export { configSchema, configTable } from "./schema.ts";
 export {

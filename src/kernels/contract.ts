@@ -144,6 +144,9 @@ export interface RankLink {
   close(): void;
 }
 
+/** The largest rank of an adapter. */
+export const ADAPTER_RANK_MAX = 512;
+
 /** The most a step of this program may ask for; devices allocate for it once. */
 export interface StepLimits {
   /** Token rows in a step. */

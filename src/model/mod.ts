@@ -1,4 +1,12 @@
 export {
+  ALPHA_MAX,
+  matrixOfTarget,
+  readAdapter,
+  type StoredAdapter,
+  targetName,
+  writeAdapter,
+} from "./adapter/mod.ts";
+export {
   attentionSegments,
   ffnSegments,
   llamaMetadata,
@@ -28,9 +36,15 @@ export {
   readOrMakeCacheKey,
 } from "./packed/mod.ts";
 export {
+  type Adapter,
+  type AdapterMatrix,
   compile,
   compileLocal,
   evenShards,
+  type LayerMatrix,
+  layerMatrices,
+  layerTensor,
+  linearShape,
   loadProgram,
   type MatrixUse,
   modelMatrices,

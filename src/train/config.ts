@@ -2,8 +2,8 @@
 
 import { z } from "zod";
 import { ClawError } from "../base/mod.ts";
-import type { StorageType } from "../kernels/mod.ts";
-import type { ModelDescription } from "../model/mod.ts";
+import { ADAPTER_RANK_MAX, type StorageType } from "../kernels/mod.ts";
+import { ALPHA_MAX, layerMatrices, type ModelDescription, targetName } from "../model/mod.ts";
 import { parameterLayout } from "./layout.ts";
 import {
   BATCH_MAX,
@@ -98,12 +98,10 @@ interface PreviewConfig {
   readonly temperature: number;
 }
 
-export interface TrainConfig {
-  readonly model: ModelConfig;
-  readonly data: DataConfig;
+/** What every run goes by, whatever it trains. */
+export interface RunConfig {
   readonly schedule: ScheduleConfig;
   readonly optimizer: OptimizerConfig;
-  readonly distill?: DistillConfig | undefined;
   readonly seed: number;
   /** Sums that an update's gradients are added up in: part of the result. */
   readonly lanes: number;
@@ -116,6 +114,31 @@ export interface TrainConfig {
   readonly preview: PreviewConfig;
   /** Seconds of computing between two checkpoints. */
   readonly checkpointSeconds: number;
+}
+
+export interface TrainConfig extends RunConfig {
+  readonly model: ModelConfig;
+  readonly data: DataConfig;
+  readonly distill?: DistillConfig | undefined;
+}
+
+/** An adapter to train beside a model. */
+export interface LoraConfig extends RunConfig {
+  /** What the adapter is called. */
+  readonly name: string;
+  /** The model file; relative to the configuration file. */
+  readonly base: string;
+  readonly adapter: {
+    readonly rank: number;
+    readonly alpha: number;
+    /** Matrices by PEFT's names. */
+    readonly targets: readonly string[];
+    /** Whether A stays as it was drawn and only B is trained (FFA-LoRA: Sun and others, 2024). */
+    readonly freezeA: boolean;
+  };
+  /** Tokens of an example; undefined: the model's context. */
+  readonly context?: number | undefined;
+  readonly data: Omit<DataConfig, "vocabulary" | "tokenizer">;
 }
 
 const count = (max: number): z.ZodInt => z.int().min(1).max(max);
@@ -135,10 +158,14 @@ const modelSchema: z.ZodType<ModelConfig> = z.strictObject({
   normEpsilon: positive.max(1).default(1e-5),
 });
 
-const dataSchema: z.ZodType<DataConfig> = z.strictObject({
+const textShape = {
   train: z.string(),
   valid: z.string().optional(),
   heldOut: share.default(0.02),
+};
+
+const dataSchema: z.ZodType<DataConfig> = z.strictObject({
+  ...textShape,
   vocabulary: count(65_536).default(4096),
   tokenizer: z.string().optional(),
 });
@@ -197,36 +224,75 @@ const previewSchema: z.ZodType<PreviewConfig> = z.strictObject({
   temperature: z.number().min(0).max(10).default(0.8),
 });
 
-const configSchema: z.ZodType<TrainConfig> = z
+const runShape = {
+  schedule: scheduleSchema,
+  optimizer: optimizerSchema.prefault({}),
+  seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
+  lanes: count(LANES_MAX).default(4),
+  recompute: z.boolean().default(false),
+  activations: z.enum(["f32", "f16", "bf16"]).optional(),
+  validEvery: count(Number.MAX_SAFE_INTEGER).default(250),
+  validBatches: count(BATCH_MAX).default(8),
+  preview: previewSchema.prefault({}),
+  checkpointSeconds: positive.default(CHECKPOINT_SECONDS_DEFAULT),
+};
+
+/** Whether layers are kept in 16 bits or computed again, not both. */
+function keepsOneWay({ recompute, activations = "f32" }: RunConfig): boolean {
+  return !recompute || activations === "f32";
+}
+const BOTH_WAYS = "activations are kept in 16 bits or computed again, not both";
+
+const trainSchema: z.ZodType<TrainConfig> = z
   .strictObject({
     model: modelSchema,
     data: dataSchema,
-    schedule: scheduleSchema,
-    optimizer: optimizerSchema.prefault({}),
     distill: distillSchema.optional(),
-    seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
-    lanes: count(LANES_MAX).default(4),
-    recompute: z.boolean().default(false),
-    activations: z.enum(["f32", "f16", "bf16"]).optional(),
-    validEvery: count(Number.MAX_SAFE_INTEGER).default(250),
-    validBatches: count(BATCH_MAX).default(8),
-    preview: previewSchema.prefault({}),
-    checkpointSeconds: positive.default(CHECKPOINT_SECONDS_DEFAULT),
+    ...runShape,
   })
-  .refine(
-    ({ recompute, activations = "f32" }) => !recompute || activations === "f32",
-    "activations are kept in 16 bits or computed again, not both",
-  );
+  .refine(keepsOneWay, BOTH_WAYS);
+
+const targets: readonly string[] = layerMatrices.map(targetName);
+
+const loraSchema: z.ZodType<LoraConfig> = z
+  .strictObject({
+    name: z.string().regex(/^[\w.-]{1,64}$/, "letters, digits, dots, dashes and underscores were expected"),
+    base: z.string(),
+    adapter: z
+      .strictObject({
+        rank: count(ADAPTER_RANK_MAX).default(8),
+        alpha: positive.max(ALPHA_MAX).default(16),
+        targets: z
+          .array(z.enum(targets))
+          .min(1)
+          .default([...targets]),
+        freezeA: z.boolean().default(false),
+      })
+      .prefault({}),
+    context: count(CONTEXT_MAX).optional(),
+    data: z.strictObject(textShape),
+    ...runShape,
+  })
+  .refine(keepsOneWay, BOTH_WAYS);
 
 /** Reads the text of a configuration. E_CONFIG names what is wrong and where. */
 export function parseTrainConfig(text: string, file: string): TrainConfig {
+  return parseWith(trainSchema, text, file);
+}
+
+/** The same for one of an adapter. */
+export function parseLoraConfig(text: string, file: string): LoraConfig {
+  return parseWith(loraSchema, text, file);
+}
+
+function parseWith<T>(schema: z.ZodType<T>, text: string, file: string): T {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     throw new ClawError("E_CONFIG", `${file} is not JSON.`, { cause: error });
   }
-  const result = configSchema.safeParse(value);
+  const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const place = issue === undefined || issue.path.length === 0 ? "" : `${issue.path.join(".")}: `;

@@ -5,7 +5,12 @@
 
 import { assert } from "../base/mod.ts";
 import { type LayerPlaces, LINEAR_NAMES, type LinearName, type TrainingModel } from "../kernels/mod.ts";
-import type { ModelDescription } from "../model/mod.ts";
+import {
+  type LayerMatrix,
+  layerTensor,
+  type ModelDescription,
+  linearShape as matrixShape,
+} from "../model/mod.ts";
 
 export interface TensorPlace {
   readonly name: string;
@@ -26,19 +31,20 @@ export interface ParameterLayout {
 export const EMBEDDING = "token_embd.weight";
 export const OUTPUT_NORM = "output_norm.weight";
 
-const tensorOf: Readonly<Record<LinearName, string>> = {
-  q: "attn_q",
-  k: "attn_k",
-  v: "attn_v",
-  output: "attn_output",
-  gate: "ffn_gate",
-  up: "ffn_up",
-  down: "ffn_down",
+/** The engine's names of the matrices. */
+export const layerMatrixOf: Readonly<Record<LinearName, LayerMatrix>> = {
+  q: "q",
+  k: "k",
+  v: "v",
+  output: "o",
+  gate: "gate",
+  up: "up",
+  down: "down",
 };
 
 /** The GGUF name of a layer's matrix. */
 export function linearTensor(layer: number, name: LinearName): string {
-  return `blk.${layer}.${tensorOf[name]}.weight`;
+  return layerTensor(layer, layerMatrixOf[name]);
 }
 
 interface LinearShape {
@@ -47,18 +53,8 @@ interface LinearShape {
 }
 
 function linearShape(model: ModelDescription, name: LinearName): LinearShape {
-  const queries = model.heads * model.headDim;
-  const keyValues = model.kvHeads * model.headDim;
-  const shapes: Readonly<Record<LinearName, LinearShape>> = {
-    q: { out: queries, in: model.width },
-    k: { out: keyValues, in: model.width },
-    v: { out: keyValues, in: model.width },
-    output: { out: model.width, in: queries },
-    gate: { out: model.ffnWidth, in: model.width },
-    up: { out: model.ffnWidth, in: model.width },
-    down: { out: model.width, in: model.ffnWidth },
-  };
-  return shapes[name];
+  const { rows, columns } = matrixShape(model, layerMatrixOf[name]);
+  return { out: rows, in: columns };
 }
 
 class LayoutBuilder {
@@ -105,14 +101,21 @@ export interface AdapterShape {
 /** The adapters' tensors: a matrix's name with `.lora_a`, [rank][in], and with `.lora_b`, [out][rank]. */
 export function adapterLayout(model: ModelDescription, adapter: AdapterShape): ParameterLayout {
   const builder = new LayoutBuilder();
-  for (const layer of layersOf(model)) {
-    for (const name of LINEAR_NAMES.filter((each) => adapter.targets.includes(each))) {
-      const shape = linearShape(model, name);
-      builder.add(`${linearTensor(layer, name)}.lora_a`, adapter.rank, shape.in);
-      builder.add(`${linearTensor(layer, name)}.lora_b`, shape.out, adapter.rank);
-    }
-  }
-  return { tensors: builder.tensors, count: builder.count, decayed: builder.count };
+  const places = layersOf(model).flatMap((layer) =>
+    LINEAR_NAMES.filter((each) => adapter.targets.includes(each)).map((name) => ({
+      tensor: linearTensor(layer, name),
+      shape: linearShape(model, name),
+    })),
+  );
+  for (const { tensor, shape } of places) builder.add(`${tensor}.lora_b`, shape.out, adapter.rank);
+  const trained = builder.count;
+  for (const { tensor, shape } of places) builder.add(`${tensor}.lora_a`, adapter.rank, shape.in);
+  // What is not trained does not decay either.
+  return {
+    tensors: builder.tensors,
+    count: builder.count,
+    decayed: adapter.freezeA ? trained : builder.count,
+  };
 }
 
 /** The tensors of a flat array, by name; writing one writes the array. */

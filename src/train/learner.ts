@@ -12,6 +12,7 @@ import {
   tensorViews,
   trainingModel,
 } from "./layout.ts";
+import type { ModelWeights } from "./weights.ts";
 
 /** How a teacher is followed. */
 export type LessonNumbers = Omit<Lesson, "teacher">;
@@ -147,17 +148,17 @@ export class Learner {
 /** Opens a model that is only evaluated, as a teacher is. */
 export function openTeacher(
   device: TrainingDevice,
-  description: ModelDescription,
-  parameters: Float32Array,
+  { description, parameters }: ModelWeights,
+  { lanes = 1, context = description.context }: { readonly lanes?: number; readonly context?: number } = {},
 ): ModelTrainer {
   const arrays = {
     parameters,
     adapters: new Float32Array(0),
     gradients: new Float32Array(0),
-    rope: ropeTable(description, description.context),
+    rope: ropeTable(description, context),
   };
-  const options = { lanes: 1, recompute: false, clipsExamples: false };
-  return device.open({ model: trainingModel(description, description.context), arrays, options });
+  const options = { lanes, recompute: false, clipsExamples: false };
+  return device.open({ model: trainingModel(description, context), arrays, options });
 }
 
 /** Words of 32 bits that so many moments take. */

@@ -2,7 +2,7 @@
 
 export { ByteGrams } from "./baseline/mod.ts";
 export { CheckpointWriter, sizesOf } from "./checkpoint/mod.ts";
-export { parseTrainConfig } from "./config.ts";
+export { parseLoraConfig, parseTrainConfig } from "./config.ts";
 export {
   type DataOptions,
   Dataset,
@@ -15,6 +15,16 @@ export {
 } from "./data/mod.ts";
 export { openTraining } from "./device.ts";
 export { Exercise } from "./exercise.ts";
-export { type ExportType, exportModel, exportTypes, readModel, STORY_TEMPLATE } from "./export/mod.ts";
+export {
+  type ExportType,
+  exportAdapter,
+  exportModel,
+  exportTypes,
+  mergeAdapter,
+  readModel,
+  STORY_TEMPLATE,
+} from "./export/mod.ts";
 export { CHECKPOINT_SECONDS_DEFAULT } from "./limits.ts";
-export { type SessionOptions, trainModel } from "./session.ts";
+export type { SessionOptions } from "./session.ts";
+export { trainAdapter } from "./train-adapter.ts";
+export { trainModel } from "./train-model.ts";

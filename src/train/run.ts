@@ -1,10 +1,11 @@
 /** A training run from its first step, or the last one kept, to its end. */
 
 import { assert } from "../base/mod.ts";
-import type { TrainConfig } from "./config.ts";
+import type { BatchResult } from "../kernels/mod.ts";
+import type { RunConfig } from "./config.ts";
 import type { Dataset } from "./data/mod.ts";
 import { nextExamples } from "./examples.ts";
-import type { Learner, StepResult } from "./learner.ts";
+import type { Examples, Learner, StepResult } from "./learner.ts";
 import { rateAt, totalSteps } from "./schedule.ts";
 
 export interface StepReport {
@@ -38,7 +39,7 @@ export interface RunEvents {
 }
 
 export interface RunParts {
-  readonly config: TrainConfig;
+  readonly config: RunConfig;
   readonly context: number;
   readonly learner: Learner;
   readonly train: Dataset;
@@ -75,18 +76,37 @@ async function validate(parts: RunParts, step: number, all: boolean): Promise<Va
   const { config, context, learner } = parts;
   const valid = parts.openValid();
   try {
-    const wanted = all ? valid.windows : Math.min(valid.windows, config.validBatches * config.schedule.batch);
-    let [loss, targets, agreed] = [0, 0, 0];
-    for (let done = 0; done < wanted; ) {
-      const count = Math.min(config.schedule.batch, wanted - done);
-      const result = await learner.evaluate(nextExamples(valid, count, context));
-      loss += result.crossEntropy;
-      targets += result.targets;
-      agreed += result.agreed;
-      done += count;
-    }
-    return { step, loss: loss / Math.max(1, targets), targets, agreement: agreed / Math.max(1, targets) };
+    const { batch } = config.schedule;
+    const windows = all ? valid.windows : Math.min(valid.windows, config.validBatches * batch);
+    const evaluate = (examples: Examples): Promise<BatchResult> => learner.evaluate(examples);
+    return { step, ...(await lossOn(valid, evaluate, { context, batch, windows })) };
   } finally {
     valid.close();
   }
+}
+
+interface LossOptions {
+  readonly context: number;
+  /** Examples evaluated together. */
+  readonly batch: number;
+  /** Windows taken. */
+  readonly windows: number;
+}
+
+/** The loss on a dataset's next windows. */
+export async function lossOn(
+  dataset: Dataset,
+  evaluate: (examples: Examples) => Promise<BatchResult>,
+  { context, batch, windows }: LossOptions,
+): Promise<Omit<ValidReport, "step">> {
+  let [loss, targets, agreed] = [0, 0, 0];
+  for (let done = 0; done < windows; ) {
+    const count = Math.min(batch, windows - done);
+    const result = await evaluate(nextExamples(dataset, count, context));
+    loss += result.crossEntropy;
+    targets += result.targets;
+    agreed += result.agreed;
+    done += count;
+  }
+  return { loss: loss / Math.max(1, targets), targets, agreement: agreed / Math.max(1, targets) };
 }

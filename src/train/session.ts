@@ -1,27 +1,20 @@
 /** I/O: a training run in a folder: opens its data, goes on from its last state, and leaves its log, curve and state there. */
 
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { ClawError } from "../base/mod.ts";
 import type { TrainingDevice } from "../kernels/mod.ts";
-import type { ModelDescription } from "../model/mod.ts";
 import { CheckpointWriter, loadCheckpoint, sizesOf } from "./checkpoint/mod.ts";
-import { describeModel, type TrainConfig } from "./config.ts";
+import type { RunConfig } from "./config.ts";
 import { type CurvePoint, curveSvg, sparkline } from "./curve.ts";
-import { type DataCursor, Dataset, type PreparedData, prepareData } from "./data/mod.ts";
-import { arithmeticOf, requireFitting } from "./device.ts";
-import { exportModel, STORY_TEMPLATE } from "./export/mod.ts";
-import { initialParameters } from "./initial.ts";
-import { parameterLayout } from "./layout.ts";
-import { Learner, openTeacher } from "./learner.ts";
-import { lessons } from "./lessons.ts";
+import { type DataCursor, Dataset, type PreparedData } from "./data/mod.ts";
+import { arithmeticOf } from "./device.ts";
+import type { Learner } from "./learner.ts";
 import { preview } from "./preview.ts";
 import { runTraining, type StepReport, type ValidReport } from "./run.ts";
 import { fallStart, totalSteps } from "./schedule.ts";
-import { readParameters } from "./weights.ts";
 
 export interface SessionOptions {
-  readonly config: TrainConfig;
   /** The folder that the paths of the configuration are relative to. */
   readonly base: string;
   /** Where the run is kept. */
@@ -37,67 +30,31 @@ export interface SessionOptions {
   onProgress(stage: string, fraction: number): void;
 }
 
-export interface SessionResult {
+export interface SessionOutcome {
   /** Whether the schedule has ended. */
   readonly ended: boolean;
   /** The last look at the validation text in this call, if there was one. */
   readonly valid: ValidReport | undefined;
-  /** The model file, once the schedule has ended. */
-  readonly file: string | undefined;
 }
 
 /** Steps between two lines of progress. */
 const LINE_STEPS = 10;
 const SPARK_WIDTH = 60;
 
-/** Trains until the schedule ends or `stopped`. Errors: E_CONFIG, E_CHECKPOINT, E_CORPUS, E_FILE, E_MEMORY, E_NUMERIC. */
-export async function trainModel(options: SessionOptions): Promise<SessionResult> {
-  const { config, base, folder, say } = options;
-  const { model } = config;
-  const { train, valid, heldOut, vocabulary, tokenizer } = config.data;
-  const data = prepareData({
-    corpus: resolve(base, train),
-    valid: valid === undefined ? undefined : resolve(base, valid),
-    tokenizer: tokenizer === undefined ? undefined : resolve(base, tokenizer),
-    heldOut,
-    vocabulary,
-    seed: config.seed,
-    folder: join(folder, "data"),
-    onProgress: options.onProgress,
-  });
-  const description = describeModel(model, data.tokenizer.tokenizer.vocabularySize);
-  requireFitting(options.device, parameterLayout(description).count);
-  const parameters = initialParameters(description, config.seed);
-  const learner = new Learner({
-    device: options.device,
-    description,
-    context: model.context,
-    parameters,
-    optimizer: config.optimizer,
-    lanes: config.lanes,
-    recompute: config.recompute,
-    activations: config.activations,
-    distill: config.distill && {
-      teacher: teacherOf(options, resolve(base, config.distill.teacher)),
-      at: lessons(config.distill, config.schedule, totalSteps(config.schedule, model.context)),
-    },
-  });
-  say(`${model.name}: ${learner.layout.count} parameters, ${data.index.splits.train.tokens} tokens to read.`);
-  const outcome = await new Session(options, { description, data, learner }).run();
-  if (!outcome.ended) return { ...outcome, file: undefined };
-  const file = join(folder, `${model.name}.gguf`);
-  const content = { description, parameters: learner.tensors(), tokenizer: data.tokenizer.metadata };
-  exportModel(file, { ...content, chatTemplate: STORY_TEMPLATE }, "f16");
-  return { ...outcome, file };
+/** What beside the configuration of every run decides the course of one, as JSON. */
+interface Course {
+  readonly first: readonly unknown[];
+  readonly last: readonly unknown[];
+  /** What it turns to when the rate falls. */
+  readonly fall?: string | undefined;
 }
 
-function teacherOf({ device }: SessionOptions, path: string) {
-  const { description, parameters } = readParameters(path);
-  return openTeacher(device, description, parameters);
-}
-
-interface SessionParts {
-  readonly description: ModelDescription;
+export interface SessionParts {
+  readonly name: string;
+  readonly config: RunConfig;
+  readonly course: Course;
+  /** Tokens of an example. */
+  readonly context: number;
   readonly data: PreparedData;
   readonly learner: Learner;
 }
@@ -126,7 +83,8 @@ interface RunMeta extends RunEnd {
   readonly fingerprint: string;
 }
 
-class Session {
+/** One run. */
+export class Session {
   readonly #options: SessionOptions;
   readonly #parts: SessionParts;
   readonly #log: LogEntry[];
@@ -149,10 +107,9 @@ class Session {
     this.#log = readLog(this.#logPath);
   }
 
-  async run(): Promise<{ readonly ended: boolean; readonly valid: ValidReport | undefined }> {
-    const { config } = this.#options;
-    const { data, learner, description } = this.#parts;
-    const { context } = description;
+  /** Trains until the schedule ends or `stopped`. Errors: E_CHECKPOINT, E_CORPUS, E_FILE, E_NUMERIC. */
+  async run(): Promise<SessionOutcome> {
+    const { config, data, learner, context } = this.#parts;
     const train = new Dataset(data.folder, { split: "train", context, seed: config.seed });
     let last: ValidReport | undefined;
     try {
@@ -183,7 +140,7 @@ class Session {
     if (state === undefined) return 0;
     const meta = state.meta as RunMeta;
     const end = this.#end();
-    const { schedule } = this.#options.config;
+    const { schedule } = this.#parts.config;
     // A run on its plateau may still be given another end.
     const decided = Math.min(fallStart(end.steps, schedule), fallStart(meta.steps, schedule)) < state.step;
     const differs = end.steps !== meta.steps || end.fall !== meta.fall;
@@ -201,22 +158,19 @@ class Session {
   }
 
   #end(): RunEnd {
-    const { schedule, distill } = this.#options.config;
-    const steps = totalSteps(schedule, this.#parts.description.context);
-    return { steps, fall: distill?.fall && JSON.stringify(distill.fall) };
+    const { config, context, course } = this.#parts;
+    return { steps: totalSteps(config.schedule, context), fall: course.fall };
   }
 
   /** Everything that decides the course of the run, but for its end. */
   #fingerprint(): string {
-    const { model, data, optimizer, seed, lanes } = this.#options.config;
-    const distill = this.#options.config.distill && { ...this.#options.config.distill, fall: undefined };
-    const { index, tokenizer } = this.#parts.data;
-    const schedule = { ...this.#options.config.schedule, tokens: null };
-    const digests = [tokenizer.digest, index.splits.train.digest];
-    const course = [model, data.heldOut, schedule, optimizer, seed, lanes, distill ?? null, digests];
-    const { activations = "f32" } = this.#options.config;
+    const { config, course, data } = this.#parts;
+    const { optimizer, seed, lanes, activations = "f32" } = config;
+    const schedule = { ...config.schedule, tokens: null };
+    const digests = [data.tokenizer.digest, data.index.splits.train.digest];
+    const decided = [...course.first, schedule, optimizer, seed, lanes, ...course.last, digests];
     const storage = activations === "f32" ? [] : [activations];
-    return JSON.stringify([...course, ...storage, ...arithmeticOf(this.#options.device)]);
+    return JSON.stringify([...decided, ...storage, ...arithmeticOf(this.#options.device)]);
   }
 
   #onStep(report: StepReport): void {
@@ -240,7 +194,7 @@ class Session {
   }
 
   async #onValid({ step, loss, agreement, targets }: ValidReport): Promise<void> {
-    const { say, config, folder } = this.#options;
+    const { say, folder } = this.#options;
     this.#record({ step, valid: loss, agreement });
     const share = (100 * agreement).toFixed(1);
     say(
@@ -248,7 +202,7 @@ class Session {
     );
     const train = points(this.#log, "loss");
     say(sparkline(train, SPARK_WIDTH));
-    const { name } = config.model;
+    const { name } = this.#parts;
     writeFileSync(
       join(folder, "curve.svg"),
       curveSvg(`${name}: loss, nats per token`, train, points(this.#log, "valid")),
@@ -258,12 +212,11 @@ class Session {
   }
 
   async #preview(step: number): Promise<string> {
-    const { config } = this.#options;
-    const { learner, data, description } = this.#parts;
+    const { config, learner, data, context } = this.#parts;
     const { tokenizer } = data.tokenizer;
     const { prompt, tokens, temperature } = config.preview;
     const written = await preview({
-      ...{ tokens, temperature, seed: step, end: data.index.end, context: description.context },
+      ...{ tokens, temperature, seed: step, end: data.index.end, context },
       prompt: Int32Array.of(
         data.index.end,
         ...tokenizer.encode(prompt, { addSpecial: false, parseSpecial: false }),
@@ -274,7 +227,8 @@ class Session {
   }
 
   async #afterStep(step: number, train: Dataset): Promise<boolean> {
-    const { config, clock, computed, stopped } = this.#options;
+    const { clock, computed, stopped } = this.#options;
+    const { config } = this.#parts;
     const stop = stopped();
     const end = this.#end();
     if (!stop && step !== end.steps && computed() - this.#savedAt < config.checkpointSeconds) return false;

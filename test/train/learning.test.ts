@@ -9,7 +9,7 @@ import { parseTrainConfig } from "../../src/train/config.ts";
 import { initialParameters } from "../../src/train/initial.ts";
 import { Learner } from "../../src/train/learner.ts";
 import { rateAt } from "../../src/train/schedule.ts";
-import { type SessionResult, trainModel } from "../../src/train/session.ts";
+import { type SessionResult, trainModel } from "../../src/train/train-model.ts";
 import { someExamples, tiny } from "./model.ts";
 
 let folder: string;
@@ -154,7 +154,7 @@ describe.skipIf(!nativeAvailable())("learning (needs the native core)", () => {
     const { readParameters } = await import("../../src/train/weights.ts");
     const { openTeacher } = await import("../../src/train/learner.ts");
     const { description, parameters } = readParameters(join(folder, "engine", "toy.gguf"));
-    const trainer = openTeacher(training, description, parameters);
+    const trainer = openTeacher(training, { description, parameters });
     try {
       const window = 64;
       const tokens = model.tokenizer.encode(story(300), { addSpecial: false }).slice(0, window * 20);

@@ -49,6 +49,16 @@ Context make_context(llama_model* model, const Settings& settings, int window) {
   return context;
 }
 
+// The adapter belongs to the model, which frees it.
+void use_adapter(llama_model* model, llama_context* context, const std::string& path) {
+  if (path.empty()) return;
+  llama_adapter_lora* adapter = llama_adapter_lora_init(model, path.c_str());
+  float scale = 1;
+  if (adapter == nullptr || llama_set_adapters_lora(context, &adapter, 1, &scale) != 0) {
+    throw std::runtime_error("Loading the adapter " + path + " failed.");
+  }
+}
+
 double negative_log_probability(const float* row, int vocab, llama_token token) {
   float largest = row[0];
   for (int i = 1; i < vocab; i++) largest = std::fmax(largest, row[i]);
@@ -123,6 +133,7 @@ void run(const Settings& settings) {
   const llama_vocab* vocab = llama_model_get_vocab(model.get());
   const bool begin = settings.text("bos") == "model" && llama_vocab_get_add_bos(vocab);
   const Context context = make_context(model.get(), settings, window);
+  use_adapter(model.get(), context.get(), settings.text("lora"));
 
   const std::string& path = settings.text("out");
   File out(path.empty() ? nullptr : fopen(path.c_str(), "wb"), fclose);

@@ -16,14 +16,19 @@ const flashAttentionTypes = { auto: -1, off: 0, on: 1 };
 
 /**
  * Evaluates token ids; see logits.cc for what comes back.
- * `window` in tokens; `from`, `to` are positions within a window; `out` is a path or absent;
+ * `window` in tokens; `from`, `to` are positions within a window; `out` and `lora` are paths or absent;
  * with `bos` the first token of each window becomes BOS where the model asks for BOS.
  */
-export function score(model, tokens, { window, from, to, bos = false, out = "", threads, flash, kv }) {
+export function score(
+  model,
+  tokens,
+  { window, from, to, bos = false, out = "", lora = "", threads, flash, kv },
+) {
   const settings = {
     bins,
     model,
     out,
+    lora,
     window,
     from,
     to,

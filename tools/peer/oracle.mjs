@@ -60,7 +60,7 @@ function perplexityCommand(options) {
   }
   const from = Math.floor(window / 2);
   const range = { window, from, to: window - 1, bos: true };
-  const settings = { ...range, out: options.out, ...evaluationOptions(options) };
+  const settings = { ...range, out: options.out, lora: options.lora, ...evaluationOptions(options) };
   const { windows, vocab, count, nll } = score(need(options, "model"), tokens, settings);
   return { perplexity: Math.exp(nll / count), nll, count, windows, vocab };
 }
@@ -107,7 +107,7 @@ function readJson(path) {
 
 function parseCommandLine() {
   const strings =
-    "model text text-file texts prompt max-tokens tokens-file out from window base other vocab type";
+    "model text text-file texts prompt max-tokens tokens-file out lora from window base other vocab type";
   const options = {
     ...Object.fromEntries(strings.split(" ").map((name) => [name, { type: "string" }])),
     ...Object.fromEntries(

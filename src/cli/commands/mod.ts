@@ -35,6 +35,7 @@ import { tokenize } from "./tokenize.ts";
 import { corpusEncode, tokenizerTrain } from "./tokenizer-train.ts";
 import { train } from "./train.ts";
 import { trainEval } from "./train-eval.ts";
+import { trainLora } from "./train-lora.ts";
 
 export const commands: readonly Command[] = [
   serve,
@@ -53,6 +54,7 @@ export const commands: readonly Command[] = [
   modelSeal,
   modelVerify,
   perplexity,
+  trainLora,
   train,
   // Before `bench`, which would take their second word for its operand.
   benchAlloc,

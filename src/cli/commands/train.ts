@@ -1,13 +1,14 @@
-/** I/O: `claw train`: trains a model from a configuration file, or goes on where the last run stopped. */
+/** `claw train`: trains a model from a configuration file, or goes on where the last run stopped. */
 
 import { dirname, join } from "node:path";
 import { ClawError } from "../../base/mod.ts";
 import { stateFolder } from "../../config/folders/mod.ts";
 import { type DeviceOptions, deviceOptions, textOption } from "../../config/mod.ts";
-import { openTraining, parseTrainConfig, type SessionOptions, trainModel } from "../../train/mod.ts";
+import { openTraining, parseTrainConfig, trainModel } from "../../train/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { readText } from "../files.ts";
-import { note, print, progressLine } from "../terminal.ts";
+import { note, print } from "../terminal.ts";
+import { machine, runFolderOption, THREADS_DEFAULT } from "../training.ts";
 
 interface TrainSettings {
   readonly config: string | undefined;
@@ -15,8 +16,6 @@ interface TrainSettings {
   readonly threads: number | undefined;
   readonly device: DeviceOptions["device"];
 }
-
-const THREADS_DEFAULT = 2;
 
 export const train: Command = defineCommand<TrainSettings>({
   name: "train",
@@ -28,13 +27,7 @@ export const train: Command = defineCommand<TrainSettings>({
       meaning: "what to train, on what, and how: JSON, see docs/reference/training.md",
       default: undefined,
     }),
-    folder: textOption({
-      flag: "folder",
-      placeholder: "FOLDER",
-      meaning: "where the run is kept",
-      default: undefined,
-      otherwise: "train/NAME in the state folder",
-    }),
+    folder: runFolderOption,
     threads: deviceOptions.threads,
     device: deviceOptions.device,
   },
@@ -56,31 +49,3 @@ export const train: Command = defineCommand<TrainSettings>({
     }
   },
 });
-
-type MachineOptions = Pick<SessionOptions, "clock" | "computed" | "stopped" | "say" | "onProgress">;
-
-const MICROSECONDS = 1e6;
-const MILLISECONDS = 1e3;
-
-/** Clocks, signals and the terminal, as a run asks for them. The first signal ends the run after its step. */
-function machine(): MachineOptions {
-  let stopped = false;
-  const stop = (): void => {
-    if (stopped) process.exit(1);
-    stopped = true;
-    note("Stopping after this step; a second signal stops at once.");
-  };
-  process.on("SIGINT", stop).on("SIGTERM", stop);
-  const lines = new Map<string, (fraction: number) => void>();
-  return {
-    clock: () => performance.now() / MILLISECONDS,
-    computed: () => process.cpuUsage().user / MICROSECONDS,
-    stopped: () => stopped,
-    say: (line) => note(line),
-    onProgress: (stage, fraction) => {
-      const line = lines.get(stage) ?? progressLine(stage);
-      lines.set(stage, line);
-      line(fraction);
-    },
-  };
-}

@@ -1,3 +1,4 @@
+export type { Adapter, AdapterMatrix } from "./adapters.ts";
 export {
   compile,
   compileLocal,
@@ -12,3 +13,4 @@ export {
   type Stage,
 } from "./placement.ts";
 export type { Shard } from "./weights.ts";
+export { type LayerMatrix, layerMatrices, layerTensor, linearShape } from "./weights.ts";

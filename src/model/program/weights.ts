@@ -73,6 +73,24 @@ export function vocabularyMatrix(
   return { name, format, rows, columns, segments, rowRange, segmentRange: [0, segments] };
 }
 
+/** Outputs and inputs of a layer's matrix. */
+export function linearShape(
+  { heads, kvHeads, headDim, width, ffnWidth }: ModelDescription,
+  name: LayerMatrix,
+): { readonly rows: number; readonly columns: number } {
+  const shapes: Readonly<Record<LayerMatrix, readonly [rows: number, columns: number]>> = {
+    q: [heads * headDim, width],
+    k: [kvHeads * headDim, width],
+    v: [kvHeads * headDim, width],
+    o: [width, heads * headDim],
+    gate: [ffnWidth, width],
+    up: [ffnWidth, width],
+    down: [width, ffnWidth],
+  };
+  const [rows, columns] = shapes[name];
+  return { rows, columns };
+}
+
 /** A layer's matrix as one shard holds it: `q k v gate up` by rows, `o down` by segments. */
 export function layerMatrix(
   model: ModelDescription,
