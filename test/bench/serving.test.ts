@@ -134,7 +134,7 @@ describe("claw bench serve", () => {
     const tokens = expected.reduce((sum, { outputTokens }) => sum + outputTokens, 0);
     expect(report.figures.outputTokens).toBe(tokens);
     expect(report.ours).toBeCloseTo(tokens / report.figures.seconds, 6);
-    expect(report.occupancy).toBeGreaterThan(0.9);
+    expect(report.occupancy).toBeGreaterThan(0.8);
     expect(report.occupancy).toBeLessThanOrEqual(1);
   });
 
