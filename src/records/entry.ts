@@ -164,6 +164,12 @@ export function parseEntry(bytes: Uint8Array): Entry {
   return value as unknown as Entry;
 }
 
+/** When an entry was made, as ISO 8601 has it; a time that no calendar has, as the number that it is. */
+export function entryTime({ time }: Entry): string {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? String(time) : date.toISOString();
+}
+
 function checkShape(value: JsonValue): void {
   const kind: unknown = typeof value === "object" && value !== null ? Reflect.get(value, "kind") : undefined;
   if (kind !== "open" && kind !== "progress" && kind !== "close") {

@@ -5,6 +5,7 @@ export {
   ENTRY_BYTES_MAX,
   type Entry,
   encodeEntry,
+  entryTime,
   type OpenEntry,
   type ProgressEntry,
   parseEntry,

@@ -3,7 +3,13 @@ import { describe, expect, test } from "vitest";
 import { utf8 } from "../../src/crypto/mod.ts";
 import { ENTRY_BYTES_MAX as logMax } from "../../src/ledger/limits.ts";
 import { ENTRY_BYTES_MAX } from "../../src/records/entry.ts";
-import { canonicalJson, encodeEntry, parseCanonicalJson, parseEntry } from "../../src/records/mod.ts";
+import {
+  canonicalJson,
+  encodeEntry,
+  entryTime,
+  parseCanonicalJson,
+  parseEntry,
+} from "../../src/records/mod.ts";
 import { close, open, progress } from "./entry.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -108,5 +114,11 @@ describe("entries", () => {
     const long = expect.objectContaining({ code: "E_ENTRY" });
     expect(() => encodeEntry({ ...open, nodes })).toThrow(long);
     expect(() => parseEntry(new Uint8Array(ENTRY_BYTES_MAX + 1))).toThrow(long);
+  });
+
+  test("a time that no calendar has is said as a number", () => {
+    expect(entryTime({ ...open, time: 0 })).toBe("1970-01-01T00:00:00.000Z");
+    const { time, ...rest } = parseEntry(encodeEntry({ ...open, time: 2 ** 53 - 1 }));
+    expect(entryTime({ ...rest, time } as typeof open)).toBe("9007199254740991");
   });
 });

@@ -2,7 +2,7 @@
 
 import { ClawError } from "../../base/mod.ts";
 import { numberOption, switchOption, textOption } from "../../config/mod.ts";
-import { type VerifiedReceipt, verifyReceipt } from "../../records/mod.ts";
+import { entryTime, type VerifiedReceipt, verifyReceipt } from "../../records/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { readText } from "../files.ts";
 import { logKeyOption, readPublicKeys } from "../public-keys.ts";
@@ -61,7 +61,7 @@ function described(verified: VerifiedReceipt): string {
   const tokens = opened ? `; the ${parts} tokens are those that it commits to` : "";
   return [
     `Entry ${index} is in the log ${log.origin} of ${log.size} entries${tokens}.`,
-    `${entry.kind} of stream ${entry.stream}${of}, ${new Date(entry.time).toISOString()}`,
+    `${entry.kind} of stream ${entry.stream}${of}, ${entryTime(entry)}`,
     `leaf hash ${leaf}`,
     ...(witnesses.length === 0 ? [] : [`cosigned by ${witnesses.join(", ")}`]),
     "",

@@ -103,9 +103,12 @@ export class FolderDisk implements Disk {
   }
 
   async close(): Promise<void> {
-    for (const path of [...this.#open.keys()]) await this.#close(path);
-    this.#lock?.close();
-    this.#lock = undefined;
+    try {
+      for (const path of [...this.#open.keys()]) await this.#close(path);
+    } finally {
+      this.#lock?.close();
+      this.#lock = undefined;
+    }
   }
 
   async #handle(path: string): Promise<FileHandle> {

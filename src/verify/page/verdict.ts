@@ -1,7 +1,7 @@
 /** What the page says of a receipt: what was verified, what was not, and what the entry tells. */
 
 import type { ClawError } from "../../base/mod.ts";
-import type { Entry, VerifiedReceipt } from "../../records/mod.ts";
+import { type Entry, entryTime, type VerifiedReceipt } from "../../records/mod.ts";
 
 export interface Verdict {
   readonly good: boolean;
@@ -53,13 +53,13 @@ function openedTokens({ entry, opened, outputOpened }: VerifiedReceipt): string 
 function factsOf(entry: Entry): (readonly [string, string])[] {
   if (entry.kind === "progress") {
     return [
-      ["Time", timeOf(entry)],
+      ["Time", entryTime(entry)],
       ["Tokens so far", String(entry.tokens)],
     ];
   }
   const { request, tenant, model, engine, nodes, sampling, prompt } = entry;
   return [
-    ["Time", timeOf(entry)],
+    ["Time", entryTime(entry)],
     ["Request", request],
     ["Tenant", tenant],
     ["Model", `${model.root} (${model.source === "seal" ? "root of its seal" : "SHA-256 of its file"})`],
@@ -79,10 +79,4 @@ function ending({ tokens, finish, error }: Extract<Entry, { kind: "close" }>): (
     ["Tokens of the answer", String(tokens)],
     ["Ended by", error === undefined ? finish : `${finish}, ${error}`],
   ];
-}
-
-/** A time that no calendar has is shown as the number that it is. */
-function timeOf({ time }: Entry): string {
-  const date = new Date(time);
-  return Number.isNaN(date.getTime()) ? String(time) : date.toISOString();
 }
