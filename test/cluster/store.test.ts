@@ -89,7 +89,7 @@ describe.each(drivers.filter(({ here }) => here))("$name", ({ open }) => {
     await Promise.all([one.close(), other.close()]);
   });
 
-  test("a watcher is told what is there, then every change in order, then nothing", async () => {
+  test("a watcher is told what is there, then changes in their order up to the last, then nothing", async () => {
     const [one, other] = await open();
     const made = await one.write({ key: "w", value: bytes("0"), expected: 0 });
     let revision = made.kind === "done" ? made.revision : 0;
@@ -102,18 +102,19 @@ describe.each(drivers.filter(({ here }) => here))("$name", ({ open }) => {
     }
     await one.write({ key: "w", value: undefined, expected: revision });
     await until(() => seen.at(-1)?.value === undefined);
-    const texts = seen.map(textOf);
-    expect(texts.filter((text, index) => text !== texts[index - 1])).toEqual([
-      ...Array.from({ length: 21 }, (_, n) => String(n)),
-      undefined,
-    ]);
+    // Values that were soon written over may be left out.
+    const told = seen.map(textOf);
+    expect(told[0]).toBe("0");
+    expect(told.at(-1)).toBeUndefined();
+    const numbers = told.slice(0, -1).map(Number);
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
     const revisions = seen.map((entry) => entry.revision);
     expect(revisions).toEqual(revisions.toSorted((a, b) => a - b));
     end();
-    const told = seen.length;
+    const count = seen.length;
     await one.write({ key: "w", value: bytes("more"), expected: 0 });
     await one.write({ key: "other", value: bytes("x"), expected: 0 });
-    expect(seen).toHaveLength(told);
+    expect(seen).toHaveLength(count);
     await Promise.all([one.close(), other.close()]);
   });
 

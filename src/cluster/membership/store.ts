@@ -30,9 +30,9 @@ export interface ControlStore {
   /** Undefined: the key is not there. E_CONTROL. */
   read(key: string): Promise<Entry | undefined>;
   /**
-   * Tells every entry that is there and then each change, those of one key in their order. What happened while the store could
-   * not be reached is told when it can be again, at least the last of each key; entries may be told twice. Resolves to what
-   * ends it. E_CONTROL.
+   * Tells every entry that is there and then changes, those of one key in their order: at least the last, for what was written
+   * over at once, or while the store could not be reached, may be left out. Entries may be told twice. Resolves to what ends
+   * it. E_CONTROL.
    */
   watch(listener: (entry: Entry) => void): Promise<() => void>;
   close(): Promise<void>;
