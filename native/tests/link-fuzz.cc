@@ -177,6 +177,7 @@ void attackShared(Random* random, Tally* tally) {
 void attackWhileRead(Tally* tally) {
   for (int round = 0; round < 200; round++) {
     SharedVictim victim;
+    std::atomic<bool> begun{false};
     std::atomic<bool> done{false};
     std::thread attacker([&] {
       Random random(static_cast<uint64_t>(round));
@@ -190,8 +191,11 @@ void attackWhileRead(Tally* tally) {
       for (uint64_t number = 0; number < 8; number++) victim.write(number, goodHeader(number, 500));
       while (!done.load(std::memory_order_relaxed)) {
         for (uint64_t number = 0; number < 8; number++) flip(number);
+        begun = true;
       }
     });
+    // Else a victim that is quicker than the thread's start would see nothing change.
+    while (!begun) std::this_thread::yield();
     Bytes into(kCapacity);
     for (int messages = 0; messages < 8 && victim.link->drop() == Drop::none;) {
       if (!victim.link->receiving()) CHECK(!victim.link->postReceive(into));
