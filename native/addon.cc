@@ -36,8 +36,8 @@ napi_value makeNumbers(napi_env env, const std::vector<double>& numbers) {
 napi_value makeOpcodes(napi_env env) {
   constexpr const char* names[] = {"END",  "EMBED",    "RMS_NORM",  "QUANTIZE", "LINEAR", "LINEAR_PARTIAL", "COMBINE",
                                    "ROPE", "KV_WRITE", "ATTENTION", "SILU_MUL", "ADD",    "GATHER",
-                                   "EMBED_PARTIAL", "SEND", "RECEIVE"};
-  static_assert(std::size(names) == static_cast<size_t>(Op::receive) + 1);
+                                   "EMBED_PARTIAL", "SEND", "RECEIVE", "ADAPT_DOWN", "ADAPT_UP"};
+  static_assert(std::size(names) == static_cast<size_t>(Op::adaptUp) + 1);
   napi_value opcodes = nullptr;
   napi_create_object(env, &opcodes);
   for (size_t i = 0; i < std::size(names); i++) {
@@ -227,7 +227,7 @@ napi_value makeOffsets(napi_env env, const Executable& executable) {
   const StepBlock& step = executable.step();
   const uint8_t* base = executable.stepRegion()->base();
   const void* parts[] = {step.tokens,  step.positions, step.pageStart, step.pages,
-                         step.outputs, step.logits,    step.status};
+                         step.outputs, step.logits,    step.status,    step.adapters};
   std::vector<double> offsets;
   for (const void* part : parts) offsets.push_back(static_cast<double>(static_cast<const uint8_t*>(part) - base));
   for (const Buffer& buffer : executable.buffers()) {

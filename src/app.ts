@@ -16,9 +16,11 @@ import {
   type Sources,
   startCapabilities,
 } from "./app/mod.ts";
+import { ClawError } from "./base/mod.ts";
 import { packedFolder, stateFolder, withStateFolder } from "./config/folders/mod.ts";
 import { type Apply, checkExposure, type EngineOptions, type ServeOptions } from "./config/mod.ts";
 import {
+  type AdapterFolder,
   type EngineChange,
   EngineClient,
   type EngineInfo,
@@ -83,6 +85,8 @@ export interface Loading {
   /** What the model must be, to the last byte; undefined: anything. */
   readonly seal?: ModelSeal | undefined;
   readonly scrubBytesPerSecond?: number;
+  /** Adapters that requests may name. */
+  readonly adapters?: readonly AdapterFolder[] | undefined;
 }
 
 /** Where packed weights are kept between starts; undefined where they are not. */
@@ -102,11 +106,11 @@ export function packedCacheOf(
 export async function loadModel(
   path: string,
   options: EngineOptions,
-  { seal, scrubBytesPerSecond, ...listeners }: Loading = {},
+  { seal, scrubBytesPerSecond, adapters, ...listeners }: Loading = {},
 ): Promise<LocalModel> {
   // The engine's thread reads weights while this one makes the tokenizer.
   const packedCache = packedCacheOf(options, seal);
-  const settings = { ...engineSettings(path, options), packedCache, seal, scrubBytesPerSecond };
+  const settings = { ...engineSettings(path, options), packedCache, seal, scrubBytesPerSecond, adapters };
   const starting = EngineClient.start(settings, listeners);
   let model: Model;
   let digest: string;
@@ -230,12 +234,14 @@ export async function startServer(
   const ownKeys = apiKey === undefined ? [] : [ownersKey(apiKey.key)];
   const anonymous = apiKey === undefined ? anyone : undefined;
   const keys = new KeyRing([...ownKeys, ...readKeys(options.apiKeys)], anonymous);
+  const adapters = adaptersOf(options);
   const trusted = trustedLoading(path, options);
   const root = new ServedRoot(path, trusted.seal, log);
   const ledger = await openLedger(options, surroundings, log);
   const tokens = apiKey === undefined ? undefined : openTokens(options, log);
   const id = modelId(path);
-  const models = new ServedModels(id, Math.floor(surroundings.now() / 1000));
+  const names = adapters.map(({ name }) => name);
+  const models = new ServedModels(id, Math.floor(surroundings.now() / 1000), names);
   const isReady = (): boolean => models.health().ready;
   const admission = new Admission(() => settings.current);
   const http = createHttpServer({
@@ -256,11 +262,11 @@ export async function startServer(
     onProgress(fraction);
   };
   const onNote = (text: string): void => log.warn(text);
-  const loading = loadModel(path, options, { onProgress: advance, onNote, ...trusted });
+  const loading = loadModel(path, options, { onProgress: advance, onNote, ...trusted, adapters });
   const ready = loading.then(async (model) => {
     const recorder = await recorderOf(ledger, { root, info: model.info, version });
     const named = tokens && root.find().then((found) => found?.root);
-    models.ready({ ...servedModel(id, model, version), root: named, recorder });
+    models.ready({ ...servedModel(id, model, version), root: named, recorder }, model.info.adapters);
     return model.info;
   });
   const unwatch = settings.watch();
@@ -295,6 +301,17 @@ function trustedLoading(
 ): Pick<Loading, "seal" | "scrubBytesPerSecond"> {
   if (sealTrust.length === 0) return { scrubBytesPerSecond };
   return { seal: sanctionedSeal(sealTrust, { path, name: modelId(path), bundle }), scrubBytesPerSecond };
+}
+
+/** Errors: E_CONFIG where two have one name; E_UNSEALED where only sealed models are served, since adapters have no seals. */
+function adaptersOf({ adapters, sealTrust }: ServeOptions): readonly AdapterFolder[] {
+  const names = adapters.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined)
+    throw new ClawError("E_CONFIG", `There are two adapters ${JSON.stringify(twice)}.`);
+  if (sealTrust.length === 0 || adapters.length === 0) return adapters;
+  const why = "only sealed models are served (seal.trust), and an adapter has no seal";
+  throw new ClawError("E_UNSEALED", `The adapter ${names[0]} cannot be served: ${why}.`);
 }
 
 /** Lets go of what was opened before something failed. */

@@ -105,13 +105,14 @@ Error Executable::allocateStep(const ProgramSource& source) {
   const auto rows = static_cast<size_t>(limits_.rows);
   const auto outputs = static_cast<size_t>(limits_.outputs);
   const auto pages = static_cast<size_t>(limits_.pageEntries);
-  const size_t bytes = 4 * alignUp(rows * 4) + alignUp(outputs * 4) + alignUp(pages * 4) + visible;
+  const size_t bytes = 5 * alignUp(rows * 4) + alignUp(outputs * 4) + alignUp(pages * 4) + visible;
   stepRegion_ = std::make_shared<Region>(device_->arena().map(Purpose::buffers, bytes));
   if (!*stepRegion_) return refusal(device_->arena(), "a program's buffers", bytes);
   step_.tokens = stepRegion_->take<int32_t>(rows);
   step_.positions = stepRegion_->take<int32_t>(rows);
   step_.pageStart = stepRegion_->take<int32_t>(rows);
   step_.status = stepRegion_->take<int32_t>(rows);
+  step_.adapters = stepRegion_->take<int32_t>(rows);
   step_.pages = stepRegion_->take<int32_t>(pages);
   step_.outputs = stepRegion_->take<int32_t>(outputs);
   if (hasLogits) place(&buffers_[index], stepRegion_.get(), outputs);
@@ -138,7 +139,13 @@ Error Executable::allocateBuffers() {
 }
 
 void Executable::findNeeds() {
+  bool adapts = false;
   for (const Operation& op : operations_) {
+    if (op.op == Op::adaptDown || op.op == Op::adaptUp) {
+      const auto count = static_cast<int32_t>(op.adapters.size());
+      adapterCount_ = adapts ? std::min(adapterCount_, count) : count;
+      adapts = true;
+    }
     if (op.op == Op::embed || op.op == Op::embedPartial) tokenCount_ = std::min(tokenCount_, op.vocabulary);
     if (op.op == Op::rope) positionCount_ = std::min(positionCount_, op.positions);
     if (op.op == Op::kvWrite || op.op == Op::attention) usesKv_ = true;
@@ -236,6 +243,10 @@ Error Executable::checkRow(int32_t row) const {
   const int32_t token = step_.tokens[row];
   if (tokenCount_ != INT32_MAX && (token < 0 || token >= tokenCount_)) {
     return makeError("E_INTERNAL", "Row %d feeds token %d; the vocabulary has %d.", row, token, tokenCount_);
+  }
+  const int32_t adapter = step_.adapters[row];
+  if (adapter < 0 || adapter > adapterCount_) {
+    return makeError("E_INTERNAL", "Row %d asks for adapter %d; there are %d.", row, adapter, adapterCount_);
   }
   const int32_t position = step_.positions[row];
   if (position < 0 || position >= positionCount_) {

@@ -35,6 +35,7 @@ struct StepBlock {
   int32_t* outputs;
   float* logits;
   int32_t* status;
+  int32_t* adapters;  // counted from 1; 0: none
 };
 
 class Executable {
@@ -90,6 +91,7 @@ class Executable {
   std::unique_ptr<BlockShares> blockShares_;  // of the products; dealt out anew for each step
   int32_t tokenCount_ = INT32_MAX;
   int32_t positionCount_ = INT32_MAX;
+  int32_t adapterCount_ = 0;
   bool usesKv_ = false;
   size_t quantizeFloats_ = 0;  // of the longest segment
   size_t quantizeOffset_ = 0;  // of its room in a thread's scratch, in floats

@@ -66,6 +66,36 @@ void quantizeSegment(const Operation& op, const Walk& walk, int32_t row, int32_t
   walk.flag(op.domain, row, walk.kernels.quantizeSegment(x, out, row, segment, walk.scratch));
 }
 
+// The leaves of one segment and row; rows without an adapter here have none.
+void adaptSegment(const Operation& op, const Walk& walk, int32_t row, int32_t leaf) {
+  const int32_t segment = leaf - op.firstLeaf;
+  const int32_t adapter = walk.step.adapters[row];
+  if (adapter == 0 || segment < 0 || segment >= op.segments) return;
+  const AdapterFactor& a = op.adapters[static_cast<size_t>(adapter) - 1];
+  if (a.values == nullptr) return;
+  const int32_t length = op.a->shape.width / op.segments;
+  const ptrdiff_t first = static_cast<ptrdiff_t>(segment) * length;
+  walk.kernels.adaptDown(rowOf(op.a, row) + first, a.values + first * a.rank, length, a.rank,
+                         rowOf(op.dst, row) + static_cast<ptrdiff_t>(leaf) * op.stride);
+}
+
+float leafTree(const float* leaves, ptrdiff_t stride, int32_t first, int32_t end) {
+  if (end - first == 1) return leaves[first * stride];
+  const int32_t middle = treeMiddle(first, end);
+  return leafTree(leaves, stride, first, middle) + leafTree(leaves, stride, middle, end);
+}
+
+// Adds an adapter's product to the outputs [first, first + count) of a row.
+void adaptOutputs(const Operation& op, const Walk& walk, int32_t row, int32_t first, int32_t count) {
+  const int32_t adapter = walk.step.adapters[row];
+  if (adapter == 0) return;
+  const AdapterFactor& b = op.adapters[static_cast<size_t>(adapter) - 1];
+  if (b.values == nullptr) return;
+  float roots[kAdapterRankMax];
+  for (int32_t r = 0; r < b.rank; r++) roots[r] = leafTree(rowOf(op.a, row) + r, op.stride, 0, op.segments) * b.scale;
+  walk.kernels.adaptUp(roots, b.values + first, op.dst->shape.width, b.rank, rowOf(op.dst, row) + first, count);
+}
+
 void storeKvRow(const Operation& op, const Walk& walk, int32_t row) {
   const int32_t page = walk.page(row);
   const int32_t slot = walk.step.positions[row] % kPageTokens;
@@ -144,8 +174,10 @@ void runRow(const Operation& op, const Walk& walk, int32_t row) {
 // One piece of a row: the values from `piece * pieceWidth` on.
 void runPiece(const Operation& op, const Walk& walk, int32_t row, int32_t piece) {
   if (op.op == Op::quantize) return quantizeSegment(op, walk, row, piece);
+  if (op.op == Op::adaptDown) return adaptSegment(op, walk, row, piece);
   const ptrdiff_t first = static_cast<ptrdiff_t>(piece) * op.pieceWidth;
   const auto count = static_cast<int32_t>(std::min<ptrdiff_t>(op.pieceWidth, op.dst->shape.width - first));
+  if (op.op == Op::adaptUp) return adaptOutputs(op, walk, row, static_cast<int32_t>(first), count);
   walk.kernels.siluMul(rowOf(op.a, row) + first, rowOf(op.b, row) + first, rowOf(op.dst, row) + first, count);
 }
 

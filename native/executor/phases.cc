@@ -5,6 +5,7 @@
 namespace claw {
 namespace {
 
+constexpr int32_t kAdapterWidth = 256;  // outputs that a thread adds an adapter's product to at a time
 constexpr int32_t kGateWidth = 256;  // values of a piece that nothing else determines: whole cache lines
 
 // ---- Shares ----
@@ -53,14 +54,22 @@ void chooseShare(std::span<Operation> operations, size_t at) {
     case Op::receive:
       op.share = Share::exchange;
       return;
+    case Op::adaptDown:
+      return shareInPieces(&op, op.stride);
+    case Op::adaptUp:
+      return shareInPieces(&op, kAdapterWidth);
     default:
       op.share = Share::rows;
   }
 }
 
+bool adapts(const Operation& op) { return op.op == Op::adaptDown || op.op == Op::adaptUp; }
+
 // Whether a thread's share of both is the same rows, or pieces, of every buffer they touch. GATHER is so for the rows
 // it writes; the rows it reads are of the other domain, which never counts as the same share.
 bool sameShare(const Operation& a, const Operation& b) {
+  // A piece of ADAPT_UP reads the whole row that ADAPT_DOWN wrote in pieces, which read whole rows themselves.
+  if (adapts(a) || adapts(b)) return false;
   if (a.share != b.share || a.domain != b.domain) return false;
   if (a.share == Share::rows) return true;
   return a.share == Share::pieces && a.pieceWidth == b.pieceWidth && a.dst->shape.width == b.dst->shape.width;

@@ -27,6 +27,8 @@ enum class Op : int32_t {
   embedPartial = 13,
   send = 14,
   receive = 15,
+  adaptDown = 16,
+  adaptUp = 17,
 };
 
 enum class Domain : int32_t { tokens = 0, outputs = 1 };
@@ -59,6 +61,13 @@ struct Vector {
   int32_t length;
 };
 
+// One adapter's matrix in ADAPT_DOWN ([width of the input][rank]) or ADAPT_UP ([rank][outputs]); null: it has none there.
+struct AdapterFactor {
+  const float* values;
+  int32_t rank;
+  float scale;  // ADAPT_UP
+};
+
 // What is dealt out to the threads: whole rows, pieces of rows (a piece is `pieceWidth` values), blocks of a matrix's
 // rows, or pairs of a row and a KV head. What is exchanged with other ranks is not dealt out: the tape stops for it.
 enum class Share : int32_t { rows, pieces, blocks, heads, exchange };
@@ -87,6 +96,10 @@ struct Operation {
   int32_t plan = 0;        // ATTENTION: index of the plan of its shape
   bool halves = false;
   size_t product = 0;      // LINEAR, LINEAR_PARTIAL: which of the program's
+  int32_t firstLeaf = 0;   // ADAPT_DOWN: of its segments
+  int32_t segments = 0;    // ADAPT_DOWN: of its input; ADAPT_UP: of the whole
+  int32_t stride = 0;      // ADAPT_DOWN, ADAPT_UP: floats of a segment's leaves
+  std::vector<AdapterFactor> adapters;  // ADAPT_DOWN, ADAPT_UP: by the adapter's index
   std::vector<Subtree> subtrees;  // LINEAR: the whole tree; LINEAR_PARTIAL: maximal; COMBINE: those present
 };
 

@@ -28,6 +28,8 @@ class TapeCompiler {
   bool add();
   bool gather();
   bool exchange(bool sends);
+  bool adaptDown();
+  bool adaptUp();
   bool decode();
 
   int32_t take();
@@ -36,6 +38,7 @@ class TapeCompiler {
   const Matrix* matrix();
   const Vector* vector();
   bool present(int32_t count);
+  bool factors(int32_t count, int32_t width, bool scaled);
 
   const TapeContext& context_;
   size_t cursor_ = 0;
@@ -220,6 +223,51 @@ bool TapeCompiler::exchange(bool sends) {
   return intact_ && onTokens(buffer) && buffer->shape.exchanged;
 }
 
+// A list of adapters' matrices, each of `width` times its rank values.
+bool TapeCompiler::factors(int32_t count, int32_t width, bool scaled) {
+  if (count < 1 || count > kAdaptersMax) return false;
+  for (int32_t i = 0; i < count && intact_; i++) {
+    const int32_t id = take();
+    const int32_t rank = take();
+    const float scale = scaled ? std::bit_cast<float>(take()) : 1.0f;
+    if (id == -1) {
+      op_.adapters.push_back({nullptr, 0, 0.0f});
+      continue;
+    }
+    const auto index = static_cast<size_t>(id);
+    if (!intact_ || index >= context_.vectors.size() || rank < 1 || rank > op_.stride) return false;
+    if (!equalProduct(context_.vectors[index].length, width, rank)) return false;
+    op_.adapters.push_back({context_.vectors[index].values, rank, scale});
+  }
+  return intact_;
+}
+
+bool TapeCompiler::adaptDown() {
+  op_.dst = floats();
+  op_.a = floats();
+  op_.firstLeaf = take();
+  op_.segments = take();
+  op_.stride = take();
+  const int32_t count = take();
+  if (!intact_ || !onTokens(op_.dst) || !onTokens(op_.a) || op_.dst == op_.a) return false;
+  if (op_.stride < 1 || op_.stride > kAdapterRankMax || op_.dst->shape.width % op_.stride != 0) return false;
+  const int32_t leaves = op_.dst->shape.width / op_.stride;
+  if (leaves > kSegmentsMax || op_.segments < 1 || op_.firstLeaf < 0 || op_.segments > leaves) return false;
+  if (op_.firstLeaf > leaves - op_.segments || op_.a->shape.width % op_.segments != 0) return false;
+  return factors(count, op_.a->shape.width, false);
+}
+
+bool TapeCompiler::adaptUp() {
+  op_.dst = floats();
+  op_.a = floats();
+  op_.stride = take();
+  const int32_t count = take();
+  if (!intact_ || !onTokens(op_.dst) || !onTokens(op_.a) || op_.dst == op_.a) return false;
+  if (op_.stride < 1 || op_.stride > kAdapterRankMax || op_.a->shape.width % op_.stride != 0) return false;
+  op_.segments = op_.a->shape.width / op_.stride;
+  return op_.segments <= kSegmentsMax && factors(count, op_.dst->shape.width, true);
+}
+
 bool TapeCompiler::decode() {
   switch (op_.op) {
     case Op::end:
@@ -254,6 +302,10 @@ bool TapeCompiler::decode() {
       return exchange(true);
     case Op::receive:
       return exchange(false);
+    case Op::adaptDown:
+      return adaptDown();
+    case Op::adaptUp:
+      return adaptUp();
   }
   return false;
 }

@@ -20,6 +20,8 @@ constexpr int kRotationMax = 1024;   // values a rotation mixes at most
 constexpr int kAttentionChunk = 256; // positions in an attention chunk: arithmetic, not tuning
 constexpr int kPageTokens = 32;      // positions in a KV page
 constexpr int kHeadDimMax = 512;     // largest head dimension supported
+constexpr int kAdapterRankMax = 512; // largest rank of an adapter
+constexpr int kAdaptersMax = 1024;   // adapters of a program
 
 // Packed matrices are kept on disk, and a later build must not misread them: the first number changes with the layout
 // below, the second with the arithmetic that decides which weights are in it (docs/reference/arithmetic.md, Weights).
@@ -231,6 +233,10 @@ struct Kernels {
   void (*attendChunk)(const AttentionTask& task, int32_t chunk, const AttentionSums& sums);
   void (*foldChunk)(const AttentionTask& task, const AttentionSums& chunk, const AttentionSums& folded, QueryRange range);
   void (*finishAttention)(const AttentionTask& task, const AttentionSums& folded, QueryRange range);
+  // leaves[r] = the chain over k of fma(a[k * rank + r], x[k], .), for k below `length`.
+  void (*adaptDown)(const float* x, const float* a, int32_t length, int32_t rank, float* leaves);
+  // out[n] += the chain over r of fma(b[r * stride + n], roots[r], .), for n below `count`.
+  void (*adaptUp)(const float* roots, const float* b, ptrdiff_t stride, int32_t rank, float* out, int32_t count);
   // 0, or the 1-based source row (within the slice) that holds NaN, infinity or a value beyond f16.
   int32_t (*packBlock)(const PackTask& task);
 };

@@ -16,6 +16,8 @@ const Kernels& scalarKernels() {
       .attendChunk = scalar::attendChunk,
       .foldChunk = scalar::foldChunk,
       .finishAttention = scalar::finishAttention,
+      .adaptDown = scalar::adaptDown,
+      .adaptUp = scalar::adaptUp,
       .packBlock = scalar::packBlock,
   };
   return table;

@@ -68,6 +68,25 @@ void testRope(int rounds) {
   }
 }
 
+void testAdapters(int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    const int rank = oneIn(2) ? 16 * between(1, 3) : between(1, 70);
+    const int length = between(1, 90);
+    const int count = between(1, 90);
+    const ptrdiff_t stride = count + between(0, 20);
+    Guarded<float> x(length), a(static_cast<size_t>(length) * rank), leaves(rank), other(rank);
+    Guarded<float> b(static_cast<size_t>(stride) * (rank - 1) + count), out(count), second(count);
+    for (Guarded<float>* row : {&x, &a, &b, &out}) fillRow(*row, oneIn(8));
+    std::copy(out.begin(), out.end(), second.begin());
+    expected.adaptDown(x.data(), a.data(), length, rank, leaves.data());
+    actual->adaptDown(x.data(), a.data(), length, rank, other.data());
+    checkSame(leaves, other);
+    expected.adaptUp(leaves.data(), b.data(), stride, rank, out.data(), count);
+    actual->adaptUp(leaves.data(), b.data(), stride, rank, second.data(), count);
+    checkSame(out, second);
+  }
+}
+
 // ---- Attention ----
 
 struct Cache {
@@ -175,6 +194,7 @@ void testSet(const Kernels& kernels) {
   events = {};
   testRows(400);
   testRope(200);
+  testAdapters(300);
   testAttention(120);
   testExpOverflow();
   testExpUnderflow();

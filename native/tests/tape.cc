@@ -36,6 +36,7 @@ constexpr BufferShape kBuffers[] = {
     {false, Domain::outputs, 20, 0, {}}, // 4
     {false, Domain::tokens, 32, 0, {}, true},  // 5
     {true, Domain::tokens, 32, 4, Format::i8},  // 6
+    {false, Domain::tokens, 4, 0, {}},  // 7: leaves of 2 segments, ranks up to 2
 };
 constexpr Limits kLimits = {4, 2, 3};
 
@@ -45,6 +46,7 @@ void placeRows(const Executable& executable) {
   for (int32_t row = 0; row < kLimits.rows; row++) {
     step.pageStart[row] = row % kLimits.pageEntries;
     step.positions[row] = row / kLimits.pageEntries;
+    step.adapters[row] = 0;
   }
   for (int32_t i = 0; i < kLimits.pageEntries; i++) step.pages[i] = i;
 }
@@ -68,6 +70,7 @@ std::shared_ptr<Device> makeDevice() {
   CHECK(device->keepMatrix(packed.matrix, std::move(packed.region)) == 0);
   int32_t id = -1;
   CHECK(!device->loadVector(test::randomFloats(&random, 32), &id) && id == 0);
+  CHECK(!device->loadVector(test::randomFloats(&random, 40), &id) && id == 1);
   CHECK(!device->allocateKv({nullptr, 3, 1, 2, 16, KvFormat::f16}));
   return device;
 }
@@ -81,6 +84,8 @@ const std::vector<std::vector<int32_t>> kParts = {
     {5, 3, 1, 0},        {6, 2, 3, 1, 0, 2},       {6, 2, 3, 2, 0, 1, 1, 2}, {7, 0, 0, 2, 16, 1},
     {8, 0, 5, 0, 0, 2},  {9, 5, 0, 0, 0, 2, 2, 0x3e800000}, {10, 5, 0, 0}, {11, 0, 0, 5},
     {12, 4, 2},          {13, 0, 0, 1, 21},    {14, 5, 0, 0, 9, 1, 0, 32}, {15, 5, 1, 2, 3, 2, 0, 4, 20, 12},
+    {12, 4, 2},          {16, 7, 5, 0, 2, 2, 2, -1, 0, 0, 1},
+    {17, 2, 7, 2, 2, -1, 0, 0, 1, 2, 0x3f000000},
 };
 
 void testWhatRuns(const std::shared_ptr<Device>& device) {
@@ -99,10 +104,15 @@ void testWhatRuns(const std::shared_ptr<Device>& device) {
   for (int32_t rows = 0; rows <= kLimits.rows; rows++) {
     const int32_t outputs = rows > 0 ? 1 : 0;
     placeRows(*executable);
+    for (int32_t row = 0; row < kLimits.rows; row++) executable->step().adapters[row] = row % 3;
     CHECK(!executable->beginStep(rows, outputs));
     runStep(executable.get(), rows, outputs);
   }
   CHECK(executable->parts() == 2);
+  for (const int32_t adapter : {-1, 3}) {
+    executable->step().adapters[0] = adapter;
+    CHECK(executable->beginStep(1, 1));
+  }
 }
 
 // Some parts, some of their words changed, perhaps cut short.
@@ -165,6 +175,9 @@ void testBarriers(const std::shared_ptr<Device>& device) {
   CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 9, 0, 5, 0, 0, 2, 2, 0, 0}) == Flags{false, true}));
   // The tape stops for what is exchanged with others.
   CHECK((barriersOf(device, {11, 2, 2, 2, 14, 5, 0, 0, 9, 1, 0, 32, 11, 2, 2, 2, 0}) == Flags{false, true, true}));
+  // What adapters add waits for the product and for the leaves, which do not wait for the product.
+  CHECK((barriersOf(device, {4, 2, 1, 0, 16, 7, 5, 0, 2, 2, 1, 0, 1, 17, 2, 7, 2, 1, 1, 2, 0, 0}) ==
+         Flags{false, false, true}));
   // Gathering crosses from tokens to outputs.
   CHECK((barriersOf(device, {11, 2, 2, 2, 12, 4, 2, 11, 4, 4, 4, 0}) == Flags{false, true, false}));
 }

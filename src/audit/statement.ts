@@ -27,12 +27,13 @@ interface Circumstances {
 }
 
 export function statementOf(
-  { prompt, maxTokens, sampling, stopTokens }: GenerationRequest,
+  { prompt, maxTokens, sampling, stopTokens, adapter }: GenerationRequest,
   { owner, computes, salt }: Circumstances,
 ): Statement {
   return {
     ...owner,
     ...computes,
+    ...(adapter === undefined ? {} : { adapter }),
     sampling: {
       temperature: sampling.temperature,
       top_k: sampling.topK,
@@ -55,13 +56,14 @@ export function statementOf(
 
 /** The request that answers with the same tokens. */
 export function requestOf(
-  { sampling }: Pick<Statement, "sampling">,
+  { sampling, adapter }: Pick<Statement, "sampling" | "adapter">,
   prompt: readonly number[],
 ): GenerationRequest {
   return {
     prompt: Int32Array.from(prompt),
     maxTokens: sampling.max_tokens,
     stopTokens: sampling.stop_tokens,
+    adapter,
     sampling: {
       temperature: sampling.temperature,
       topK: sampling.top_k,

@@ -3,18 +3,28 @@
 import { loadModel } from "../app.ts";
 import type { StreamState } from "../audit/mod.ts";
 import { ClawError } from "../base/mod.ts";
-import { defaultsOf, type EngineOptions, engineOptions, type OptionTable } from "../config/mod.ts";
+import {
+  type AdaptersOptions,
+  adaptersOptions,
+  defaultsOf,
+  type EngineOptions,
+  engineOptions,
+  type OptionTable,
+} from "../config/mod.ts";
 import type { TokenGenerator } from "../engine/mod.ts";
 import { contentDigest, measureSeal } from "../model/mod.ts";
 import { note } from "./terminal.ts";
 
 /** What may be chosen: nothing of it changes a bit. */
-export type ReplayEngineOptions = Pick<
-  EngineOptions,
-  "device" | "threads" | "context" | "maxBatch" | "tensorParallelismDegree"
->;
+export interface ReplayEngineOptions
+  extends AdaptersOptions,
+    Pick<EngineOptions, "device" | "threads" | "context" | "maxBatch" | "tensorParallelismDegree"> {}
 
 export const replayEngineOptions: OptionTable<ReplayEngineOptions> = {
+  adapters: {
+    ...adaptersOptions.adapters,
+    flagMeaning: "an adapter that answers were made with, under any name; may be given again",
+  },
   device: engineOptions.device,
   threads: engineOptions.threads,
   tensorParallelismDegree: engineOptions.tensorParallelismDegree,
@@ -34,7 +44,7 @@ export async function withReplayEngine(
   use: (generator: TokenGenerator) => Promise<void>,
 ): Promise<void> {
   await checkModel(model, statement.model);
-  const { device, threads, context, maxBatch, tensorParallelismDegree } = settings;
+  const { adapters, device, threads, context, maxBatch, tensorParallelismDegree } = settings;
   const usual = defaultsOf(engineOptions);
   const format = known(engineOptions.format.kind, statement.engine.format) as EngineOptions["format"];
   const kvFormat = known(
@@ -42,13 +52,26 @@ export async function withReplayEngine(
     statement.engine.kv_format,
   ) as EngineOptions["kvFormat"];
   const chosen = { device, threads, context, maxBatch, tensorParallelismDegree, format, kvFormat };
-  const { engine, info } = await loadModel(model, { ...usual, ...chosen }, { onNote: note });
+  const { engine, info } = await loadModel(model, { ...usual, ...chosen }, { onNote: note, adapters });
   if (info.warning !== undefined) note(info.warning);
   try {
-    await use(engine);
+    const digests = info.adapters.map(({ digest }) => digest);
+    await use({
+      generate: (request) => {
+        checkAdapter(request.adapter, digests);
+        return engine.generate(request);
+      },
+    });
   } finally {
     await engine.close();
   }
+}
+
+function checkAdapter(wanted: string | undefined, digests: readonly string[]): void {
+  if (wanted === undefined || digests.includes(wanted)) return;
+  const made = `The answer was made with the adapter ${wanted}`;
+  if (digests.length === 0) throw new ClawError("E_USAGE", `${made}; give it as --adapter NAME=FOLDER.`);
+  throw new ClawError("E_ALTERED", `${made}, and those given are ${digests.join(", ")}.`);
 }
 
 function known(kind: (typeof engineOptions.format)["kind"], format: string): string {

@@ -13,15 +13,18 @@ import {
   type SamplingOptions,
   samplingOptions,
 } from "../config/mod.ts";
-import { defaultSampling, type TextRequest } from "../engine/mod.ts";
+import { defaultSampling, type EngineInfo, type TextRequest } from "../engine/mod.ts";
+import { adapterOption } from "./scoring.ts";
 import { note, progressLine } from "./terminal.ts";
 
 export interface GenerationOptions extends ModelOptions, DeviceOptions, SamplingOptions {
+  readonly adapter: string | undefined;
   readonly context: EngineOptions["context"];
 }
 
 export const generationOptions: OptionTable<GenerationOptions> = {
   ...modelOptions,
+  adapter: adapterOption,
   ...deviceOptions,
   context: engineOptions.context,
   ...samplingOptions,
@@ -30,11 +33,17 @@ export const generationOptions: OptionTable<GenerationOptions> = {
 /** Loads a model for one answer at a time; what an operator should know is noted. */
 export async function loadForOne(
   path: string,
-  options: DeviceOptions & Pick<EngineOptions, "context">,
+  {
+    adapter,
+    ...options
+  }: DeviceOptions & Pick<EngineOptions, "context"> & Pick<GenerationOptions, "adapter">,
 ): Promise<LocalModel> {
   const engine: EngineOptions = { ...defaultsOf(engineOptions), ...options, maxBatch: 1 };
   const progress = progressLine("Loading the model:");
-  const model = await loadModel(path, engine, { onProgress: progress, onNote: note });
+  const model = await loadModel(path, engine, {
+    ...{ onProgress: progress, onNote: note },
+    adapters: adapter === undefined ? [] : [{ name: "adapter", folder: adapter }],
+  });
   progress(1);
   if (model.info.warning !== undefined) note(model.info.warning);
   return model;
@@ -44,14 +53,16 @@ export async function loadForOne(
 export function textRequest(
   prompt: Int32Array,
   options: SamplingOptions,
-  { seed, context, stopStrings }: { seed: number; context: number; stopStrings: readonly string[] },
+  { seed, info, stopStrings }: { seed: number; info: EngineInfo; stopStrings: readonly string[] },
 ): TextRequest {
   const { temperature, topK, topP, minP, repetitionPenalty } = options;
   return {
     prompt,
-    maxTokens: options.maxTokens ?? Math.max(1, context - prompt.length),
+    maxTokens: options.maxTokens ?? Math.max(1, info.context - prompt.length),
     sampling: { ...defaultSampling, temperature, topK, topP, minP, repetitionPenalty, seed },
     stopStrings,
     stopTokens: [],
+    // The only one there may be.
+    adapter: info.adapters[0]?.digest,
   };
 }

@@ -73,12 +73,15 @@ function readBounded(path: string): Uint8Array {
 
 /** Paths of a document begin where the document lies. */
 function withFolder(values: Partial<ServeOptions>, folder: string): Partial<ServeOptions> {
-  const { model, apiKeys, biscuitFolder, ledgerFolder, ledgerPostgresUrlFile, sealTrust, sealBundle } =
-    values;
+  const { model, adapters, apiKeys, biscuitFolder, ledgerFolder, ledgerPostgresUrlFile } = values;
+  const { sealTrust, sealBundle } = values;
   const at = (path: string): string => resolve(folder, path);
   return {
     ...values,
     ...(model !== undefined && { model: at(model) }),
+    ...(adapters !== undefined && {
+      adapters: adapters.map((adapter) => ({ ...adapter, folder: at(adapter.folder) })),
+    }),
     ...(biscuitFolder !== undefined && { biscuitFolder: at(biscuitFolder) }),
     ...(sealBundle !== undefined && { sealBundle: at(sealBundle) }),
     ...(sealTrust !== undefined && {

@@ -2,7 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { ClawError } from "../base/mod.ts";
-import { entriesOf, type NamedOption, type Option, type OptionTable, readValue } from "./option.ts";
+import { entriesOf, isOfKind, type NamedOption, type Option, type OptionTable, readValue } from "./option.ts";
 import { closest } from "./suggestion.ts";
 
 export interface Invocation<S> {
@@ -28,10 +28,18 @@ export function parseFlags<S>(table: OptionTable<S>, args: readonly string[]): I
     for (const flag of flags) {
       const entry = entries.find(([, option]) => option.flag === flag.name);
       if (entry === undefined) throw unknownFlag(flag.raw, entries);
-      given[entry[0]] = readValue(entry[1], givenText(entry[1], flag));
+      const value = readValue(entry[1], givenText(entry[1], flag));
+      given[entry[0]] = entry[1].kind.type === "records" ? another(given[entry[0]], value, entry[1]) : value;
     }
   }
   return { settings: { ...defaultsOf(table), ...given }, given: given as Partial<S>, operands, help };
+}
+
+/** The records that a flag gave before, and one more. */
+function another(before: unknown, record: unknown, { flag, kind }: Option<unknown>): readonly unknown[] {
+  const records = [...((before as readonly unknown[] | undefined) ?? []), record];
+  if (isOfKind(kind, records)) return records;
+  throw new ClawError("E_USAGE", `--${flag} was given ${records.length} times; that is too often.`);
 }
 
 /** Every setting as it is unless told otherwise. */

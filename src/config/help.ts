@@ -33,15 +33,16 @@ function spelling({ flag, kind }: Option<unknown>): string {
       return `--${flag} N`;
     case "choice":
       return `--${flag} ${kind.choices.join("|")}`;
-    case "choices":
     case "records":
+      return `--${flag} ${kind.spelling?.placeholder ?? ""}`;
+    case "choices":
       // No flag can spell these.
       return "";
   }
 }
 
 function description({ meaning, flagMeaning, default: value, otherwise }: Option<unknown>): string {
-  if (typeof value === "boolean") return flagMeaning ?? meaning;
+  if (typeof value === "boolean" || Array.isArray(value)) return flagMeaning ?? meaning;
   const usual = value === undefined ? otherwise : String(value);
   return usual === undefined ? meaning : `${meaning} (default: ${usual})`;
 }

@@ -59,3 +59,6 @@ export const RETENTION_DAYS_MAX = 36_500;
 
 /** Witnesses of a log: their signatures have to fit into a note, with those of the log. */
 export const WITNESSES_MAX = 16;
+
+/** Adapters of a server: each takes memory and a place in every step. */
+export const ADAPTERS_MAX = 64;

@@ -23,7 +23,15 @@ export type OptionKind =
       readonly required: readonly string[];
       readonly oneOf: readonly string[];
       readonly max: number;
+      /** How a flag spells one of them; the flag may be given again for more. */
+      readonly spelling: RecordSpelling | undefined;
     };
+
+export interface RecordSpelling {
+  readonly placeholder: string;
+  /** Undefined for what spells none. */
+  read(text: string): object | undefined;
+}
 
 export interface Option<T> {
   /** Without its dashes; undefined: no flag. */
@@ -139,22 +147,29 @@ export function recordsOption<R>(
     readonly required: readonly string[];
     readonly oneOf: readonly string[];
     readonly max: number;
+    readonly spelling?: RecordSpelling;
   },
 ): Option<readonly R[]> {
-  const { required, oneOf, max } = description;
+  const { required, oneOf, max, spelling } = description;
   const fields = entriesOf(description.fields);
   return option<readonly R[]>(
     { ...description, default: [] },
-    { type: "records", fields, required, oneOf, max },
+    { type: "records", fields, required, oneOf, max, spelling },
   );
 }
 
-/** The value that `text` spells on the command line. Errors: the option's code, naming the flag and what was expected. */
+/** The value that `text` spells on the command line, of records one of them. Errors: the option's code, naming the flag and what was expected. */
 export function readValue(
   { flag, kind, code, unit, default: usual }: Option<unknown>,
   text: string,
 ): unknown {
   if (kind.type === "switch") return !usual;
+  if (kind.type === "records") {
+    const record = kind.spelling?.read(text);
+    if (record !== undefined) return record;
+    const expected = kind.spelling?.placeholder;
+    throw new ClawError(code, `--${flag} is ${JSON.stringify(text)}; ${expected} was expected.`);
+  }
   const value = kind.type === "number" && text.trim() !== "" ? Number(text) : text;
   if (isOfKind(kind, value)) return value;
   throw new ClawError(code, `--${flag} is ${JSON.stringify(text)}; ${expectation(kind, unit)} was expected.`);

@@ -1,6 +1,7 @@
 /** The options of `claw serve`. */
 
 import { ClawError } from "../base/mod.ts";
+import { type AdaptersOptions, adaptersOptions } from "./adapter-options.ts";
 import { type EngineOptions, engineOptions, type ModelOptions, modelOptions } from "./engine-options.ts";
 import { type ApiKeyOptions, apiKeyOptions } from "./key-options.ts";
 import { type LedgerOptions, ledgerOptions } from "./ledger-options.ts";
@@ -42,7 +43,13 @@ export interface HttpOptions {
   readonly logFormat: "json" | "text" | undefined;
 }
 
-export interface ServeOptions extends ModelOptions, HttpOptions, LedgerOptions, EngineOptions, SealOptions {}
+export interface ServeOptions
+  extends ModelOptions,
+    AdaptersOptions,
+    HttpOptions,
+    LedgerOptions,
+    EngineOptions,
+    SealOptions {}
 
 const httpOptions: OptionTable<HttpOptions> = {
   host: textOption({
@@ -154,6 +161,7 @@ const httpOptions: OptionTable<HttpOptions> = {
 
 export const serveOptions: OptionTable<ServeOptions> = {
   ...modelOptions,
+  ...adaptersOptions,
   ...httpOptions,
   ...ledgerOptions,
   ...engineOptions,

@@ -27,6 +27,8 @@ export interface EngineOptions {
   readonly vocabulary: number;
   /** Positions a sequence may have. */
   readonly context: number;
+  /** Digests of the adapters that requests may name, in the order of the program's; undefined: none. */
+  readonly adapters?: readonly string[] | undefined;
   /** Sequences that run together at first; the executable's outputs are the most that may. */
   readonly batch: number;
   /** KV pages that may be used at first, and those allocated; undefined: the same. */
@@ -98,11 +100,12 @@ export class Engine {
 
   /** Queues a request; its id. Refuses what can never run: E_CONTEXT, E_PARAMETER; and E_OVERLOADED. */
   submit(request: GenerationRequest, listener: GenerationListener): number {
-    const { queue = QUEUE_MAX, clock, prefixShared = false } = this.#options;
+    const { queue = QUEUE_MAX, clock, prefixShared = false, adapters = [] } = this.#options;
     checkRequest(request, this.#options);
-    const origin = { tenant: request.tenant ?? "", adapter: undefined, epochs: [] };
+    const origin = { tenant: request.tenant ?? "", adapter: request.adapter, epochs: [] };
     const scope = prefixScope(origin, prefixShared);
-    const sequence = new Sequence(this.#nextId, request, { scope, now: clock() });
+    const adapter = request.adapter === undefined ? 0 : 1 + adapters.indexOf(request.adapter);
+    const sequence = new Sequence(this.#nextId, request, { scope, adapter, now: clock() });
     if (sequence.pagesNeeded > this.#pages) {
       const needed = `The request needs ${sequence.pagesNeeded} KV pages`;
       throw new ClawError("E_CONTEXT", `${needed}; the cache has ${this.#pages}.`);

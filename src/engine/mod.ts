@@ -22,6 +22,13 @@ export {
   type TokenLogprob,
 } from "./sampling/mod.ts";
 export { scoreTokens } from "./score.ts";
-export type { EngineChange, EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
+export type {
+  AdapterFolder,
+  AdapterInfo,
+  EngineChange,
+  EngineInfo,
+  EngineLoad,
+  EngineSettings,
+} from "./settings.ts";
 export type { RequestRecord, StepRecord } from "./step-record.ts";
 export { generateText, type TextEvent, type TextRequest, type TextToken } from "./text.ts";

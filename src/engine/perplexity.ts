@@ -13,6 +13,8 @@ export interface PerplexityOptions {
   readonly window: number;
   /** Replaces the first token of every window, for models that want one there. */
   readonly bos: number | undefined;
+  /** As in `scoreTokens`. */
+  readonly adapter?: number | undefined;
   /** Called with every scored row of logits, which the next step overwrites. */
   readonly onRow?: (logits: Float32Array) => void;
   /** Called after each window with the fraction done. */
@@ -33,7 +35,7 @@ export interface Perplexity {
 export async function measurePerplexity(
   runtime: Runtime,
   tokens: Int32Array,
-  { window, bos, onRow, onProgress }: PerplexityOptions,
+  { window, bos, adapter, onRow, onProgress }: PerplexityOptions,
 ): Promise<Perplexity> {
   assert(window >= 4, "A window has a half to score.");
   const windows = Math.floor(tokens.length / window);
@@ -54,7 +56,7 @@ export async function measurePerplexity(
       onRow?.(logits);
     };
     // Nothing follows the last token, so its logits are not asked for.
-    await scoreTokens(runtime, part.subarray(0, window - 1), { from, visit });
+    await scoreTokens(runtime, part.subarray(0, window - 1), { from, visit, adapter });
     onProgress?.((index + 1) / windows);
   }
   return { perplexity: exactExp(nll / count), nll, count, windows };

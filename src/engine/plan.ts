@@ -73,6 +73,7 @@ export function fillStep(step: StepBlock, plan: Plan): number {
       step.tokens[row] = at(sequence.tokens, position);
       step.positions[row] = position;
       step.pageStart[row] = page;
+      step.adapters[row] = sequence.adapter;
     }
     for (let i = 0; i < sequence.pageCount; i++) step.pages[page++] = at(sequence.pages, i);
     if (plan.completes(index)) step.outputs[output++] = row - 1;

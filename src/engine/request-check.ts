@@ -4,16 +4,25 @@ import { ClawError } from "../base/mod.ts";
 import type { GenerationRequest } from "./request.ts";
 import { checkSampling, checkStopTokens } from "./sampling/mod.ts";
 
+interface RequestBounds {
+  readonly vocabulary: number;
+  readonly context: number;
+  readonly adapters?: readonly string[] | undefined;
+}
+
 /** Refuses what can never run: E_CONTEXT, E_PARAMETER. */
 export function checkRequest(
   request: GenerationRequest,
-  { vocabulary, context }: { readonly vocabulary: number; readonly context: number },
+  { vocabulary, context, adapters = [] }: RequestBounds,
 ): void {
-  const { prompt, maxTokens, sampling, stopTokens, drawn } = request;
+  const { prompt, maxTokens, sampling, stopTokens, drawn, adapter } = request;
   checkSampling(sampling, vocabulary);
   checkStopTokens(stopTokens, vocabulary);
   if (!Number.isInteger(maxTokens) || maxTokens < 1) {
     refuse("max_tokens", `max_tokens is ${maxTokens}; at least 1 was expected.`);
+  }
+  if (adapter !== undefined && !adapters.includes(adapter)) {
+    refuse("model", `There is no adapter ${adapter} here.`);
   }
   if (prompt.length === 0) refuse("prompt", "The prompt has no tokens.");
   if (prompt.length + maxTokens > context) {

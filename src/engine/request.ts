@@ -10,6 +10,8 @@ export interface GenerationRequest {
   readonly sampling: SamplingParameters;
   /** Tokens that end the answer; the model's own end tokens included, unless the request ignores them. */
   readonly stopTokens: readonly number[];
+  /** The digest of the adapter to answer with; undefined: the model alone. */
+  readonly adapter?: string | undefined;
   /** Whose request it is, such as an API key's name: shares and the prefix cache are kept apart by it; "" unless told. */
   readonly tenant?: string | undefined;
   /** Larger goes first; 0 unless told. */

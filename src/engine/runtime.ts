@@ -18,6 +18,7 @@ import {
   type ModelDescription,
   type OpenedFile,
   type PackedStore,
+  type StoredAdapter,
   type TensorReader,
 } from "../model/mod.ts";
 import { CONTEXT_DEFAULT, KV_BYTES_DEFAULT } from "./limits.ts";
@@ -49,6 +50,8 @@ export interface RuntimeOptions {
   readonly packed?: PackedStore | undefined;
   /** Checks what is read of the model file. */
   readonly tensors?: TensorReader | undefined;
+  /** Requests may ask for one of them; undefined: none. */
+  readonly adapters?: readonly StoredAdapter[] | undefined;
   /** Told of each matrix when it is on the device. */
   readonly onMatrix?: ((name: string, id: number) => void) | undefined;
 }
@@ -64,6 +67,8 @@ export interface Runtime {
   /** Bytes of a page in its format. */
   readonly pageBytes: number;
   readonly kvFormat: KvFormat;
+  /** Digests of its adapters; a row of the step block names one by its place, counted from 1. */
+  readonly adapters: readonly string[];
 }
 
 /** How much of everything a runtime has, before any of it is allocated. */
@@ -104,9 +109,9 @@ export async function createRuntime(
   options: RuntimeOptions,
 ): Promise<Runtime> {
   const { description } = model;
-  const { format, onProgress, packed, tensors, onMatrix } = options;
+  const { format, onProgress, packed, tensors, adapters = [], onMatrix } = options;
   const shards = evenShards(description, options.degree ?? 1);
-  const compiled = compileLocal(description, { format, shards });
+  const compiled = compileLocal(description, { format, shards, adapters });
   const context = contextOf(description.context, options.context);
   const loading = { compiled, context, onProgress, packed, tensors, onMatrix };
   const program = await loadProgram(device, model, loading);
@@ -114,7 +119,7 @@ export async function createRuntime(
   const { limits, ...sizes } = sizeRuntime(description, options);
   device.allocateKv({ ...compiled.kv, format: sizes.kvFormat, pages: sizes.pagesMax });
   const executable = device.prepare(program, limits);
-  return { ...sizes, executable, kv: device };
+  return { ...sizes, executable, kv: device, adapters: adapters.map(({ digest }) => digest) };
 }
 
 function contextOf(modelContext: number, asked: number | undefined): number {

@@ -8,6 +8,13 @@ import type { Runtime } from "./runtime.ts";
 /** Called with the position a row of logits follows; the row is overwritten by the next step. */
 export type LogitsVisitor = (position: number, logits: Float32Array) => void;
 
+interface ScoreOptions {
+  readonly from: number;
+  readonly visit: LogitsVisitor;
+  /** Its place among the runtime's, counted from 1; 0 or undefined: none. */
+  readonly adapter?: number | undefined;
+}
+
 /**
  * Feeds `tokens` from position 0 in chunks and visits the logits after each position from `from` on. Uses the whole KV
  * cache of the runtime, one sequence at a time.
@@ -15,7 +22,7 @@ export type LogitsVisitor = (position: number, logits: Float32Array) => void;
 export async function scoreTokens(
   runtime: Runtime,
   tokens: Int32Array,
-  { from, visit }: { readonly from: number; readonly visit: LogitsVisitor },
+  { from, visit, adapter = 0 }: ScoreOptions,
 ): Promise<void> {
   const { step } = runtime.executable;
   const neededPages = Math.ceil(tokens.length / KV_PAGE_TOKENS);
@@ -26,7 +33,7 @@ export async function scoreTokens(
   const vocabulary = step.logits.length / step.outputs.length;
   for (let first = 0; first < tokens.length; ) {
     const rows = Math.min(tokens.length - first, chunkRows(first, from, runtime));
-    const outputs = fillRows(runtime, tokens.subarray(first, first + rows), { first, from });
+    const outputs = fillRows(runtime, tokens.subarray(first, first + rows), { first, from, adapter });
     await runtime.executable.execute(rows, outputs);
     const status = joinedStatus(step.status, 0, rows);
     if (status !== 0) throw statusError(status);
@@ -47,7 +54,7 @@ function chunkRows(first: number, from: number, { executable }: Runtime): number
 function fillRows(
   { executable }: Runtime,
   tokens: Int32Array,
-  { first, from }: { readonly first: number; readonly from: number },
+  { first, from, adapter }: { readonly first: number; readonly from: number; readonly adapter: number },
 ): number {
   const { step } = executable;
   let outputs = 0;
@@ -55,6 +62,7 @@ function fillRows(
     step.tokens[row] = at(tokens, row);
     step.positions[row] = first + row;
     step.pageStart[row] = 0;
+    step.adapters[row] = adapter;
     if (first + row >= from) step.outputs[outputs++] = row;
   }
   return outputs;

@@ -18,6 +18,8 @@ export class Sequence implements RequestRecord {
   readonly priority: number;
   /** What its pages' contents depend on beside the tokens, and who may see them. */
   readonly scope: string;
+  /** Its place among the program's, counted from 1; 0: none. */
+  readonly adapter: number;
   /** When it ends with E_DEADLINE; infinite where it never does. */
   readonly deadlineAt: number;
   /** Prompt and answer. */
@@ -41,7 +43,11 @@ export class Sequence implements RequestRecord {
   prefixHitTokens = 0;
   preemptions = 0;
 
-  constructor(id: number, request: GenerationRequest, { scope, now }: { scope: string; now: number }) {
+  constructor(
+    id: number,
+    request: GenerationRequest,
+    { scope, adapter = 0, now }: { readonly scope: string; readonly adapter?: number; readonly now: number },
+  ) {
     const { prompt, maxTokens, drawn } = request;
     assert(prompt.length > 0 && maxTokens > 0, "A sequence has a prompt and room for an answer.");
     this.id = id;
@@ -49,6 +55,7 @@ export class Sequence implements RequestRecord {
     this.tenant = request.tenant ?? "";
     this.priority = request.priority ?? 0;
     this.scope = scope;
+    this.adapter = adapter;
     this.queuedAt = now;
     this.deadlineAt = now + (request.deadlineMs ?? Number.POSITIVE_INFINITY);
     this.tokens = new Int32Array(prompt.length + maxTokens);

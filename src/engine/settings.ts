@@ -35,8 +35,22 @@ export interface EngineSettings {
   readonly packedCache?: PackedCacheSettings | undefined;
   /** What every byte of the model is checked against while it is loaded; undefined: nothing. */
   readonly seal?: ModelSeal | undefined;
+  /** Adapters in PEFT's format that requests may name; undefined: none. */
+  readonly adapters?: readonly AdapterFolder[] | undefined;
   /** Resident weights that are looked at again each second; undefined or 0: none. */
   readonly scrubBytesPerSecond?: number | undefined;
+}
+
+export interface AdapterFolder {
+  readonly name: string;
+  readonly folder: string;
+}
+
+/** An adapter that an engine has. */
+export interface AdapterInfo {
+  readonly name: string;
+  /** As requests name it. */
+  readonly digest: string;
 }
 
 /** What a started engine is. */
@@ -51,6 +65,7 @@ export interface EngineInfo {
   readonly batchMax: number;
   readonly kvBytesMax: number;
   readonly vocabulary: number;
+  readonly adapters: readonly AdapterInfo[];
   readonly weightBytes: number;
   /** Where the packed weights came from. */
   readonly weights: "cache" | "model";

@@ -16,6 +16,8 @@ export interface TextRequest {
   readonly stopTokens: readonly number[];
   /** Goes on past the model's own end tokens. */
   readonly ignoreEnd?: boolean | undefined;
+  /** The digest of an adapter; undefined: the model alone. */
+  readonly adapter?: string | undefined;
 }
 
 /** What was added to an answer. A token's text may come later than the token: characters and stops are held back. */
@@ -39,10 +41,10 @@ export async function* generateText(
 ): AsyncGenerator<TextEvent, void, void> {
   const ends = request.ignoreEnd ? [] : [...tokenizer.endTokens];
   const stopTokens = [...new Set([...ends, ...request.stopTokens])];
-  const { prompt, maxTokens, sampling } = request;
+  const { prompt, maxTokens, sampling, adapter } = request;
   const detokenizer = tokenizer.detokenizer({ skipSpecial: true });
   const stops = new StopStrings(request.stopStrings);
-  for await (const event of generator.generate({ prompt, maxTokens, sampling, stopTokens })) {
+  for await (const event of generator.generate({ prompt, maxTokens, sampling, stopTokens, adapter })) {
     const stopped = event.finish === "stop";
     const fresh = stopped ? detokenizer.end() : detokenizer.push(event.token);
     const last = event.finish === undefined || stopped ? "" : detokenizer.end();

@@ -4,7 +4,7 @@ import { totalmem } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { asClawError, assert, ClawError } from "../base/mod.ts";
 import type { Device } from "../kernels/mod.ts";
-import { openModelFile, openPackedCache, SealedTensors } from "../model/mod.ts";
+import { openModelFile, openPackedCache, readAdapter, SealedTensors } from "../model/mod.ts";
 import { openDevice } from "./device.ts";
 import { Engine } from "./engine.ts";
 import { BATCH_PREPARED } from "./limits.ts";
@@ -53,11 +53,13 @@ async function start(settings: EngineSettings): Promise<Started> {
   const onNote = (text: string): void => send({ type: "note", text });
   const packed = await openPackedCache(device, model, { format, degree, onNote, settings: packedCache });
   const sizes = { ...roomToGrow(settings, device), memoryAvailable: availableMemory };
-  const { seal } = settings;
+  const { seal, adapters: folders = [] } = settings;
+  const adapters = folders.map(({ name, folder }) => ({ name, ...readAdapter(folder, model.description) }));
   const tensors = seal && (await SealedTensors.open(model, seal, device.files));
   const scrubber = createScrubber(settings, device);
   const onMatrix = (name: string, id: number): void => scrubber?.add(name, id);
-  const runtime = await createRuntime(device, model, { ...sizes, onProgress, packed, tensors, onMatrix });
+  const loading = { onProgress, packed, tensors, adapters, onMatrix };
+  const runtime = await createRuntime(device, model, { ...sizes, ...loading });
   await tensors?.finish();
   tensors?.close();
   model.close();
@@ -76,6 +78,7 @@ async function start(settings: EngineSettings): Promise<Started> {
     batch,
     batchMax: executable.step.outputs.length,
     vocabulary,
+    adapters: adapters.map(({ name, digest }) => ({ name, digest })),
     weightBytes: memory.weights,
     weights: packed?.complete === true ? "cache" : "model",
     kvBytes: pages * pageBytes,
@@ -94,7 +97,7 @@ function createScrubber(
 }
 
 /** The settings with what the engine is prepared for beyond what it begins with. The reference has no memory to spare. */
-function roomToGrow(settings: EngineSettings, device: Device): RuntimeOptions {
+function roomToGrow({ adapters: _, ...settings }: EngineSettings, device: Device): RuntimeOptions {
   const { batch, rows } = settings;
   const batchMax = Math.max(batch, settings.batchMax ?? Math.min(BATCH_PREPARED, rows));
   const kvBytesMax = settings.kvBytesMax ?? (device.name === "reference" ? undefined : totalmem());

@@ -102,9 +102,29 @@ export const OP = {
   SEND: 14,
   /** dst, and the rest as in SEND — fills these columns of these rows with the next message. */
   RECEIVE: 15,
+  /**
+   * dst, src, first, segments, stride, count, then `count` pairs (A, rank): the leaves of A x for the segments of src, which are
+   * `segments` from leaf `first` on; dst is [segments of the whole][stride]. Rows of adapter i take the pair i; A is -1 where it
+   * has none here, else a vector, [width of src][rank].
+   */
+  ADAPT_DOWN: 16,
+  /**
+   * dst (in place), src (as ADAPT_DOWN wrote it), stride, count, then `count` triples (B, rank, scale (f32 bits)): adds B times what
+   * the leaves come to. B is -1 or a vector, [rank][width of dst].
+   */
+  ADAPT_UP: 17,
 } as const;
 
-/** Operands of each operation, before the pairs of COMBINE, SEND and RECEIVE; the last one counts those. */
+/** Words of each entry of the lists that end some operations; the last operand before them says how many there are. */
+export const LIST_WORDS: Readonly<Partial<Record<keyof typeof OP, number>>> = {
+  COMBINE: 2,
+  SEND: 2,
+  RECEIVE: 2,
+  ADAPT_DOWN: 2,
+  ADAPT_UP: 3,
+};
+
+/** Operands of each operation, before its list. */
 export const OPERANDS: Readonly<Record<keyof typeof OP, number>> = {
   END: 0,
   EMBED: 2,
@@ -122,6 +142,8 @@ export const OPERANDS: Readonly<Record<keyof typeof OP, number>> = {
   EMBED_PARTIAL: 4,
   SEND: 5,
   RECEIVE: 5,
+  ADAPT_DOWN: 6,
+  ADAPT_UP: 4,
 };
 
 export interface Program {
@@ -144,7 +166,7 @@ export interface RankLink {
   close(): void;
 }
 
-/** The largest rank of an adapter. */
+/** The largest rank of an adapter: kernels keep so many sums at hand. */
 export const ADAPTER_RANK_MAX = 512;
 
 /** The most a step of this program may ask for; devices allocate for it once. */
@@ -207,6 +229,8 @@ export interface StepBlock {
   readonly positions: Int32Array;
   readonly pageStart: Int32Array;
   readonly pages: Int32Array;
+  /** The adapter of each row, counted from 1; 0: none. */
+  readonly adapters: Int32Array;
   /** Row of each output. */
   readonly outputs: Int32Array;
   /** [outputs][vocabulary], f32; empty where the program has none. */

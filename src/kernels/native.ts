@@ -279,6 +279,7 @@ class NativeProgram implements Executable {
       outputs: ints(4, limits.outputs),
       logits: floats(5, limits.outputs * width),
       status: ints(6, limits.rows),
+      adapters: ints(7, limits.rows),
     };
     const inOrder = [...exchanged].sort((a, b) => a - b);
     this.#shared = new Map(

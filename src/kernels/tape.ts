@@ -1,7 +1,7 @@
 /** Tapes of integers, read operation by operation. */
 
 import { at, ClawError } from "../base/mod.ts";
-import { OP, OPERANDS } from "./contract.ts";
+import { LIST_WORDS, OP, OPERANDS } from "./contract.ts";
 
 export type OperationName = keyof typeof OP;
 
@@ -12,7 +12,6 @@ export interface TapeOperation {
 }
 
 const names = Object.keys(OP) as readonly OperationName[];
-const hasPairs: ReadonlySet<OperationName> = new Set(["COMBINE", "SEND", "RECEIVE"]);
 
 /** The operations of a tape before its end. E_INTERNAL where they are not whole; what operands name is not looked at. */
 export function operationsOf(tape: Int32Array): TapeOperation[] {
@@ -30,8 +29,9 @@ export function operationsOf(tape: Int32Array): TapeOperation[] {
 }
 
 function endOf(tape: Int32Array, cursor: number, name: OperationName): number {
-  const pairs = hasPairs.has(name) ? Math.max(0, tape[cursor + OPERANDS[name]] ?? 0) : 0;
-  return cursor + 1 + OPERANDS[name] + 2 * pairs;
+  const words = LIST_WORDS[name] ?? 0;
+  const entries = words === 0 ? 0 : Math.max(0, tape[cursor + OPERANDS[name]] ?? 0);
+  return cursor + 1 + OPERANDS[name] + words * entries;
 }
 
 /** What an operation names of the weights: which of its operands, and whether that is a matrix or a vector. */
@@ -44,6 +44,9 @@ const weightOperands: Partial<Record<OperationName, readonly ["matrix" | "vector
   ROPE: ["vector", 1],
 };
 
+/** Operations whose list names a vector at the head of each entry; a negative number stands for none. */
+const vectorLists: ReadonlySet<OperationName> = new Set(["ADAPT_DOWN", "ADAPT_UP"]);
+
 /** The ids that a device gave to the weights of a program, by the numbers the program names them with. */
 export interface WeightIds {
   readonly matrices: readonly number[];
@@ -55,9 +58,18 @@ export function bindTape(tape: Int32Array, { matrices, vectors }: WeightIds): In
   const bound = tape.slice();
   for (const { name, operands } of operationsOf(bound)) {
     const place = weightOperands[name];
-    if (place === undefined) continue;
-    const [kind, operand] = place;
-    operands[operand] = at(kind === "matrix" ? matrices : vectors, at(operands, operand));
+    if (place !== undefined) {
+      const [kind, operand] = place;
+      operands[operand] = at(kind === "matrix" ? matrices : vectors, at(operands, operand));
+    }
+    if (vectorLists.has(name)) bindList(operands, name, vectors);
   }
   return bound;
+}
+
+function bindList(operands: Int32Array, name: OperationName, vectors: readonly number[]): void {
+  for (let head = OPERANDS[name]; head < operands.length; head += LIST_WORDS[name] ?? 1) {
+    const vector = at(operands, head);
+    if (vector >= 0) operands[head] = at(vectors, vector);
+  }
 }

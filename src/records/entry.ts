@@ -44,6 +44,8 @@ export interface Statement {
   readonly tenant: string;
   /** A seal's root, or the SHA-256 of the model file where there is no seal. */
   readonly model: { readonly root: string; readonly source: "seal" | "file-sha256" };
+  /** The digest of the adapter that was laid over the model, if one was. */
+  readonly adapter?: string;
   /** What computes, as far as it decides the bits. */
   readonly engine: {
     readonly version: string;
@@ -109,6 +111,7 @@ const statement: Readonly<Record<string, Field>> = {
   request: text(128),
   tenant: text(64),
   model: record({ root: hex(32), source: oneOf("seal", "file-sha256") }),
+  adapter: optional(hex(32)),
   engine: record({ version: text(64), format: text(16), kv_format: text(16), arithmetic: count }),
   nodes: each(text(255), 1024),
   revocations: each(text(256), 128),

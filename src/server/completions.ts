@@ -260,6 +260,7 @@ function answerJobs(
       stopStrings: [...request.stopStrings, ...stops],
       stopTokens: request.stopTokens,
       ignoreEnd: request.ignoreEnd,
+      adapter: model.adapter?.digest,
     })),
   );
 }

@@ -29,3 +29,8 @@ export function fingerprintOf(
 ): string {
   return `openclaw-${version}-${format}-kv_${kvFormat}-${digest.slice(0, DIGEST_DIGITS)}`;
 }
+
+/** The same with an adapter. */
+export function adaptedFingerprint(fingerprint: string, digest: string): string {
+  return `${fingerprint}-lora_${digest.slice(0, DIGEST_DIGITS)}`;
+}

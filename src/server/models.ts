@@ -2,14 +2,21 @@
 
 import type { Recorder } from "../audit/mod.ts";
 import { ClawError } from "../base/mod.ts";
-import type { EngineLoad, MetricsSnapshot, TokenGenerator } from "../engine/mod.ts";
+import type { AdapterInfo, EngineLoad, MetricsSnapshot, TokenGenerator } from "../engine/mod.ts";
 import type { ChatTemplate, Tokenizer } from "../model/mod.ts";
+import { adaptedFingerprint } from "./fingerprint.ts";
+
+interface ServedAdapter extends AdapterInfo {
+  readonly base: string;
+}
 
 /** A model that can answer. */
 export interface ServedModel {
   readonly id: string;
   /** By which capability tokens may name it beside its id, once that is known; undefined: by its id alone. */
   readonly root?: Promise<string | undefined> | undefined;
+  /** The adapter that is laid over the model, and the model's own id. */
+  readonly adapter?: ServedAdapter | undefined;
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
   /** Positions a sequence may have. */
@@ -27,17 +34,35 @@ export interface ServedModel {
   readonly failure: () => ClawError | undefined;
 }
 
-/** One model for now: first promised by its id, then there. */
+/** The id of a model with an adapter. */
+function adaptedId(base: string, adapter: string): string {
+  return `${base}:${adapter}`;
+}
+
+/** A model with an adapter, as requests name it. */
+function adapted(model: ServedModel, { name, digest }: AdapterInfo): ServedModel {
+  return {
+    ...model,
+    id: adaptedId(model.id, name),
+    adapter: { name, digest, base: model.id },
+    fingerprint: adaptedFingerprint(model.fingerprint, digest),
+  };
+}
+
+/** One model for now, and the same with each of its adapters: first promised by their ids, then there. */
 export class ServedModels {
   readonly #id: string;
+  readonly #adapters: readonly string[];
   /** Seconds since 1970. */
   readonly #created: number;
   #progress = 0;
   #served: ServedModel | undefined;
+  #adapted: readonly ServedModel[] = [];
 
-  constructor(id: string, created: number) {
+  constructor(id: string, created: number, adapters: readonly string[] = []) {
     this.#id = id;
     this.#created = created;
+    this.#adapters = adapters;
   }
 
   /** Notes the fraction of the weights loaded. */
@@ -45,14 +70,17 @@ export class ServedModels {
     this.#progress = fraction;
   }
 
-  ready(model: ServedModel): void {
+  ready(model: ServedModel, adapters: readonly AdapterInfo[] = []): void {
     this.#served = model;
+    this.#adapted = adapters.map((adapter) => adapted(model, adapter));
   }
 
-  /** The model that a request names, or the only one. Errors: E_MODEL_NOT_FOUND, E_LOADING. */
+  /** The model that a request names, or the one without an adapter. Errors: E_MODEL_NOT_FOUND, E_LOADING. */
   find(id: string = this.#id): ServedModel {
     this.describe(id);
-    if (this.#served !== undefined) return this.#served;
+    if (this.#served !== undefined) {
+      return this.#adapted.find((model) => model.id === id) ?? this.#served;
+    }
     const percent = Math.floor(this.#progress * 100);
     throw new ClawError("E_LOADING", `The model ${id} is loading; ${percent} % is done.`);
   }
@@ -66,9 +94,16 @@ export class ServedModels {
     });
   }
 
+  /** The model, and after it those with an adapter, which name it as their parent. */
   list(): readonly { readonly id: string }[] {
-    const described = { id: this.#id, object: "model", created: this.#created, owned_by: "openclaw" };
-    return [described];
+    const described = (id: string): { readonly id: string } => {
+      return { id, ...{ object: "model", created: this.#created, owned_by: "openclaw" } };
+    };
+    const parent = this.#id;
+    return [
+      described(this.#id),
+      ...this.#adapters.map((name) => ({ ...described(adaptedId(this.#id, name)), parent })),
+    ];
   }
 
   /** What the engine counted, once there is one. */

@@ -43,10 +43,13 @@ export class TokenDoor {
   admission(account: RequestAccount, endpoint: string): ((model: ServedModel) => Promise<void>) | undefined {
     const token = account.caller?.token;
     if (token === undefined) return undefined;
-    return async ({ id, root }) => {
+    return async ({ id, root, adapter }) => {
+      // A model with an adapter is also the model: whoever may use that, and the adapter, may use both together.
+      const names = adapter === undefined ? [id] : [adapter.base, id];
       const known = await root;
-      const models = known === undefined ? [id] : [id, known];
-      const operation = { kind: "inference", endpoint, models, adapters: [], tools: [] } as const;
+      const models = known === undefined ? names : [...names, known];
+      const adapters = adapter === undefined ? [] : [adapter.name];
+      const operation = { kind: "inference", endpoint, models, adapters, tools: [] } as const;
       account.lease = await this.#capabilities.open(token, operation);
     };
   }

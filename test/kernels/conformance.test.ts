@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ATTENTION_CHUNK, type Device, ROW_STATUS } from "../../src/kernels/mod.ts";
 import { GROUP, rotationBlocks } from "../../src/tensor/mod.ts";
+import { adapterCase } from "./adapter-cases.ts";
 import { attentionCase } from "./attention-cases.ts";
 import {
   elementwiseCase,
@@ -41,6 +42,8 @@ const events = {
   groupedQueries: 0,
   splits: 0,
   single: 0,
+  adaptedRows: 0,
+  plainRows: 0,
 };
 
 const without = nativeDevices.length === 0 ? " (skipped: no native core was built)" : "";
@@ -117,6 +120,7 @@ describe(`devices against the reference, seed ${SEED}${without}`, () => {
   nativeTest("RMS_NORM and GATHER", runs(normCase, 200));
   nativeTest("ROPE", runs(ropeCase, 150));
   nativeTest("SILU_MUL and ADD", runs(elementwiseCase, 200));
+  nativeTest("ADAPT_DOWN and ADAPT_UP", runs(adapterCase, 200));
   nativeTest(
     "KV_WRITE and ATTENTION",
     runs((random) => attentionCase(random), 150),
@@ -148,6 +152,8 @@ describe(`devices against the reference, seed ${SEED}${without}`, () => {
     expect(events.groupedQueries).toBeGreaterThan(70);
     expect(events.splits).toBeGreaterThan(40);
     expect(events.single).toBeGreaterThan(200);
+    expect(events.adaptedRows).toBeGreaterThan(200);
+    expect(events.plainRows).toBeGreaterThan(100);
   });
 
   async function agreeOnSplit(seed: number, cuts: (segments: number) => readonly number[]): Promise<void> {
@@ -170,7 +176,10 @@ function countEvents(kernelCase: KernelCase, outcome: Outcome): void {
     if (status & ROW_STATUS.NOT_FINITE) events.notFiniteRows++;
     if (status & ROW_STATUS.KV_RANGE) events.kvRangeRows++;
   }
-  for (const step of kernelCase.steps) if (step.rows === 1) events.single++;
+  for (const step of kernelCase.steps) {
+    if (step.rows === 1) events.single++;
+    for (const adapter of step.adapters ?? []) events[adapter === 0 ? "plainRows" : "adaptedRows"]++;
+  }
   const positions = kernelCase.steps.at(-1)?.positions ?? [];
   if (kernelCase.kv === undefined) return;
   if (kernelCase.kv.format === "f32") events.fullPrecisionCaches++;

@@ -26,6 +26,8 @@ export interface CaseStep {
   readonly positions?: readonly number[];
   readonly pageStart?: readonly number[];
   readonly pages?: readonly number[];
+  /** Counted from 1; 0: none. */
+  readonly adapters?: readonly number[];
   /** Row of each output. */
   readonly outputRows?: readonly number[];
   /** Buffers to fill before, [buffer, values]. */
@@ -90,6 +92,7 @@ async function runStep(
   block.positions.set(step.positions ?? []);
   block.pageStart.set(step.pageStart ?? []);
   block.pages.set(step.pages ?? []);
+  block.adapters.set(step.adapters ?? []);
   block.outputs.set(step.outputRows ?? []);
   for (const [buffer, values] of step.inputs) executable.writeBuffer(buffer, values);
   await executable.execute(step.rows, step.outputs);

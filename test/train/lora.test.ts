@@ -6,7 +6,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
-import { nativeAvailable, openNativeTraining } from "../../src/kernels/mod.ts";
+import { createRuntime, measurePerplexity } from "../../src/engine/mod.ts";
+import { nativeAvailable, openNativeDevice, openNativeTraining } from "../../src/kernels/mod.ts";
 import { Generator, openModel, readAdapter } from "../../src/model/mod.ts";
 import { parseLoraConfig, parseTrainConfig, trainAdapter, trainModel } from "../../src/train/mod.ts";
 import { oracle, peerInstalled } from "../peer.ts";
@@ -159,6 +160,29 @@ describe.skipIf(!nativeAvailable())("training an adapter (needs the native core)
     });
   }, 60_000);
 
+  test("leaves what the engine computes, in every token's probability", async () => {
+    const model = openModel(base);
+    const adapter = readAdapter(join(folder, "two", "adapter"), model.description);
+    const device = openNativeDevice({ threads: 1 });
+    const sizes = { context: 64, batch: 1, rows: 64, outputs: 64 };
+    const runtime = await createRuntime(device, model, {
+      format: "f16",
+      kvFormat: "f32",
+      adapters: [adapter],
+      ...sizes,
+    });
+    const tokens = model.tokenizer.encode(readFileSync(join(folder, "second-valid.txt"), "utf8"), {
+      addSpecial: false,
+    });
+    const measured = async (which: number): Promise<number> =>
+      (await measurePerplexity(runtime, tokens, { window: 64, bos: undefined, adapter: which })).perplexity;
+    // Training's windows score their first halves, too, which are harder.
+    expect((await measured(1)) / (await measured(0))).toBeLessThan(0.7);
+    expect(Math.abs((await measured(1)) / (result.after ?? 0) - 1)).toBeLessThan(0.15);
+    device.close();
+    model.close();
+  });
+
   const peer = peerInstalled();
   test.skipIf(!peer)(
     `has llama.cpp's perplexity, merged into the model and beside it${peer ? "" : " (skipped: tools/peer/node_modules is missing)"}`,
@@ -181,8 +205,12 @@ describe.skipIf(!nativeAvailable())("training an adapter (needs the native core)
         const options = { "tokens-file": join(folder, "tokens.json"), window: 64, ...more };
         return ((await oracle("perplexity", options)) as { perplexity: number }).perplexity;
       };
-      const beside = await theirs({ model: base, lora: alone });
-      for (const other of [await ours("--model", merged), await theirs({ model: merged })]) {
+      const beside = await ours("--model", base, "--adapter", adapter);
+      for (const other of [
+        await ours("--model", merged),
+        await theirs({ model: merged }),
+        await theirs({ model: base, lora: alone }),
+      ]) {
         expect(Math.abs(other / beside - 1)).toBeLessThan(0.002);
       }
       expect(beside).toBeLessThan(0.7 * (await theirs({ model: base })));

@@ -28,6 +28,8 @@ const Kernels& avx2Kernels() {
       .attendChunk = avx2::attendChunk,
       .foldChunk = avx2::foldChunk,
       .finishAttention = avx2::finishAttention,
+      .adaptDown = avx2::adaptDown,
+      .adaptUp = avx2::adaptUp,
       .packBlock = avx2::packBlock,
   };
   return table;

@@ -34,6 +34,8 @@ const Kernels& avx512Kernels() {
       .attendChunk = avx512::attendChunk,
       .foldChunk = avx512::foldChunk,
       .finishAttention = avx512::finishAttention,
+      .adaptDown = avx512::adaptDown,
+      .adaptUp = avx512::adaptUp,
       .packBlock = avx512::packBlock,
   };
   return table;

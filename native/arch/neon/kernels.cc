@@ -28,6 +28,8 @@ const Kernels& neonKernels() {
       .attendChunk = neon::attendChunk,
       .foldChunk = neon::foldChunk,
       .finishAttention = neon::finishAttention,
+      .adaptDown = neon::adaptDown,
+      .adaptUp = neon::adaptUp,
       .packBlock = neon::packBlock,
   };
   return table;

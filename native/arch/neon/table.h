@@ -17,6 +17,8 @@ int32_t storeKv(const KvCache& kv, const KvPlace& place, const float* k, const f
 void attendChunk(const AttentionTask& task, int32_t chunk, const AttentionSums& sums);
 void foldChunk(const AttentionTask& task, const AttentionSums& chunk, const AttentionSums& folded, QueryRange range);
 void finishAttention(const AttentionTask& task, const AttentionSums& folded, QueryRange range);
+void adaptDown(const float* x, const float* a, int32_t length, int32_t rank, float* leaves);
+void adaptUp(const float* roots, const float* b, ptrdiff_t stride, int32_t rank, float* out, int32_t count);
 int32_t packBlock(const PackTask& task);
 
 }  // namespace claw::neon

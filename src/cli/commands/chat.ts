@@ -115,7 +115,7 @@ class Conversation {
     const pieces = template.render(this.#messages, { addGenerationPrompt: true, now: new Date() });
     const request = textRequest(encodePieces(tokenizer, pieces), this.#options, {
       seed: this.#seed,
-      context: info.context,
+      info,
       stopStrings: template.source === "plain" ? plainStops : [],
     });
     let answer = "";

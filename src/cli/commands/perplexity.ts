@@ -15,7 +15,7 @@ import { measurePerplexity } from "../../engine/mod.ts";
 import { openModel } from "../../model/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { chooseModel, readText } from "../files.ts";
-import { type ScoringOptions, withScoring } from "../scoring.ts";
+import { adapterOption, givenAdapter, type ScoringOptions, withScoring } from "../scoring.ts";
 import { print, printJson, progressLine } from "../terminal.ts";
 
 interface PerplexityOptions extends ScoringOptions {
@@ -30,6 +30,7 @@ export const perplexity: Command = defineCommand<PerplexityOptions>({
   options: {
     ...modelOptions,
     text: textOption({ flag: "text", placeholder: "FILE", meaning: "the text, UTF-8", default: undefined }),
+    adapter: adapterOption,
     ...deviceOptions,
     window: numberOption({
       flag: "window",
@@ -56,7 +57,8 @@ export const perplexity: Command = defineCommand<PerplexityOptions>({
     const onProgress = progressLine("Scoring:");
     const onRow = (logits: Float32Array): void => output?.write(logits);
     const result = await withScoring(model, options, async (runtime, window) => {
-      const scoring = { window, bos: addBos ? bos : undefined, onRow, onProgress };
+      const adapter = givenAdapter(runtime);
+      const scoring = { window, bos: addBos ? bos : undefined, adapter, onRow, onProgress };
       return { ...(await measurePerplexity(runtime, tokens, scoring)), window };
     }).finally(() => output?.close());
     const { format } = options;

@@ -30,7 +30,7 @@ export const run: Command = defineCommand<RunOptions>({
     const loaded = performance.now();
     const prompt = encodePieces(tokenizer, [{ text, special: true }]);
     const seed = options.seed ?? randomSeed();
-    const request = textRequest(prompt, options, { seed, context: info.context, stopStrings: [] });
+    const request = textRequest(prompt, options, { seed, info, stopStrings: [] });
     const answer = { text: "", tokens: [] as number[], finish: undefined as FinishReason | undefined };
     let first = loaded;
     for await (const event of generateText(engine, tokenizer, request)) {

@@ -17,7 +17,7 @@ import { type Command, defineCommand } from "../command.ts";
 import { begunTexts, windowsOf } from "../documents.ts";
 import { draftLines, measureDraft } from "../draft-agreement.ts";
 import { chooseModel } from "../files.ts";
-import { type ScoringOptions, withScoring } from "../scoring.ts";
+import { adapterOption, givenAdapter, type ScoringOptions, withScoring } from "../scoring.ts";
 import { print, printJson, progressLine } from "../terminal.ts";
 
 interface EvalSettings extends ScoringOptions {
@@ -64,6 +64,7 @@ export const trainEval: Command = defineCommand<EvalSettings>({
       range: [1, POSITIONS_MAX],
       default: POSITIONS_DEFAULT,
     }),
+    adapter: adapterOption,
     ...deviceOptions,
     window: numberOption({
       flag: "window",
@@ -84,6 +85,9 @@ export const trainEval: Command = defineCommand<EvalSettings>({
   run: async (settings) => {
     const { text, corpus, bytes } = settings;
     if (text === undefined) throw new ClawError("E_USAGE", "claw train eval needs --text FILE.");
+    if (settings.draft !== undefined && settings.adapter !== undefined) {
+      throw new ClawError("E_USAGE", "--draft compares models without adapters; leave out --draft or --adapter.");
+    }
     const documents = Array.from(readDocuments(text), (document) => firstBytes(document, bytes));
     const size = documents.reduce((sum, document) => sum + Buffer.byteLength(document), 0);
     if (size === 0) throw new ClawError("E_CORPUS", `${text} has no text to predict.`);
@@ -135,7 +139,7 @@ async function scoreTexts(runtime: Runtime, texts: readonly Int32Array[], window
     const visit = (position: number, logits: Float32Array): void => {
       nats += normalizer.of(logits) - at(logits, at(tokens, position + 1));
     };
-    await scoreTokens(runtime, tokens.subarray(0, -1), { from: 0, visit });
+    await scoreTokens(runtime, tokens.subarray(0, -1), { from: 0, visit, adapter: givenAdapter(runtime) });
     done += tokens.length - 1;
     progress(done / total);
   }

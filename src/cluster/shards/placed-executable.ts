@@ -52,6 +52,7 @@ export class PlacedExecutable implements Executable, KvPages {
       positions: new Int32Array(rows),
       pageStart: new Int32Array(rows),
       pages: new Int32Array(pageEntries),
+      adapters: new Int32Array(rows),
       outputs: new Int32Array(outputs),
       logits: new Float32Array(outputs * vocabulary),
       status: new Int32Array(rows),

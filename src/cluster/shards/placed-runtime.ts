@@ -1,5 +1,6 @@
 /** A placement as a runtime for an engine, wherever its ranks are. */
 
+import { ClawError } from "../../base/mod.ts";
 import { type Runtime, type RuntimeOptions, sizeRuntime } from "../../engine/mod.ts";
 import type { RankLink } from "../../kernels/mod.ts";
 import { compile, type ModelDescription, type Placement, type RankProgram } from "../../model/mod.ts";
@@ -32,7 +33,11 @@ export interface PlacedPlan {
 
 /** E_PLACEMENT, E_CONTEXT, E_MEMORY. */
 export function planRanks(model: ModelDescription, options: PlacedRuntimeOptions): PlacedPlan {
-  const { format, placement, microBatchRows = MICRO_BATCH_ROWS } = options;
+  const { format, placement, microBatchRows = MICRO_BATCH_ROWS, adapters = [] } = options;
+  if (adapters.length > 0) {
+    const remedy = "serve it from one process, or merge the adapter into the model (claw model export --adapter)";
+    throw new ClawError("E_PLACEMENT", `A model that is split over processes takes no adapters: ${remedy}.`);
+  }
   const programs = compile(model, { format, placement });
   const { limits, ...runtime } = sizeRuntime(model, options);
   const { positions, kvFormat, pagesMax, pageBytes } = runtime;
@@ -45,7 +50,7 @@ export function planRanks(model: ModelDescription, options: PlacedRuntimeOptions
       await executable.end();
       await end();
     };
-    return { ...runtime, executable, kv: executable, swapBytes: 0, close };
+    return { ...runtime, adapters: [], executable, kv: executable, swapBytes: 0, close };
   };
   return { programs, sizes, join };
 }

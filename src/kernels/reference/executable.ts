@@ -14,6 +14,7 @@ import {
 } from "../contract.ts";
 import { Exchanges, isExchange } from "../exchange.ts";
 import { type OperationName, operationsOf, type TapeOperation } from "../tape.ts";
+import { adaptDownRow, adaptUpRow } from "./adapt.ts";
 import { attendHead, type ReferenceKv, storeKept } from "./attention.ts";
 import { addRow, rmsNormRow, ropeRow, siluMulRow } from "./elementwise.ts";
 import { floatFromBits } from "./float.ts";
@@ -64,6 +65,7 @@ export class ReferenceExecutable implements Executable {
       positions: new Int32Array(limits.rows),
       pageStart: new Int32Array(limits.rows),
       pages: new Int32Array(limits.pageEntries),
+      adapters: new Int32Array(limits.rows),
       outputs: new Int32Array(limits.outputs),
       logits: program.logits === undefined ? new Float32Array(0) : at(this.#buffers, program.logits).values,
       status: new Int32Array(limits.rows),
@@ -212,6 +214,21 @@ const operations: Readonly<Record<LocalOperation, Operation>> = {
   },
   GATHER: (on, operand, row) => {
     on.row(operand(0), row).set(on.row(operand(1), at(on.step.outputs, row)));
+  },
+  ADAPT_DOWN: (on, operand, row) => {
+    const entry = 6 + 2 * (at(on.step.adapters, row) - 1);
+    if (entry < 6 || operand(entry) < 0) return;
+    const a = { values: on.device.vector(operand(entry)), rank: operand(entry + 1) };
+    const [first, segments, stride] = [operand(2), operand(3), operand(4)];
+    adaptDownRow(on.row(operand(1), row), a, { first, segments, stride, leaves: on.row(operand(0), row) });
+  },
+  ADAPT_UP: (on, operand, row) => {
+    const entry = 4 + 3 * (at(on.step.adapters, row) - 1);
+    if (entry < 4 || operand(entry) < 0) return;
+    const b = { values: on.device.vector(operand(entry)), rank: operand(entry + 1) };
+    const scale = floatFromBits(operand(entry + 2));
+    const leaves = on.row(operand(1), row);
+    adaptUpRow(leaves, b, { scale, stride: operand(2), out: on.row(operand(0), row) });
   },
 };
 

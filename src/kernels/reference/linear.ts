@@ -54,7 +54,8 @@ export function combineRow(partials: Float32Array, present: readonly Subtree[], 
   }
 }
 
-function treeSum(leafAt: (index: number) => number, first: number, end: number): number {
+/** The balanced tree over leaves [first, end). */
+export function treeSum(leafAt: (index: number) => number, first: number, end: number): number {
   if (end - first === 1) return leafAt(first);
   const middle = treeMiddle(first, end);
   return Math.fround(treeSum(leafAt, first, middle) + treeSum(leafAt, middle, end));

@@ -10,6 +10,7 @@ import {
 } from "../../kernels/mod.ts";
 import { requireExactSums } from "../../tensor/mod.ts";
 import type { ModelDescription } from "../architecture/mod.ts";
+import type { AdapterPart } from "./adapters.ts";
 
 export class ProgramBuilder {
   readonly model: ModelDescription;
@@ -19,7 +20,7 @@ export class ProgramBuilder {
   readonly scoreScale: number;
   readonly buffers: BufferSpec[] = [];
   readonly matrices: MatrixSpec[] = [];
-  readonly vectors: string[] = [];
+  readonly vectors: (string | AdapterPart)[] = [];
   readonly #byName = new Map<string, number>();
   readonly #tape: number[] = [];
 
@@ -50,6 +51,11 @@ export class ProgramBuilder {
 
   vector(name: string): number {
     return this.#numbered(`vector ${name}`, this.vectors, name);
+  }
+
+  /** The same number for the same key. */
+  adapterPart(key: string, part: AdapterPart): number {
+    return this.#numbered(`adapter ${key}`, this.vectors, part);
   }
 
   /** A product of all the matrix's segments. */
@@ -87,7 +93,7 @@ export class ProgramBuilder {
 const pattern = new DataView(new ArrayBuffer(4));
 
 /** The bit pattern of a number rounded to f32, as the tape carries it. */
-function floatBits(value: number): number {
+export function floatBits(value: number): number {
   pattern.setFloat32(0, value);
   return pattern.getInt32(0);
 }

@@ -13,6 +13,8 @@ import {
   type ModelDescription,
   residualSegments,
 } from "../architecture/mod.ts";
+import { AdapterEmitter } from "./adapt.ts";
+import type { Adapter, AdapterPart } from "./adapters.ts";
 import { ProgramBuilder } from "./builder.ts";
 import { checkPlacement, type Placement, type RankPlace, rankPlaces } from "./placement.ts";
 import {
@@ -36,8 +38,8 @@ export interface CompiledProgram {
   readonly program: Program;
   /** The slice of the weights: whole tensors, rows of them, or segments. */
   readonly matrices: readonly MatrixSpec[];
-  /** Names of tensors that are held whole, or ROPE_TABLE. */
-  readonly vectors: readonly string[];
+  /** Names of tensors that are held whole, ROPE_TABLE, or parts of adapters. */
+  readonly vectors: readonly (string | AdapterPart)[];
   /** Layers and KV heads of its KV cache. */
   readonly kv: Pick<KvShape, "layers" | "heads" | "headDim">;
 }
@@ -66,14 +68,21 @@ export function compile(
   });
 }
 
+export interface LocalOptions {
+  readonly format: WeightFormat;
+  readonly shards: readonly Shard[];
+  /** Rows may be of one of them each; undefined: none. */
+  readonly adapters?: readonly Adapter[] | undefined;
+}
+
 /** The program of a model whose shards are all in this process, on one device. */
 export function compileLocal(
   model: ModelDescription,
-  { format, shards }: { readonly format: WeightFormat; readonly shards: readonly Shard[] },
+  { format, shards, adapters = [] }: LocalOptions,
 ): CompiledProgram {
   checkPlacement(model, { stages: [{ layers: [0, model.layers], shards }] });
   const none = { others: [], from: undefined, to: [] };
-  const part = { layers: [0, model.layers], held: shards, first: true, last: true, ...none } as const;
+  const part = { layers: [0, model.layers], held: shards, adapters, first: true, last: true, ...none } as const;
   return new PartCompiler(model, format, part).compile();
 }
 
@@ -83,6 +92,8 @@ interface Part {
   /** Shards of the stage that are held here, and those at the other end of links. */
   readonly held: readonly Shard[];
   readonly others: readonly { readonly link: number; readonly shard: Shard }[];
+  /** Only where every shard is held here. */
+  readonly adapters: readonly Adapter[];
   readonly first: boolean;
   readonly last: boolean;
   /** Links from the stage before and to the stage after. */
@@ -108,6 +119,7 @@ function partOf(
   const part = {
     layers,
     held: [at(shards, shard)],
+    adapters: [],
     others: beside.flatMap((other, i) =>
       other === rank ? [] : [{ link: link(other), shard: at(shards, i) }],
     ),
@@ -130,12 +142,14 @@ class PartCompiler {
   readonly #model: ModelDescription;
   readonly #part: Part;
   readonly #builder: ProgramBuilder;
+  readonly #adapters: AdapterEmitter;
   readonly #residual: number;
 
   constructor(model: ModelDescription, format: WeightFormat, part: Part) {
     this.#model = model;
     this.#part = part;
     this.#builder = new ProgramBuilder(model, format);
+    this.#adapters = new AdapterEmitter(this.#builder, part.adapters);
     this.#residual = this.#builder.f32("residual", model.width);
   }
 
@@ -191,7 +205,7 @@ class PartCompiler {
   #attention(layer: number): void {
     const builder = this.#builder;
     const { headDim, rope } = this.#model;
-    const input = this.#normed(attentionNorm(layer));
+    const { normed, input } = this.#normed(attentionNorm(layer));
     const table = builder.vector(ROPE_TABLE);
     const pairs = rope.pairs === "halves" ? 1 : 0;
     const localLayer = layer - this.#part.layers[0];
@@ -203,6 +217,11 @@ class PartCompiler {
       const q = builder.linear(`q${index}`, input, spec("q"));
       const k = builder.linear(`k${index}`, input, spec("k"));
       const v = builder.linear(`v${index}`, input, spec("v"));
+      this.#adapters.addToColumns(index, normed, [
+        { spec: spec("q"), output: q },
+        { spec: spec("k"), output: k },
+        { spec: spec("v"), output: v },
+      ]);
       builder.emit(OP.ROPE, q, table, queryCount, headDim, pairs);
       builder.emit(OP.ROPE, k, table, kvCount, headDim, pairs);
       builder.emit(OP.KV_WRITE, k, v, localLayer, firstKv, kvCount);
@@ -216,23 +235,27 @@ class PartCompiler {
 
   #ffn(layer: number): void {
     const builder = this.#builder;
-    const input = this.#normed(ffnNorm(layer));
+    const { normed, input } = this.#normed(ffnNorm(layer));
     const inputs = this.#part.held.map((shard, index) => {
       const spec = (name: LayerMatrix): MatrixSpec => this.#layerMatrix(layer, name, shard);
       const gate = builder.linear(`gate${index}`, input, spec("gate"));
       const up = builder.linear(`up${index}`, input, spec("up"));
+      this.#adapters.addToColumns(index, normed, [
+        { spec: spec("gate"), output: gate },
+        { spec: spec("up"), output: up },
+      ]);
       builder.emit(OP.SILU_MUL, gate, gate, up);
       return { buffer: gate, matrix: spec("down"), held: shard.ffn };
     });
     this.#reduce(inputs, ffnSegments(this.#model), (shard) => shard.ffn);
   }
 
-  /** Norm and quantization in front of a layer's first matrices. */
-  #normed(gain: string): number {
+  /** Norm in front of a layer's first matrices: its buffer, and the one that they read. */
+  #normed(gain: string): { readonly normed: number; readonly input: number } {
     const builder = this.#builder;
     const normed = builder.f32("normed", this.#model.width);
     builder.emit(OP.RMS_NORM, normed, this.#residual, builder.vector(gain), builder.epsilon);
-    return builder.quantize(normed, residualSegments(this.#model));
+    return { normed, input: builder.quantize(normed, residualSegments(this.#model)) };
   }
 
   /** residual += the row-parallel product of all shards' buffers. */
@@ -263,6 +286,8 @@ class PartCompiler {
       const all = [...roots, ...others.flatMap(({ shard }) => rootsOf(shard))];
       builder.emit(OP.COMBINE, out, partials, all.length, ...all.flat());
     }
+    const adapted = inputs.map(({ buffer, matrix }) => ({ buffer, spec: matrix }));
+    this.#adapters.addToReduced(adapted, out);
     builder.emit(OP.ADD, this.#residual, this.#residual, out);
   }
 

@@ -5,6 +5,7 @@ import { bindTape, type Device, type MatrixSpec, type Program } from "../../kern
 import { dequantize } from "../../tensor/mod.ts";
 import { type ModelDescription, ROPE_FREQUENCIES, ropeTable } from "../architecture/mod.ts";
 import type { ByteSource, Gguf, TensorInfo } from "../gguf/mod.ts";
+import { adapterVector } from "./adapters.ts";
 import { type CompiledProgram, compileLocal, ROPE_TABLE } from "./compile.ts";
 import { evenShards } from "./placement.ts";
 
@@ -76,8 +77,7 @@ class WeightLoader {
     this.#options = options;
     this.#checkAll();
     const matrixBytes = compiled.matrices.reduce((sum, spec) => sum + this.#sliceBytes(spec), 0);
-    const norms = compiled.vectors.filter((name) => name !== ROPE_TABLE);
-    this.#total = norms.reduce((sum, name) => sum + this.#normTensor(name).byteLength, matrixBytes);
+    this.#total = normsOf(compiled).reduce((sum, name) => sum + this.#normTensor(name).byteLength, matrixBytes);
   }
 
   async matrices(): Promise<number[]> {
@@ -88,7 +88,11 @@ class WeightLoader {
 
   async vectors(): Promise<number[]> {
     const ids: number[] = [];
-    for (const name of this.#compiled.vectors) ids.push(await this.#vector(name));
+    for (const vector of this.#compiled.vectors) {
+      const id =
+        typeof vector === "string" ? await this.#vector(vector) : this.#device.loadVector(adapterVector(vector));
+      ids.push(id);
+    }
     return ids;
   }
 
@@ -96,11 +100,10 @@ class WeightLoader {
   #checkAll(): void {
     const { description } = this.#file;
     const shards = evenShards(description, 1);
-    const { matrices, vectors } = compileLocal(description, { format: "f16", shards });
-    const norms = vectors.filter((name) => name !== ROPE_TABLE);
+    const whole = compileLocal(description, { format: "f16", shards });
     const used = [
-      ...matrices.map((spec) => this.#checked(spec)),
-      ...norms.map((name) => this.#normTensor(name)),
+      ...whole.matrices.map((spec) => this.#checked(spec)),
+      ...normsOf(whole).map((name) => this.#normTensor(name)),
     ];
     this.#refuseUnknown(new Set(used.map(({ name }) => name)));
   }
@@ -175,6 +178,11 @@ class WeightLoader {
     const [found, expected] = [tensor.shape.join(" x "), shape.join(" x ")];
     throw new ClawError("E_MODEL_SHAPE", `Tensor ${name} is ${found}; ${expected} was expected.`);
   }
+}
+
+/** Names of the tensors among a program's vectors. */
+function normsOf({ vectors }: CompiledProgram): string[] {
+  return vectors.filter((vector) => typeof vector === "string").filter((name) => name !== ROPE_TABLE);
 }
 
 /** A small tensor as f32. E_WEIGHTS when it holds NaN or infinity. */

@@ -97,31 +97,29 @@ export function layerMatrix(
   { layer, name, shard, format }: { layer: number; name: LayerMatrix; shard: Shard; format: WeightFormat },
 ): MatrixSpec {
   const { heads, kvHeads } = shardHeads(model, shard);
-  const { headDim, width, ffnWidth } = model;
-  const attentionWidth = model.heads * headDim;
-  const kvWidth = model.kvHeads * headDim;
-  const common = { name: layerTensor(layer, name), format };
-  const byRows = (rows: number, rowRange: readonly [number, number]): MatrixSpec => {
+  const { headDim, ffnWidth } = model;
+  const common = { name: layerTensor(layer, name), format, ...linearShape(model, name) };
+  const byRows = (rowRange: readonly [number, number]): MatrixSpec => {
     const segments = residualSegments(model);
-    return { ...common, rows, columns: width, segments, rowRange, segmentRange: [0, segments] };
+    return { ...common, segments, rowRange, segmentRange: [0, segments] };
   };
-  const bySegments = (columns: number, segments: number, held: readonly [number, number]): MatrixSpec => {
-    return { ...common, rows: width, columns, segments, rowRange: [0, width], segmentRange: held };
+  const bySegments = (segments: number, held: readonly [number, number]): MatrixSpec => {
+    return { ...common, segments, rowRange: [0, common.rows], segmentRange: held };
   };
   const ffnLength = ffnWidth / ffnSegments(model);
   const ffnRange = [shard.ffn[0] * ffnLength, shard.ffn[1] * ffnLength] as const;
   switch (name) {
     case "q":
-      return byRows(attentionWidth, [heads[0] * headDim, heads[1] * headDim]);
+      return byRows([heads[0] * headDim, heads[1] * headDim]);
     case "k":
     case "v":
-      return byRows(kvWidth, [kvHeads[0] * headDim, kvHeads[1] * headDim]);
+      return byRows([kvHeads[0] * headDim, kvHeads[1] * headDim]);
     case "o":
-      return bySegments(attentionWidth, attentionSegments(model), shard.attention);
+      return bySegments(attentionSegments(model), shard.attention);
     case "gate":
     case "up":
-      return byRows(ffnWidth, ffnRange);
+      return byRows(ffnRange);
     default:
-      return bySegments(ffnWidth, ffnSegments(model), shard.ffn);
+      return bySegments(ffnSegments(model), shard.ffn);
   }
 }

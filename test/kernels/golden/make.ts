@@ -5,6 +5,7 @@
 
 import { writeFileSync } from "node:fs";
 import type { KvFormat } from "../../../src/kernels/mod.ts";
+import { adapterCase } from "../adapter-cases.ts";
 import { attentionCase } from "../attention-cases.ts";
 import {
   elementwiseCase,
@@ -38,6 +39,7 @@ const makers: Readonly<Record<string, (random: Random) => KernelCase>> = {
   embed: (random) => embedCase(random, { format: random.pick(formats), rows: 18, columns: 150, segments: 3 }),
   norm: normCase,
   rope: ropeCase,
+  adapters: adapterCase,
   layer: layerCase,
   elementwise: elementwiseCase,
   "attention-f16": (random) => chunkedAttention(random, "f16"),
