@@ -293,7 +293,11 @@ function spoiled({ stages }: Placement, random: Random): Placement {
 test("adapters are refused where a model is split over processes", async () => {
   const description = randomDescription(new Random(7));
   const placement = proportionalPlacement(description, { stages: [1], shards: [1] });
-  const options = { ...optionsOf({ format: "i8" } as Case), placement, openDevice: () => new ReferenceDevice() };
+  const options = {
+    ...optionsOf({ format: "i8" } as Case),
+    placement,
+    openDevice: () => new ReferenceDevice(),
+  };
   const adapters = [{ rank: 1, scale: 1, matrices: new Map(), digest: "00" }];
   const started = startLocal({ description } as RandomModel["file"], { ...options, adapters });
   await expect(started).rejects.toMatchObject({ code: "E_PLACEMENT" });

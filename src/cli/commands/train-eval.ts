@@ -86,7 +86,10 @@ export const trainEval: Command = defineCommand<EvalSettings>({
     const { text, corpus, bytes } = settings;
     if (text === undefined) throw new ClawError("E_USAGE", "claw train eval needs --text FILE.");
     if (settings.draft !== undefined && settings.adapter !== undefined) {
-      throw new ClawError("E_USAGE", "--draft compares models without adapters; leave out --draft or --adapter.");
+      throw new ClawError(
+        "E_USAGE",
+        "--draft compares models without adapters; leave out --draft or --adapter.",
+      );
     }
     const documents = Array.from(readDocuments(text), (document) => firstBytes(document, bytes));
     const size = documents.reduce((sum, document) => sum + Buffer.byteLength(document), 0);

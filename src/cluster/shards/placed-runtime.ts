@@ -35,7 +35,8 @@ export interface PlacedPlan {
 export function planRanks(model: ModelDescription, options: PlacedRuntimeOptions): PlacedPlan {
   const { format, placement, microBatchRows = MICRO_BATCH_ROWS, adapters = [] } = options;
   if (adapters.length > 0) {
-    const remedy = "serve it from one process, or merge the adapter into the model (claw model export --adapter)";
+    const remedy =
+      "serve it from one process, or merge the adapter into the model (claw model export --adapter)";
     throw new ClawError("E_PLACEMENT", `A model that is split over processes takes no adapters: ${remedy}.`);
   }
   const programs = compile(model, { format, placement });

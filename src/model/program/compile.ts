@@ -82,7 +82,14 @@ export function compileLocal(
 ): CompiledProgram {
   checkPlacement(model, { stages: [{ layers: [0, model.layers], shards }] });
   const none = { others: [], from: undefined, to: [] };
-  const part = { layers: [0, model.layers], held: shards, adapters, first: true, last: true, ...none } as const;
+  const part = {
+    layers: [0, model.layers],
+    held: shards,
+    adapters,
+    first: true,
+    last: true,
+    ...none,
+  } as const;
   return new PartCompiler(model, format, part).compile();
 }
 

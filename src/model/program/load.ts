@@ -77,7 +77,10 @@ class WeightLoader {
     this.#options = options;
     this.#checkAll();
     const matrixBytes = compiled.matrices.reduce((sum, spec) => sum + this.#sliceBytes(spec), 0);
-    this.#total = normsOf(compiled).reduce((sum, name) => sum + this.#normTensor(name).byteLength, matrixBytes);
+    this.#total = normsOf(compiled).reduce(
+      (sum, name) => sum + this.#normTensor(name).byteLength,
+      matrixBytes,
+    );
   }
 
   async matrices(): Promise<number[]> {
@@ -90,7 +93,9 @@ class WeightLoader {
     const ids: number[] = [];
     for (const vector of this.#compiled.vectors) {
       const id =
-        typeof vector === "string" ? await this.#vector(vector) : this.#device.loadVector(adapterVector(vector));
+        typeof vector === "string"
+          ? await this.#vector(vector)
+          : this.#device.loadVector(adapterVector(vector));
       ids.push(id);
     }
     return ids;
