@@ -325,7 +325,7 @@ class NativeProgram implements Executable {
 
 /** As `prepare` of the addon takes them: no buffer of logits, and how many parts the step block has. */
 const NO_LOGITS = -1;
-const STEP_PARTS = 7;
+const STEP_PARTS = 8;
 
 /** [quantized, domain, width, segments, format, exchanged], as `prepare` of the addon takes it. */
 function bufferNumbers(spec: BufferSpec, exchanged: boolean): readonly number[] {
