@@ -23,6 +23,8 @@ import { type DeviceChoice, nativeDevices, reference, type TinyModel, tinyModel 
 
 const LENGTH = 70;
 const CONTEXT = 96;
+/** Tokens that requests begin with: two whole pages and a little. */
+const PROMPT = 66;
 const formats: readonly WeightFormat[] = ["f16", "i8", "i4"];
 
 let tiny: TinyModel;
@@ -116,7 +118,7 @@ describe.each(formats)("%s logits", (format) => {
     }
     const last = expected.map((rows) => rows.at(-1)?.join());
     expect(new Set(last).size).toBe(3);
-  }, 120_000);
+  }, 300_000);
 });
 
 test("an adapter is what the merged model computes, within what rounding costs", async () => {
@@ -139,10 +141,16 @@ test("an adapter is what the merged model computes, within what rounding costs",
   model.close();
 });
 
+interface Asked {
+  readonly adapter: string | undefined;
+  readonly seed: number;
+  readonly temperature?: number;
+}
+
 /** Runs requests to their ends, all submitted at once; the tokens of each, and how many came from the prefix cache. */
 async function answers(
   engine: Engine,
-  asked: readonly { readonly adapter: string | undefined; readonly seed: number }[],
+  asked: readonly Asked[],
 ): Promise<{ readonly tokens: number[]; readonly hits: number }[]> {
   const found = asked.map(() => ({ tokens: [] as number[], hits: 0 }));
   const places = new Map<number, number>();
@@ -151,11 +159,11 @@ async function answers(
     if (own !== undefined) own.hits = record.prefixHitTokens;
   };
   engine.observe({ ended });
-  for (const [i, { adapter, seed }] of asked.entries()) {
+  for (const [i, { adapter, ...sampling }] of asked.entries()) {
     const request = {
-      prompt: tokens.slice(0, 66),
+      prompt: tokens.slice(0, PROMPT),
       maxTokens: 12,
-      sampling: { ...defaultSampling, seed },
+      sampling: { ...defaultSampling, ...sampling },
       stopTokens: [],
       adapter,
     };
@@ -191,6 +199,19 @@ test("requests with one prompt and different adapters share neither tokens nor p
   const same = asked.filter((_, i) => i >= 3 && solo[i]?.join() === solo[i % 3]?.join());
   expect(same.length).toBeLessThan(3);
   device.close();
+});
+
+test("a request's tokens are those of the adapter that it names", async () => {
+  const runtime = await runtimeOn((nativeDevices.at(-1) ?? reference).open(), { format: "i8" });
+  const likeliest: number[] = [];
+  for (const adapter of [0, 1, 2]) {
+    const logits = (await logitsOf(runtime, adapter))[PROMPT - 1] ?? new Float32Array(0);
+    likeliest.push(logits.indexOf(Math.max(...logits)));
+  }
+  expect(new Set(likeliest).size).toBe(3);
+  const asked = [undefined, ...runtime.adapters].map((adapter) => ({ adapter, seed: 0, temperature: 0 }));
+  const engine = new Engine({ ...runtime, vocabulary: 512, batch: 8, clock: () => 0 });
+  expect((await answers(engine, asked)).map((each) => each.tokens[0])).toEqual(likeliest);
 });
 
 test("an adapter that is not there is refused", async () => {
