@@ -78,7 +78,7 @@ test("answers together are those of each alone, and say what made them", async (
   expect(together.map((each) => each.model)).toEqual(asked.map(({ name }) => name));
   const [base, one] = together.map(({ fingerprint }) => fingerprint);
   expect(one).toBe(`${base}-lora_${stored.one.digest.slice(0, 16)}`);
-});
+}, 240_000);
 
 describe("capability tokens", () => {
   async function tokenClient(models: readonly string[], adapters: readonly string[]): Promise<OpenAI> {
