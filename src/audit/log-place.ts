@@ -55,7 +55,7 @@ export function markPlace({ folder, origin, postgres }: LogPlace): void {
   const { inPostgres } = ledgerPaths(folder);
   if (postgres === undefined || existsSync(inPostgres)) return;
   try {
-    writeFileSync(inPostgres, `${origin}\n`);
+    writeFileSync(inPostgres, `${origin}\n`, { flush: true }); // lost, a second past could begin in files
   } catch (cause) {
     throw new ClawError("E_LEDGER", `The ledger's file ${inPostgres} cannot be written.`, { cause });
   }

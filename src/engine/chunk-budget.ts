@@ -2,8 +2,8 @@
  * How many prompt tokens go into a step beside decoding sequences: as many as let the step take twice as long as one
  * that only decodes, in all but one of a hundred steps. Streams then slow down to half at most, and prompts get about
  * half of the machine or, where decoding leaves arithmetic idle, more. Where every place of the batch is taken, places whose
- * prompt is not read stand empty while others wait: steps may then take longer by the square of their share. Learned from the steps' own times; it changes no bit
- * (arithmetic.md).
+ * prompt is not read stand empty while others wait: steps may then take longer by the square of the places over those that
+ * decode. Learned from the steps' own times; it changes no bit (arithmetic.md).
  */
 
 import { at } from "../base/mod.ts";
@@ -88,8 +88,9 @@ export class ChunkBudget {
     const decodingMs = this.#decodingMs(decoding);
     const measured = at(this.#decodeMs, decoding) > 0;
     if (decodingMs === 0 || this.#sinceMeasured >= (measured ? MEASURED_FOR : UNMEASURED_FOR)) return 0;
-    const idle = places / decoding;
-    const spareMs = ((STEP_RATIO * idle * idle) / this.#spread - 1) * decodingMs;
+    const shortfall = places / decoding;
+    const ratio = STEP_RATIO * shortfall * shortfall;
+    const spareMs = (ratio / this.#spread - 1) * decodingMs;
     const affordable = Math.floor(spareMs / (this.#addedMs || this.#tokenMs));
     const begun = (affordable + decoding) % ROW_GROUP;
     const worth = begun < GROUP_ROWS_MIN ? affordable - begun : affordable;
