@@ -10,6 +10,7 @@ interface SynthSettings {
   readonly preset: PresetName | undefined;
   readonly type: SynthType;
   readonly layers: number | undefined;
+  readonly sharedLayers: boolean;
   readonly outliers: boolean;
   readonly outlierFactor: number | undefined;
   readonly seed: number;
@@ -44,6 +45,10 @@ export const modelSynth: Command = defineCommand<SynthSettings>({
       default: undefined,
       otherwise: "the preset's",
     }),
+    sharedLayers: switchOption(
+      "shared-layers",
+      "one layer's weights in the file, and all layers of the model made of them",
+    ),
     outliers: switchOption(
       "outliers",
       "a few activation channels 50 to 500 times the median, as real models have",

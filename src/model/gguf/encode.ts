@@ -11,7 +11,9 @@ export interface TensorContent {
   readonly type: SourceType;
   /** ggml's order: the fastest dimension first. */
   readonly shape: readonly number[];
-  /** The encoded data in order. A chunk is written before the next is asked for, so its buffer may be reused. */
+  /** An earlier tensor of this type and shape whose bytes are also this one's, so that they are there once. */
+  readonly sameAs?: string | undefined;
+  /** The encoded data in order; not asked for where they are another's. A chunk is written before the next is asked for, so its buffer may be reused. */
   data(): Iterable<Uint8Array>;
 }
 
@@ -41,16 +43,20 @@ export function layoutGguf(content: GgufContent): GgufLayout {
   header.long(metadata.length);
   for (const [key, value] of metadata) writePair(header, key, value);
   let dataLength = 0;
+  const offsets = new Map<string, number>();
   for (const tensor of tensors) {
-    writeTensorEntry(header, tensor, dataLength);
-    dataLength += paddedTo(alignment, contentByteLength(tensor));
+    const shared = tensor.sameAs === undefined ? undefined : offsets.get(tensor.sameAs);
+    assert(shared !== undefined || tensor.sameAs === undefined, `No tensor ${tensor.sameAs} comes before.`);
+    offsets.set(tensor.name, shared ?? dataLength);
+    writeTensorEntry(header, tensor, shared ?? dataLength);
+    if (shared === undefined) dataLength += paddedTo(alignment, contentByteLength(tensor));
   }
   const head = header.concat(alignment);
   return {
     byteLength: head.length + dataLength,
     *chunks() {
       yield head;
-      for (const tensor of tensors) yield* tensorChunks(tensor, alignment);
+      for (const tensor of tensors) if (tensor.sameAs === undefined) yield* tensorChunks(tensor, alignment);
     },
   };
 }

@@ -85,7 +85,10 @@ interface Placement {
   readonly alignment: number;
 }
 
-/** The tensors with absolute offsets. Errors: E_GGUF for a misaligned, overhanging or overlapping one. */
+/**
+ * The tensors with absolute offsets. Several may be the very same bytes; errors: E_GGUF for one that is misaligned, overhangs,
+ * or shares a part of its bytes.
+ */
 export function placeTensors(
   cursor: Cursor,
   table: ReadonlyMap<string, TensorInfo>,
@@ -108,11 +111,18 @@ export function placeTensors(
   return placed;
 }
 
+/** Whether they share a part of their bytes, rather than all or none; `a` begins no later. */
+function overlap(a: TensorInfo, b: TensorInfo): boolean {
+  const sameShape = a.shape.length === b.shape.length && a.shape.every((size, i) => size === b.shape[i]);
+  const same = a.offset === b.offset && a.type === b.type && sameShape;
+  return !same && a.offset + a.byteLength > b.offset;
+}
+
 function checkApart(cursor: Cursor, tensors: ReadonlyMap<string, TensorInfo>): void {
   const sorted = [...tensors.values()].sort((a, b) => a.offset - b.offset);
   let previous: TensorInfo | undefined;
   for (const tensor of sorted) {
-    if (previous !== undefined && previous.offset + previous.byteLength > tensor.offset) {
+    if (previous !== undefined && overlap(previous, tensor)) {
       throw cursor.error("E_GGUF", `the tensors "${previous.name}" and "${tensor.name}" overlap.`);
     }
     previous = tensor;

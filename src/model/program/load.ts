@@ -64,6 +64,8 @@ class WeightLoader {
   readonly #compiled: CompiledProgram;
   readonly #options: LoadOptions;
   readonly #total: number;
+  /** Matrices on the device, by their bytes and their slice: tensors that share their bytes are there once. */
+  readonly #loaded = new Map<string, number>();
   #done = 0;
 
   constructor(
@@ -127,9 +129,17 @@ class WeightLoader {
 
   async #matrix(spec: MatrixSpec): Promise<number> {
     const tensor = this.#checked(spec);
+    const { name: _, ...slice } = spec;
+    const key = JSON.stringify([tensor.offset, slice]);
+    const id = this.#loaded.get(key) ?? (await this.#load(spec, tensor));
+    this.#loaded.set(key, id);
+    this.#advance(this.#sliceBytes(spec));
+    return id;
+  }
+
+  async #load(spec: MatrixSpec, tensor: TensorInfo): Promise<number> {
     const id = (await this.#options.packed?.load(spec)) ?? (await this.#pack(spec, tensor));
     this.#options.onMatrix?.(spec.name, id);
-    this.#advance(this.#sliceBytes(spec));
     return id;
   }
 

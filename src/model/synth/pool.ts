@@ -14,6 +14,14 @@ export const RUN_MAX = 512;
 export const RUN_STARTS: number = 2 ** 17;
 const POOL_STREAM = 0;
 
+let latest: { readonly seed: number; readonly pool: Pool } | undefined;
+
+/** The pool of a seed; the latest is kept, since several models are often made with one. */
+export function poolOf(seed: number): Pool {
+  if (latest?.seed !== seed) latest = { seed, pool: new Pool(seed) };
+  return latest.pool;
+}
+
 export class Pool {
   /** Standard normal values. */
   readonly values: Float32Array;

@@ -19,6 +19,8 @@ export interface SynthModel {
   readonly outliers: boolean;
   /** One factor for all outlier channels instead; at least 1. */
   readonly outlierFactor?: number | undefined;
+  /** Whether all layers are the same bytes, which are in the file once: a shape that no disk or memory would hold. */
+  readonly sharedLayers?: boolean | undefined;
   /** A whole number from 0 to 2^53 - 1; the file is a pure function of these options. */
   readonly seed: number;
 }
@@ -51,7 +53,7 @@ export function synthesize(options: SynthOptions): void {
 
 /** The model as the content of a GGUF file. Errors: E_USAGE for a seed, factor or number of layers out of range. */
 export function synthContent(model: SynthModel): GgufContent {
-  const { seed, layers, outlierFactor } = model;
+  const { seed, layers, outlierFactor, sharedLayers = false } = model;
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new ClawError("E_USAGE", `The seed is ${seed}; it should be a whole number from 0 on.`);
   }
@@ -66,6 +68,6 @@ export function synthContent(model: SynthModel): GgufContent {
   const outliers = model.outliers ? planOutliers(shape, { seed, factor: outlierFactor }) : noOutliers;
   return {
     metadata: modelMetadata(shape, { name: model.preset, fileType }),
-    tensors: weightTensors({ shape, type: source, seed, outliers }),
+    tensors: weightTensors({ shape, type: source, seed, outliers, sharedLayers }),
   };
 }

@@ -9,7 +9,7 @@ import type { TensorContent } from "../gguf/mod.ts";
 import { Generator } from "./generator.ts";
 import { type MatrixPlan, matrixChunks } from "./matrix.ts";
 import { effectiveFanIn, type OutlierPlan, readingScales } from "./outliers.ts";
-import { Pool } from "./pool.ts";
+import { type Pool, poolOf } from "./pool.ts";
 import type { ModelShape, RopeScaling } from "./presets.ts";
 
 export interface WeightOptions {
@@ -18,6 +18,8 @@ export interface WeightOptions {
   readonly type: SourceType;
   readonly seed: number;
   readonly outliers: OutlierPlan;
+  /** Whether all layers are the bytes of the first one. */
+  readonly sharedLayers: boolean;
 }
 
 /**
@@ -42,11 +44,25 @@ export function weightTensors(options: WeightOptions): TensorContent[] {
   });
   addOutput(builder, shape);
   if (shape.ropeScaling) builder.vector("rope_freqs.weight", ropeFactors(shape, shape.ropeScaling));
-  for (let layer = 0; layer < shape.layers; layer++) {
+  const drawn = options.sharedLayers ? 1 : shape.layers;
+  for (let layer = 0; layer < drawn; layer++) {
     addAttention(builder, `blk.${layer}`, options);
     addFeedForward(builder, `blk.${layer}`, options);
   }
-  return builder.tensors;
+  return [...builder.tensors, ...repeatedLayers(builder.tensors, drawn, shape.layers)];
+}
+
+const FIRST_LAYER = "blk.0.";
+
+/** The tensors of layers `first` to `end` - 1, all of them the first layer's bytes. */
+function repeatedLayers(tensors: readonly TensorContent[], first: number, end: number): TensorContent[] {
+  const layer = tensors.filter(({ name }) => name.startsWith(FIRST_LAYER));
+  return Array.from({ length: end - first }, (_, i) =>
+    layer.map((tensor) => {
+      const name = `blk.${first + i}.${tensor.name.slice(FIRST_LAYER.length)}`;
+      return { ...tensor, name, sameAs: tensor.name };
+    }),
+  ).flat();
 }
 
 /**
@@ -135,7 +151,7 @@ class TensorBuilder {
 
   constructor(options: WeightOptions) {
     this.#options = options;
-    this.#pool = new Pool(options.seed);
+    this.#pool = poolOf(options.seed);
   }
 
   matrix(name: string, plan: MatrixPlan): void {
