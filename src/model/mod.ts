@@ -12,6 +12,7 @@ export {
   llamaMetadata,
   type ModelDescription,
   ROPE_FREQUENCIES,
+  residualSegments,
   ropeTable,
 } from "./architecture/mod.ts";
 export {

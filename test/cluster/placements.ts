@@ -26,9 +26,15 @@ export function randomPlacement(model: ModelDescription, random: Random): Placem
 }
 
 export function randomShards(model: ModelDescription, degree: number, random: Random): Shard[] {
-  const attention = randomRanges(attentionSegments(model), degree, random);
-  const ffn = randomRanges(ffnSegments(model), degree, random);
-  const vocabulary = randomRanges(model.vocabulary, degree, random);
+  // Half of them in orders of their own, such as the planner may choose.
+  const shuffle = random.chance(2);
+  const ranges = (count: number): (readonly [number, number])[] => {
+    const inOrder = randomRanges(count, degree, random);
+    return shuffle ? random.shuffled(degree).map((place) => inOrder[place] as (typeof inOrder)[0]) : inOrder;
+  };
+  const attention = ranges(attentionSegments(model));
+  const ffn = ranges(ffnSegments(model));
+  const vocabulary = ranges(model.vocabulary);
   return attention.map((range, i) => ({
     attention: range,
     ffn: ffn[i] as Shard["ffn"],
@@ -54,6 +60,8 @@ export interface Traits {
   readonly combined: boolean;
   /** Stages are split into different numbers of shards. */
   readonly unlikeStages: boolean;
+  /** Shards that hold attention and FFN in different orders. */
+  readonly crossed: boolean;
   /** Shards that send more than one root. */
   readonly severalRoots: boolean;
   /** Shards of a stage hold the same KV head. */
@@ -72,6 +80,7 @@ export function traitsOf(model: ModelDescription, { stages }: Placement): Traits
       ({ shards }) => lengths(shards, "attention").size > 1 || lengths(shards, "ffn").size > 1,
     ),
     combined: stages.length > 1 && degree > 1,
+    crossed: stages.some(({ shards }) => orderOf(shards, "attention") !== orderOf(shards, "ffn")),
     unlikeStages: new Set(degrees).size > 1,
     severalRoots: stages.some(({ shards }) =>
       shards.some(({ ffn }) => maximalSubtrees(ffnSegments(model), ...ffn).length > 1),
@@ -80,4 +89,13 @@ export function traitsOf(model: ModelDescription, { stages }: Placement): Traits
     degree,
     stages: stages.length,
   };
+}
+
+/** The numbers of a stage's shards in the order of what they hold of a part. */
+function orderOf(shards: readonly Shard[], part: "attention" | "ffn"): string {
+  return shards
+    .map((shard, number) => ({ first: shard[part][0], number }))
+    .sort((a, b) => a.first - b.first)
+    .map(({ number }) => number)
+    .join(" ");
 }

@@ -87,6 +87,7 @@ const seen = {
   uneven: 0,
   combined: 0,
   unlikeStages: 0,
+  crossed: 0,
   severalRoots: 0,
   sharedKvHead: 0,
   wide: 0,
@@ -102,6 +103,7 @@ function count(of: Case, answers: Answers & { readonly cutSteps: number }): void
   if (traits.uneven) seen.uneven++;
   if (traits.combined) seen.combined++;
   if (traits.unlikeStages) seen.unlikeStages++;
+  if (traits.crossed) seen.crossed++;
   if (traits.severalRoots) seen.severalRoots++;
   if (traits.sharedKvHead) seen.sharedKvHead++;
   if (traits.degree >= 5) seen.wide++;
@@ -143,6 +145,7 @@ describe("a model that is split answers as one process does", () => {
     expect(seen.uneven).toBeGreaterThan(10);
     expect(seen.combined).toBeGreaterThan(6);
     expect(seen.unlikeStages).toBeGreaterThan(2);
+    expect(seen.crossed).toBeGreaterThan(4);
     expect(seen.severalRoots).toBeGreaterThan(6);
     expect(seen.sharedKvHead).toBeGreaterThan(2);
     expect(seen.wide).toBeGreaterThan(2);

@@ -1,8 +1,8 @@
 /** What a model costs a node that holds part of it: bytes held and read, and multiply-adds, for a given load. */
 
 import { type KvFormat, kvVectorBytes, type WeightFormat } from "../../kernels/mod.ts";
-import { attentionSegments, ffnSegments, type ModelDescription } from "../../model/mod.ts";
-import { GROUP, SCALE_GROUP, segmentCount } from "../../tensor/mod.ts";
+import { attentionSegments, ffnSegments, type ModelDescription, residualSegments } from "../../model/mod.ts";
+import { GROUP, scalesPerSegment } from "../../tensor/mod.ts";
 
 /** Half of a layer: attention or feed-forward. All numbers are of one layer. */
 export interface PartCosts {
@@ -56,9 +56,12 @@ export interface CostOptions extends Load {
 export function modelCosts(model: ModelDescription, options: CostOptions): ModelCosts {
   const { width, heads, kvHeads, headDim, ffnWidth, vocabulary } = model;
   const { format, rows, context } = options;
-  const wide = (values: number): number => matrixBytes(format, values, width);
   const attention = attentionSegments(model);
   const ffn = ffnSegments(model);
+  const residual = residualSegments(model);
+  const matrix = (rows: number, columns: number, segments: number): number =>
+    matrixBytes(format, { rows, columns, segments });
+  const wide = (values: number): number => matrix(values, width, residual);
   const kv = 2 * kvHeads * headDim * width;
   // A single KV head is held by every rank: its groups are finer than heads.
   const kvSegments = kvHeads === 1 ? 0 : 1;
@@ -72,7 +75,7 @@ export function modelCosts(model: ModelDescription, options: CostOptions): Model
     attention: {
       segments: attention,
       weightBytes: Math.ceil(
-        (wide(perHead) + matrixBytes(format, width, perHead) + kvSegments * wide(2 * kvHeads * headDim)) /
+        (wide(perHead) + matrix(width, perHead, attention) + kvSegments * wide(2 * kvHeads * headDim)) /
           attention,
       ),
       multiplyAdds: (2 * perHead * width + kvSegments * kv) / attention,
@@ -83,7 +86,7 @@ export function modelCosts(model: ModelDescription, options: CostOptions): Model
     },
     ffn: {
       segments: ffn,
-      weightBytes: Math.ceil((wide(2 * ffnWidth) + matrixBytes(format, width, ffnWidth)) / ffn),
+      weightBytes: Math.ceil((wide(2 * ffnWidth) + matrix(width, ffnWidth, ffn)) / ffn),
       multiplyAdds: (3 * ffnWidth * width) / ffn,
       kvBytes: 0,
       sharedWeightBytes: 0,
@@ -100,9 +103,17 @@ export function modelCosts(model: ModelDescription, options: CostOptions): Model
   };
 }
 
+interface MatrixShape {
+  readonly rows: number;
+  readonly columns: number;
+  /** Of the columns, each with scales of its own. */
+  readonly segments: number;
+}
+
 /** As native/kernels/kernels.h packs it, but for the padding of rows: values, scales, multipliers of groups. */
-function matrixBytes(format: WeightFormat, rows: number, columns: number): number {
+function matrixBytes(format: WeightFormat, { rows, columns, segments }: MatrixShape): number {
   if (format === "f16") return rows * columns * 2;
-  if (format === "i8") return rows * (columns + Math.ceil(columns / SCALE_GROUP) * 4);
-  return rows * (Math.ceil(columns / 2) + Math.ceil(columns / GROUP) + segmentCount(columns) * 4);
+  const scales = 4 * segments * scalesPerSegment(format, columns / segments);
+  if (format === "i8") return rows * (columns + scales);
+  return rows * (Math.ceil(columns / 2) + Math.ceil(columns / GROUP) + scales);
 }

@@ -4,7 +4,7 @@
  * partial sums between the shards of a stage, and rows from stage to stage.
  */
 
-import { at } from "../../base/mod.ts";
+import { assert, at } from "../../base/mod.ts";
 import { type KvShape, type MatrixSpec, OP, type Program, type WeightFormat } from "../../kernels/mod.ts";
 import { maximalSubtrees } from "../../tensor/mod.ts";
 import {
@@ -75,12 +75,14 @@ export interface LocalOptions {
   readonly adapters?: readonly Adapter[] | undefined;
 }
 
-/** The program of a model whose shards are all in this process, on one device. */
+/** The program of a model whose shards, in the order of what they hold, are all in this process, on one device. */
 export function compileLocal(
   model: ModelDescription,
   { format, shards, adapters = [] }: LocalOptions,
 ): CompiledProgram {
   checkPlacement(model, { stages: [{ layers: [0, model.layers], shards }] });
+  // What is held together of the vocabulary and of the keys is one range.
+  assert(inOrder(shards), "Shards of one process are in the order of what they hold.");
   const none = { others: [], from: undefined, to: [] };
   const part = {
     layers: [0, model.layers],
@@ -91,6 +93,13 @@ export function compileLocal(
     ...none,
   } as const;
   return new PartCompiler(model, format, part).compile();
+}
+
+function inOrder(shards: readonly Shard[]): boolean {
+  return shards.slice(1).every(({ attention, vocabulary }, before) => {
+    const { attention: heads, vocabulary: tokens } = at(shards, before);
+    return heads[1] === attention[0] && tokens[1] === vocabulary[0];
+  });
 }
 
 /** What one program computes, and who computes the rest. */

@@ -10,7 +10,7 @@ import type { Shard } from "./weights.ts";
 export interface Stage {
   /** Layers [first, end). */
   readonly layers: readonly [number, number];
-  /** In the order of what they hold. */
+  /** In any order: one may hold segments of attention before another's, and of the FFN behind them. */
   readonly shards: readonly Shard[];
 }
 
@@ -113,7 +113,7 @@ export function checkPlacement(model: ModelDescription, { stages }: Placement): 
   }
   for (const [index, { shards }] of stages.entries()) {
     for (const [part, count] of Object.entries(shardCounts(model)) as [keyof Shard, number][]) {
-      const ranges = shards.map((shard) => shard[part]);
+      const ranges = shards.map((shard) => shard[part]).sort(([a], [b]) => a - b);
       if (covers(ranges, count)) continue;
       const split = `into ${part} ranges ${rangesText(ranges)} in stage ${index}`;
       refuse(model, `${split}: ${segmentsText(model)}.`);
