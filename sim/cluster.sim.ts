@@ -72,6 +72,7 @@ const faults: Readonly<Record<string, Fault>> = {
     cluster.delayMs = cluster.random.chance(0.5) ? 5 : cluster.random.between(5, 600);
   },
   garbage: (cluster) => cluster.litter(),
+  offer: (cluster, victim) => victim.offer(cluster.random.chance(0.5)),
 };
 
 function disturb(cluster: SimulatedCluster): void {
@@ -100,6 +101,10 @@ function heal(cluster: SimulatedCluster, names: readonly string[]): void {
     const alive = cluster.processes.some((process) => process.name === name && !process.dead);
     if (!alive) cluster.start(name);
   }
+  // Some time later, with nothing else going on: one more plan.
+  cluster.schedule.after(HEALING_MS / 2, () => {
+    for (const process of cluster.processes) if (process.running) process.offer(true);
+  });
 }
 
 /** Checks that one holder acts, everybody knows it, and its plan is for exactly the nodes there are; the holder and epoch. */
@@ -108,6 +113,7 @@ function checkWhole(cluster: SimulatedCluster, names: readonly string[]): string
     return process.running && process.member.status(process.clock).self === "member";
   });
   const list = members.map(({ name, life }) => `${name} ${life}`).sort();
+  const offers = members.map(({ name, life, edition }) => `${name} ${life} ${edition}`).sort();
   if (members.length !== names.length || new Set(members.map(({ name }) => name)).size !== names.length) {
     cluster.violation(`After healing the members are ${list.join(", ")}.`);
   }
@@ -117,9 +123,10 @@ function checkWhole(cluster: SimulatedCluster, names: readonly string[]): string
   for (const { name, member } of members) {
     if (member.state?.epoch !== state?.epoch) cluster.violation(`${name} does not know the epoch.`);
   }
-  const planned = (state?.plan?.nodes ?? []).map(({ node, life }) => `${node} ${life}`).sort();
-  if (planned.join() !== list.join()) {
-    cluster.violation(`The plan is for ${planned.join(", ")}; the members are ${list.join(", ")}.`);
+  const nodes = state?.plan?.nodes ?? [];
+  const planned = nodes.map(({ node, life, edition }) => `${node} ${life} ${edition}`).sort();
+  if (planned.join() !== offers.join()) {
+    cluster.violation(`The plan is for ${planned.join(", ")}; the members are ${offers.join(", ")}.`);
   }
   for (const { name, member, clock } of members) {
     const ghosts = member.status(clock).peers.filter(({ node, life }) => !list.includes(`${node} ${life}`));

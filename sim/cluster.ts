@@ -96,7 +96,15 @@ export class SimulatedCluster {
     const description = {
       ...{ name, memoryBytes: 1e9, formats: { i8: speed }, kvBytesPerSecond: 1e10, layerSeconds: 1e-5 },
     };
-    const self = { life: random.hex(16), description, links: [] };
+    const self = {
+      ...{ life: random.hex(16), role: roleOf(name), description, links: [], models: [], draining: false },
+      ...{
+        address: null,
+        work: { epoch: 0, ranks: [] },
+        refused: {},
+        dialect: { protocol: 1, arithmetic: 1 },
+      },
+    } as const;
     const process = new SimulatedProcess(schedule, random, { self, timing, plan: planFor });
     this.processes.push(process);
     this.#connect(process);
@@ -225,6 +233,7 @@ export class SimulatedCluster {
     }
     for (const { member, name, life, running } of this.processes) {
       if (!running || !member.holds) continue;
+      if (roleOf(name) === "node") this.violation(`${name} holds the lease, and is no server.`);
       const epoch = (member.state as ClusterState).epoch;
       const holder = this.#holders.get(epoch) ?? `${name} ${life}`;
       this.#holders.set(epoch, holder);
@@ -246,8 +255,13 @@ export class SimulatedCluster {
   }
 }
 
-function planFor(nodes: readonly NodeRecord[]): PlanOutcome {
+/** A third of the names are of nodes, which run ranks and never hold the lease; the first is a server's. */
+function roleOf(name: string): "server" | "node" {
+  return Number(name.slice(1)) % 3 === 2 ? "node" : "server";
+}
+
+function planFor(nodes: readonly NodeRecord[], done: (outcome: PlanOutcome) => void): void {
   const network = { latencySeconds: 1e-5, bytesPerSecond: 1e9 };
   const cluster = { nodes: nodes.map(({ description }) => description), links: [], network };
-  return { plan: planCluster(cluster, costs).plan, problem: null };
+  done({ plan: planCluster(cluster, costs).plan, problem: null });
 }

@@ -7,6 +7,10 @@ import type { Schedule } from "./schedule.ts";
 /** How much slower or faster clocks run than time. */
 const DRIFT = 0.02;
 
+export interface ProcessOptions extends MemberOptions {
+  readonly self: NonNullable<MemberOptions["self"]>;
+}
+
 export class SimulatedProcess {
   readonly name: string;
   readonly life: string;
@@ -20,8 +24,10 @@ export class SimulatedProcess {
   watching = false;
   dead = false;
   paused = false;
+  /** How often it changed what it says of itself. */
+  edition = 0;
 
-  constructor(schedule: Schedule, random: Random, options: MemberOptions) {
+  constructor(schedule: Schedule, random: Random, options: ProcessOptions) {
     this.#schedule = schedule;
     this.name = options.self.description.name;
     this.life = options.self.life;
@@ -36,6 +42,13 @@ export class SimulatedProcess {
 
   get running(): boolean {
     return !this.dead && !this.paused;
+  }
+
+  /** Says something else of itself. */
+  offer(draining: boolean): void {
+    if (this.dead) return;
+    this.edition++;
+    this.member.say({ draining });
   }
 
   /** Does something now, or when it wakes up; never once it is dead. */

@@ -81,6 +81,8 @@ export type ErrorCode =
   | "E_NODES"
   | "E_PLAN"
   | "E_CONTROL"
+  | "E_CLUSTER_KEY"
+  | "E_NODE"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
   | "E_INTERNAL";
@@ -245,6 +247,17 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 503,
     exit: 1,
     remedy: "Check that the NATS server runs with JetStream and can be reached; what was asked may be done.",
+  },
+  E_CLUSTER_KEY: {
+    status: 500,
+    exit: 1,
+    remedy:
+      "Make a secret with `claw cluster keygen FILE`, one for all nodes; secrets, keys and credentials are for their owner alone (chmod 600).",
+  },
+  E_NODE: {
+    status: 409,
+    exit: 1,
+    remedy: "See `claw cluster status` for the nodes there are, and for what each of them says.",
   },
   E_MEMORY_LOCK: {
     status: 503,

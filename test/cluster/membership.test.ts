@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import {
   Agent,
+  CONTROL_VERSION,
   type ControlStore,
   FailureDetector,
   Fence,
@@ -32,7 +33,13 @@ afterEach(() => {
   for (const agent of agents.splice(0)) agent.stop();
 });
 
-function optionsOf(name: string, life = randomBytes(8).toString("hex")): MemberOptions {
+function optionsOf(
+  name: string,
+  {
+    life = randomBytes(8).toString("hex"),
+    role = "server",
+  }: { life?: string; role?: "server" | "node" } = {},
+): MemberOptions & { readonly self: NonNullable<MemberOptions["self"]> } {
   const speed = { bytesPerSecond: 1e9, multiplyAddsPerSecond: 1e10 };
   const description = {
     name,
@@ -41,16 +48,22 @@ function optionsOf(name: string, life = randomBytes(8).toString("hex")): MemberO
     kvBytesPerSecond: 1e9,
     layerSeconds: 0,
   };
+  const counts = { work: { epoch: 0, ranks: [] }, refused: {} };
+  const offer = { description, links: [], models: [], draining: false };
+  const dialect = { protocol: 1, arithmetic: 1 };
   const problem = (nodes: readonly NodeRecord[]): string => `planned for ${nodes.length}`;
   return {
-    self: { life, description, links: [] },
+    self: { life, role, address: null, dialect, ...offer, ...counts },
     timing,
-    plan: (nodes) => ({ plan: null, problem: problem(nodes) }),
+    plan: (nodes, done) => done({ plan: null, problem: problem(nodes) }),
   };
 }
 
-async function join(store: ControlStore, name: string): Promise<Agent> {
-  const agent = await Agent.start({ ...optionsOf(name), store, clock: () => performance.now() });
+const secret = new Uint8Array(32).fill(7);
+
+async function join(store: ControlStore, name: string, options: Partial<MemberOptions> = {}): Promise<Agent> {
+  const clock = (): number => performance.now();
+  const agent = await Agent.start({ ...optionsOf(name), ...options, store, clock });
   agents.push(agent);
   return agent;
 }
@@ -111,7 +124,7 @@ describe.each(planes.slice(0, natsHere ? 2 : 1))("members over the control plane
   test("three join; the holder dies, another takes over under a new epoch; it comes back", async () => {
     const { stores, restart, end } = await open();
     const names = ["a", "b", "c"];
-    let list = await Promise.all(names.map((name, index) => join(stores[index]!, name)));
+    let list = await Promise.all(names.map((name, index) => join(stores[index]!, name, { secret })));
     await until(() => settled(list, names));
     const first = list[0]!.status().state!;
     const holder = list.find((agent) => agent.status().active)!;
@@ -125,7 +138,7 @@ describe.each(planes.slice(0, natsHere ? 2 : 1))("members over the control plane
     expect(second.plan!.version).toBeGreaterThan(first.plan!.version);
     // Its record goes away, too.
     await until(() => list.every((agent) => agent.status().peers.every((peer) => peer.node !== node)));
-    list.push(await join(stores[names.indexOf(node)]!, node));
+    list.push(await join(stores[names.indexOf(node)]!, node, { secret }));
     await until(() => settled(list, names));
     if (restart !== undefined) {
       const before = list[0]!.status().state!;
@@ -152,9 +165,12 @@ describe.each(planes.slice(0, natsHere ? 2 : 1))("members over the control plane
     const text = (document: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(document));
     await throwIn("other", text({}));
     await throwIn(nodeKey("x"), Uint8Array.of(0xff, 0x00));
-    await throwIn(nodeKey("y"), text({ ...state, version: 2 }));
-    await throwIn(nodeKey("z"), text({ version: 1, life: "0".repeat(16), beat: -1 }));
-    await throwIn(nodeKey("w"), text({ version: 1, ...optionsOf("v").self, beat: 0 }));
+    await throwIn(nodeKey("y"), text({ ...state, version: 1 }));
+    await throwIn(nodeKey("z"), text({ version: CONTROL_VERSION, life: "0".repeat(16), beat: -1 }));
+    await throwIn(
+      nodeKey("w"),
+      text({ version: CONTROL_VERSION, edition: 0, ...optionsOf("v").self, beat: 0 }),
+    );
     await throwIn(nodeKey("v"), new Uint8Array(NODE_RECORD_BYTES_MAX + 1));
     await throwIn(STATE_KEY, text({ ...state, epoch: "1" }));
     await until(() => settled(list, ["a", "b"]));
@@ -173,11 +189,74 @@ describe.each(planes.slice(0, natsHere ? 2 : 1))("members over the control plane
   });
 });
 
+describe.each(planes.slice(0, natsHere ? 2 : 1))("who is no member, and who leaves: $name", ({ open }) => {
+  test("a stranger's records are dropped and counted; a name that is taken is refused; nodes hold no lease", async () => {
+    const { stores, end } = await open();
+    const [first, second, third] = stores as [ControlStore, ControlStore, ControlStore];
+    const node = await join(first, "node", { ...optionsOf("node", { role: "node" }), secret });
+    // Without a server there is nobody to hold the lease.
+    await new Promise((resolve) => setTimeout(resolve, 2 * timing.leaseMs));
+    expect(node.status().state).toBeUndefined();
+    const server = await join(second, "server", { secret });
+    await until(() => settled([server], ["node", "server"]));
+    const stranger = await join(third, "stranger", { secret: new Uint8Array(32).fill(8) });
+    const watcher = await join(third, "", { self: undefined, secret });
+    await until(() => [node, server, watcher].every((agent) => refusals(agent) > 2));
+    for (const agent of [node, server]) expect(namesOf(agent)).not.toContain("stranger");
+    expect(namesOf(stranger)).toEqual([]);
+    await until(() => namesOf(watcher).join() === "node,server" && watcher.status().state?.plan != null);
+    expect(watcher.status()).toMatchObject({ self: "watching", active: false });
+    expect(watcher.status().state?.holder.node).toBe("server");
+    stranger.stop();
+    const twin = await join(third, "node", { ...optionsOf("node", { role: "node" }), secret });
+    await until(() => twin.status().self === "taken");
+    expect(node.status().self).toBe("member");
+    for (const agent of [node, server, watcher, twin]) agent.stop();
+    await end();
+  });
+
+  test("what changes an offer makes a new plan; who leaves is gone at once", async () => {
+    const { stores, end } = await open();
+    const [a, b] = await Promise.all(["a", "b"].map((name, i) => join(stores[i]!, name, { secret })));
+    const list = [a!, b!];
+    await until(() => settled(list, ["a", "b"]));
+    const before = list[0]!.status().state!.plan!;
+    list[1]!.count({ work: { epoch: 5, ranks: [1] } });
+    list[1]!.say({ draining: true });
+    await until(() => list[0]!.status().state!.plan!.version > before.version);
+    const after = list[0]!.status().state!.plan!;
+    expect(after.version).toBe(before.version + 1);
+    expect(after.nodes.map(({ edition }) => edition)).toEqual([0, 1]);
+    expect(list[0]!.status().peers[0]?.record).toMatchObject({
+      draining: true,
+      work: { epoch: 5, ranks: [1] },
+    });
+    await list[1]!.leave();
+    expect(list[1]!.status().self).toBe("left");
+    // Not only when it has been missed: its record is gone.
+    await until(() => list[0]!.status().peers.length === 0);
+    await until(() => settled([list[0]!], ["a"]));
+    list[0]!.stop();
+    await end();
+  });
+});
+
+function namesOf(agent: Agent): string[] {
+  return agent.status().peers.map(({ node }) => node);
+}
+
+function refusals(agent: Agent): number {
+  return agent.status().dropped["was written by no member"] ?? 0;
+}
+
 describe("a member alone, told what to believe", () => {
   test("another life under its name: it waits while that one lives, and ends when it is displaced", () => {
     let now = 0;
-    const member = new Member(now, optionsOf("a", "1".repeat(16)));
-    const other = { version: 1, ...optionsOf("a", "2".repeat(16)).self };
+    const member = new Member(now, optionsOf("a", { life: "1".repeat(16) }));
+    const other = {
+      ...{ version: CONTROL_VERSION, edition: 0 },
+      ...optionsOf("a", { life: "2".repeat(16) }).self,
+    };
     const record = (beat: number): Uint8Array => new TextEncoder().encode(JSON.stringify({ ...other, beat }));
     member.saw(now, { key: nodeKey("a"), value: record(0), revision: 5 });
     expect(member.status(now).self).toBe("waiting");
@@ -212,9 +291,15 @@ describe("a member alone, told what to believe", () => {
       fc.string(),
     );
     const state = {
-      ...{ version: 1, epoch: 3, holder: { node: "b", life: "0".repeat(16) }, beat: 1, plan: null },
+      ...{
+        version: CONTROL_VERSION,
+        epoch: 3,
+        holder: { node: "b", life: "0".repeat(16) },
+        beat: 1,
+        plan: null,
+      },
     };
-    const record = { version: 1, ...optionsOf("b").self, beat: 1 };
+    const record = { version: CONTROL_VERSION, edition: 0, ...optionsOf("b").self, beat: 1 };
     const documents = fc.oneof(
       fc.json().map((text) => text),
       fc.constantFrom(state, record).map((document) => JSON.stringify(document)),
@@ -252,7 +337,7 @@ describe("a member alone, told what to believe", () => {
     const state = (epoch: number): Uint8Array =>
       new TextEncoder().encode(
         JSON.stringify({
-          version: 1,
+          version: CONTROL_VERSION,
           epoch,
           holder: { node: "b", life: "0".repeat(16) },
           beat: 0,
@@ -263,7 +348,7 @@ describe("a member alone, told what to believe", () => {
     member.saw(0, { key: STATE_KEY, value: state(6), revision: 11 });
     expect(member.state).toBeUndefined();
     expect(member.status(0).dropped).toEqual({ "is of an older epoch": 1 });
-    const reading = readState(new TextEncoder().encode(`{"version":1,"epoch":${"[".repeat(1e5)}`));
+    const reading = readState(new TextEncoder().encode(`{"version":2,"epoch":${"[".repeat(1e5)}`));
     expect(reading).toEqual({ problem: "is not JSON" });
   });
 });

@@ -21,8 +21,18 @@ export const natsHere: boolean = canRun();
 
 export class NatsServer {
   readonly #folder = mkdtempSync(join(tmpdir(), "claw-nats-"));
+  readonly #args: readonly string[];
   #child: ChildProcess | undefined;
   #port = 0;
+
+  /** `args`: beside those that every one is started with. */
+  constructor(args: readonly string[] = []) {
+    this.#args = args;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
 
   get address(): string {
     return `127.0.0.1:${this.#port}`;
@@ -31,7 +41,7 @@ export class NatsServer {
   /** Starts it, also after it was killed, on the port it had; resolves when it takes connections. */
   async start(): Promise<void> {
     if (this.#port === 0) this.#port = await freePort();
-    const args = ["-a", "127.0.0.1", "-p", String(this.#port), "-js", "-sd", this.#folder];
+    const args = ["-a", "127.0.0.1", "-p", String(this.#port), "-js", "-sd", this.#folder, ...this.#args];
     const child = spawn("nats-server", args, { stdio: "ignore" });
     this.#child = child;
     for (let tries = 0; tries < 600 && child.exitCode === null; tries++) {

@@ -16,6 +16,7 @@ describe("the cluster in simulated time", () => {
       "loss",
       "delay",
       "garbage",
+      "offer",
     ]) {
       expect(counts.faults[fault], fault).toBeGreaterThan(SEEDS);
     }

@@ -14,6 +14,7 @@ import { benchServe } from "./bench-serve.ts";
 import { benchTrain } from "./bench-train.ts";
 import { cacheClear, cacheList } from "./cache.ts";
 import { chat } from "./chat.ts";
+import { clusterKeygen } from "./cluster-keygen.ts";
 import { clusterPlan } from "./cluster-plan.ts";
 import { configCheck, configSchemaCommand } from "./config.ts";
 import { doctor } from "./doctor.ts";
@@ -72,6 +73,7 @@ export const commands: readonly Command[] = [
   tokenInspect,
   tokenRevoke,
   tokenKeys,
+  clusterKeygen,
   clusterPlan,
   nodeMeasure,
   cacheList,

@@ -1,6 +1,7 @@
 /** I/O: timers. Lets a member live: tells it the time, carries its requests to the control plane and the answers back. */
 
-import { Member, type MemberOptions, type MemberStatus } from "./member.ts";
+import { ENDED, Member, type MemberOptions, type MemberStatus } from "./member.ts";
+import type { NodeCounts, NodeOffer } from "./records.ts";
 import type { Answer, Request } from "./register.ts";
 import type { ControlStore } from "./store.ts";
 
@@ -43,6 +44,26 @@ export class Agent {
 
   status(): MemberStatus {
     return this.#member.status(this.#options.clock());
+  }
+
+  /** Says something else of the node from the next heartbeat on. */
+  say(offer: Partial<NodeOffer>): void {
+    this.#member.say(offer);
+  }
+
+  count(counts: Partial<NodeCounts>): void {
+    this.#member.count(counts);
+  }
+
+  /** Takes the node's record away, as far as the control plane can be reached within the time of a lease, and stops. */
+  async leave(): Promise<void> {
+    const { clock, timing } = this.#options;
+    this.#member.leave();
+    const end = clock() + timing.leaseMs;
+    const left = (): boolean => this.#closed || clock() > end || ENDED.has(this.status().self);
+    while (!left())
+      await new Promise((resolve) => setTimeout(resolve, timing.heartbeatMs / TICKS_PER_HEARTBEAT));
+    this.stop();
   }
 
   /** Stops without a word, as a process that dies does; the store stays open. */

@@ -8,14 +8,19 @@
  * see that renewal, which is later, and wait longer. A holder that slept through all of it finds its write refused.
  */
 
-import { DROP_REASONS_MAX, RECORDS_MAX } from "./limits.ts";
+import { DROP_REASONS_MAX, RECORDS_MAX, STATE_BYTES_MAX, TAKEN_BEATS } from "./limits.ts";
 import { Peer } from "./peer.ts";
+import { RecordSeal } from "./record-seal.ts";
 import {
   type ClusterState,
+  CONTROL_VERSION,
   type Incarnation,
   kindOf,
+  type NodeCounts,
+  type NodeOffer,
   type NodeRecord,
   nodeKey,
+  type PlannedNode,
   type PlanRecord,
   type Reading,
   readNodeRecord,
@@ -30,23 +35,41 @@ import { patienceMs, type Timing } from "./timing.ts";
 export type PlanOutcome = Pick<PlanRecord, "plan" | "problem">;
 
 export interface MemberOptions {
-  /** Its own record, but for the beat. */
-  readonly self: Omit<NodeRecord, "version" | "beat">;
+  /** Its own record at first; undefined: it only watches, under no name. */
+  readonly self: Omit<NodeRecord, "version" | "beat" | "edition"> | undefined;
   readonly timing: Timing;
-  /** Plans for nodes that live, in the order of their names. */
-  readonly plan: (nodes: readonly NodeRecord[]) => PlanOutcome;
+  /** Of the cluster; undefined in a single process. Records that were not written with it are dropped. */
+  readonly secret?: Uint8Array | undefined;
+  /**
+   * Plans for nodes that live, in the order of their names, and says what came of it: at once or later. Only servers are asked.
+   */
+  readonly plan: (nodes: readonly NodeRecord[], done: (outcome: PlanOutcome) => void) => void;
 }
+
+/**
+ * `waiting`: another process of the same name is there; `taken`: and it lives; `displaced`: one took over; `left`: it took its
+ * record away.
+ */
+export type Standing =
+  | "joining"
+  | "waiting"
+  | "taken"
+  | "member"
+  | "leaving"
+  | "left"
+  | "displaced"
+  | "watching";
 
 export interface PeerStatus {
   readonly node: string;
   readonly life: string;
   readonly alive: boolean;
   readonly suspicion: number;
+  readonly record: NodeRecord;
 }
 
 export interface MemberStatus {
-  /** `waiting`: another process of the same name is there; `displaced`: one took over. */
-  readonly self: "joining" | "waiting" | "member" | "displaced";
+  readonly self: Standing;
   /** Whether it may act as the holder of the lease now. */
   readonly active: boolean;
   readonly state: ClusterState | undefined;
@@ -55,17 +78,28 @@ export interface MemberStatus {
   readonly dropped: Readonly<Record<string, number>>;
 }
 
+/** In which there is nothing more to do. */
+export const ENDED: ReadonlySet<Standing> = new Set(["left", "displaced"]);
+
+/** The life of whoever only watches: none. */
+const NOBODY: Incarnation = { node: "", life: "" };
+
 export class Member {
   readonly #options: MemberOptions;
+  readonly #seal: RecordSeal;
+  /** What it says of itself. */
+  #said: Omit<NodeRecord, "version" | "beat"> | undefined;
   readonly #own: Register;
   readonly #lease = new Register(STATE_KEY);
   readonly #peers = new Map<string, Peer>();
   readonly #dropped = new Map<string, number>();
-  #standing: MemberStatus["self"] = "joining";
+  #standing: Standing = "joining";
   #beat = 0;
   #beatAt = Number.NEGATIVE_INFINITY;
   /** When the record under the own name was seen to change last, by whomever. */
   #ownAt: number;
+  /** How often it was seen to change by another life, while this one waits. */
+  #othersBeats = 0;
   #state: ClusterState | undefined;
   /** When the state was seen to change last. */
   #stateAt: number;
@@ -76,21 +110,40 @@ export class Member {
   #plan: PlanRecord | null = null;
   #view = "";
   #viewAt = 0;
+  /** The view that a plan is being made for, and the last one that was made. */
+  #planning = "";
+  #outcome: { readonly view: string; readonly outcome: PlanOutcome } | undefined;
   readonly #written = new Map<Request, ClusterState>();
 
   constructor(now: number, options: MemberOptions) {
     this.#options = options;
-    this.#own = new Register(nodeKey(this.#name));
+    this.#seal = new RecordSeal(options.secret);
+    this.#said = options.self && { ...options.self, edition: 0 };
+    if (this.#said === undefined) this.#standing = "watching";
+    this.#own = new Register(nodeKey(this.#self.node));
     this.#ownAt = now;
     this.#stateAt = now;
   }
 
-  get #name(): string {
-    return this.#options.self.description.name;
+  get #self(): Incarnation {
+    if (this.#said === undefined) return NOBODY;
+    return { node: this.#said.description.name, life: this.#said.life };
   }
 
-  get #self(): Incarnation {
-    return { node: this.#name, life: this.#options.self.life };
+  /** Says something else of itself from the next heartbeat on. Its name stays. */
+  say(offer: Partial<NodeOffer>): void {
+    const said = this.#said;
+    if (said !== undefined) this.#said = { ...said, ...offer, edition: said.edition + 1 };
+  }
+
+  count(counts: Partial<NodeCounts>): void {
+    const said = this.#said;
+    if (said !== undefined) this.#said = { ...said, ...counts };
+  }
+
+  /** Takes its record away and is no member any more: others need not wait until they miss it. */
+  leave(): void {
+    if (this.#standing !== "displaced" && this.#standing !== "left") this.#standing = "leaving";
   }
 
   /** The newest state that it saw. */
@@ -105,12 +158,12 @@ export class Member {
 
   /** Whether it may act as the holder at this moment. */
   active(now: number): boolean {
-    return this.holds && now < this.#leaseUntil && this.#standing !== "displaced";
+    return this.holds && now < this.#leaseUntil && !ENDED.has(this.#standing);
   }
 
   /** What to ask now. */
   tick(now: number): Request[] {
-    if (this.#standing === "displaced") return [];
+    if (ENDED.has(this.#standing)) return [];
     return [this.#heartbeat(now), this.#leadership(now), ...this.#cleaning(now)].filter(
       (request) => request !== undefined,
     );
@@ -136,14 +189,16 @@ export class Member {
     if (answer.kind === "entry" && answer.entry === undefined && key === STATE_KEY) this.#state = undefined;
     if (answer.kind !== "done" || request.kind !== "write") return;
     const { value } = request.write;
+    if (key === this.#own.key && value === undefined) this.#standing = "left";
     if (state !== undefined) this.#leaseUntil = request.sentAt + this.#options.timing.leaseMs;
     this.saw(now, { key, value, revision: answer.revision });
   }
 
   status(now: number): MemberStatus {
     const peers = [...this.#peers.values()].map((peer) => {
-      const { life, description } = peer.record;
-      return { node: description.name, life, alive: peer.alive(now), suspicion: peer.suspicion(now) };
+      const { record } = peer;
+      const { life, description } = record;
+      return { node: description.name, life, alive: peer.alive(now), suspicion: peer.suspicion(now), record };
     });
     return {
       self: this.#standing,
@@ -156,22 +211,35 @@ export class Member {
 
   #heartbeat(now: number): Request | undefined {
     const own = this.#own;
-    if (own.busy) return undefined;
+    const said = this.#said;
+    if (said === undefined || own.busy) return undefined;
     if (own.stale) return own.read(now);
-    const { timing, self } = this.#options;
-    if (this.#standing === "waiting" && now - this.#ownAt <= patienceMs(timing)) return undefined;
+    if (this.#standing === "leaving") {
+      if (!own.absent) return own.write(now, undefined);
+      this.#standing = "left";
+      return undefined;
+    }
+    const { timing } = this.#options;
+    const waits = this.#standing === "waiting" || this.#standing === "taken";
+    if (waits && now - this.#ownAt <= patienceMs(timing)) return undefined;
     if (now - this.#beatAt < timing.heartbeatMs) return undefined;
     this.#beatAt = now;
-    return own.write(now, writeDocument({ version: 1, ...self, beat: ++this.#beat }));
+    return this.#write(own, now, { version: CONTROL_VERSION, ...said, beat: ++this.#beat });
+  }
+
+  #write(register: Register, now: number, document: NodeRecord | ClusterState): Request {
+    return register.write(now, this.#seal.seal(register.key, writeDocument(document)));
   }
 
   #leadership(now: number): Request | undefined {
     const lease = this.#lease;
-    if (lease.busy || this.#standing !== "member") return undefined;
+    if (lease.busy || this.#standing !== "member" || this.#said?.role !== "server") return undefined;
     if (lease.stale) return lease.read(now);
     const { timing } = this.#options;
+    // Watched before it holds the lease, too, so that a new holder plans at once.
+    const living = this.#living(now);
     if (this.holds) {
-      const plan = this.active(now) ? this.#newPlan(now) : undefined;
+      const plan = this.active(now) ? this.#newPlan(now, living) : undefined;
       if (plan === undefined && now - this.#renewedAt < timing.heartbeatMs) return undefined;
       return this.#writeState(now, plan);
     }
@@ -186,34 +254,51 @@ export class Member {
     // Where the last state cannot be read: every epoch took a revision, so none was higher than this one's.
     const last = Math.max(this.#epochSeen, known === undefined ? this.#lease.revision : 0);
     const state: ClusterState = {
-      version: 1,
+      version: CONTROL_VERSION,
       epoch: holds && known !== undefined ? known.epoch : last + 1,
       holder: this.#self,
       beat: holds && known !== undefined ? known.beat + 1 : 0,
       plan: plan ?? this.#plan,
     };
     this.#renewedAt = now;
-    const request = this.#lease.write(now, writeDocument(state));
+    const request = this.#write(this.#lease, now, state);
     this.#written.set(request, state);
     return request;
   }
 
-  /** A plan for those that live, when they are others than those the last one was made for, and have been for a while. */
-  #newPlan(now: number): PlanRecord | undefined {
-    const { self, timing } = this.#options;
+  /** Those that live now, itself among them, by name, and since when they and their offers have been the same. */
+  #living(now: number): NodeRecord[] {
+    const said = this.#said;
     const living = [...this.#peers.values()].filter((peer) => peer.alive(now)).map(({ record }) => record);
-    const records = [...living, { version: 1 as const, ...self, beat: this.#beat }];
-    records.sort((a, b) => (a.description.name < b.description.name ? -1 : 1));
-    const nodes = records.map(({ description, life }) => ({ node: description.name, life }));
-    const view = describe(nodes);
+    if (said !== undefined) living.push({ version: CONTROL_VERSION, ...said, beat: this.#beat });
+    living.sort((a, b) => (a.description.name < b.description.name ? -1 : 1));
+    const view = describe(plannedNodes(living));
     if (view !== this.#view) {
       this.#view = view;
       this.#viewAt = now;
     }
+    return living;
+  }
+
+  /**
+   * A plan for those that live, when they or their offers are others than the last one was made for, and have been for a while;
+   * and the first one of every holder, since another may have planned for another model.
+   */
+  #newPlan(now: number, living: readonly NodeRecord[]): PlanRecord | undefined {
     const last = this.#plan;
-    if (last !== null && describe(last.nodes) === view) return undefined;
-    if (now - this.#viewAt < timing.settleMs) return undefined;
-    return { version: (last?.version ?? 0) + 1, nodes, ...this.#options.plan(records) };
+    const epoch = this.#state?.epoch ?? 0;
+    if (last !== null && last.epoch === epoch && describe(last.nodes) === this.#view) return undefined;
+    if (now - this.#viewAt < this.#options.timing.settleMs) return undefined;
+    const view = `${epoch}: ${this.#view}`;
+    if (this.#planning !== view) {
+      this.#planning = view;
+      this.#options.plan(living, (outcome) => {
+        this.#outcome = { view, outcome };
+      });
+    }
+    if (this.#outcome?.view !== view) return undefined;
+    const nodes = plannedNodes(living);
+    return { version: (last?.version ?? 0) + 1, epoch, nodes, ...this.#outcome.outcome };
   }
 
   /** Removes what dead nodes left. */
@@ -245,10 +330,14 @@ export class Member {
     if (!this.#own.saw(entry)) return;
     this.#ownAt = now;
     const record = this.#read(entry, readNodeRecord);
-    if (record === undefined) return;
-    if (this.#standing === "displaced") return;
-    if (record.life === this.#options.self.life) this.#standing = "member";
-    else this.#standing = this.#standing === "member" ? "displaced" : "waiting";
+    if (ENDED.has(this.#standing)) return;
+    const own = record?.life === this.#self.life;
+    // Also where another one has the name: that record is not its to take away.
+    if (this.#standing === "leaving") this.#standing = own ? "leaving" : "left";
+    else if (own) this.#standing = "member";
+    else if (record === undefined) return;
+    else if (this.#standing === "member") this.#standing = "displaced";
+    else this.#standing = ++this.#othersBeats > TAKEN_BEATS ? "taken" : "waiting";
   }
 
   #sawPeer(now: number, entry: Entry): void {
@@ -275,7 +364,8 @@ export class Member {
 
   #read<T>({ key, value }: Entry, reader: (bytes: Uint8Array, key: string) => Reading<T>): T | undefined {
     if (value === undefined) return undefined;
-    const reading = reader(value, key);
+    const text = value.length > STATE_BYTES_MAX ? value : this.#seal.open(key, value);
+    const reading = text === undefined ? { problem: "was written by no member" } : reader(text, key);
     if ("value" in reading) return reading.value;
     this.#drop(reading.problem);
     return undefined;
@@ -292,6 +382,10 @@ function same(a: Incarnation, b: Incarnation): boolean {
   return a.node === b.node && a.life === b.life;
 }
 
-function describe(nodes: readonly Incarnation[]): string {
-  return nodes.map(({ node, life }) => `${node} ${life}`).join(", ");
+function plannedNodes(records: readonly NodeRecord[]): PlannedNode[] {
+  return records.map(({ description, life, edition }) => ({ node: description.name, life, edition }));
+}
+
+function describe(nodes: readonly PlannedNode[]): string {
+  return nodes.map(({ node, life, edition }) => `${node} ${life} ${edition}`).join(", ");
 }

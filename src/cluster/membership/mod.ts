@@ -1,11 +1,23 @@
 export { Agent } from "./agent.ts";
+export { type ControlAccess, makeClusterSecret, openControl } from "./control.ts";
 export { FailureDetector } from "./detector.ts";
 export { Fence } from "./fence.ts";
 export { NODE_RECORD_BYTES_MAX, STATE_BYTES_MAX } from "./limits.ts";
-export { Member, type MemberOptions, type PlanOutcome } from "./member.ts";
+export {
+  Member,
+  type MemberOptions,
+  type PlanOutcome,
+} from "./member.ts";
 export { MemoryStore } from "./memory-store.ts";
 export { openNatsStore } from "./nats-store.ts";
-export { type ClusterState, type NodeRecord, nodeKey, readState, STATE_KEY } from "./records.ts";
+export {
+  type ClusterState,
+  CONTROL_VERSION,
+  type NodeRecord,
+  nodeKey,
+  readState,
+  STATE_KEY,
+} from "./records.ts";
 export type { Answer, Request } from "./register.ts";
 export type { ControlStore, Entry } from "./store.ts";
 export { TIMING_DEFAULT, type Timing } from "./timing.ts";

@@ -2,7 +2,12 @@
 
 import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import { type KV, type KvEntry, Kvm } from "@nats-io/kv";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import {
+  type ConnectionOptions,
+  connect,
+  credsAuthenticator,
+  type NatsConnection,
+} from "@nats-io/transport-node";
 import { ClawError } from "../../base/mod.ts";
 import { RECONNECT_MS, REQUEST_MS, STATE_BYTES_MAX } from "./limits.ts";
 import type { ControlStore, Entry, Write, WriteOutcome } from "./store.ts";
@@ -11,14 +16,28 @@ export interface NatsOptions {
   /** `host:port`. */
   readonly servers: readonly string[];
   readonly bucket: string;
-  readonly token?: string | undefined;
+  /** A credentials file's text, `name:password`, or a token. */
+  readonly credentials?: string | undefined;
+  /** Texts in PEM; where it is there, a server without TLS is refused. */
+  readonly tls?:
+    | {
+        readonly ca?: string | undefined;
+        readonly cert?: string | undefined;
+        readonly key?: string | undefined;
+      }
+    | undefined;
 }
 
 /** JetStream's code for a write over another revision than the last. */
 const WRONG_LAST_SEQUENCE = 10071;
 
 /** Opens the bucket, which is made where it is missing. E_CONTROL. */
-export async function openNatsStore({ servers, bucket, token }: NatsOptions): Promise<ControlStore> {
+export async function openNatsStore({
+  servers,
+  bucket,
+  credentials,
+  tls,
+}: NatsOptions): Promise<ControlStore> {
   let connection: NatsConnection | undefined;
   try {
     connection = await connect({
@@ -26,7 +45,8 @@ export async function openNatsStore({ servers, bucket, token }: NatsOptions): Pr
       maxReconnectAttempts: -1,
       reconnectTimeWait: RECONNECT_MS,
       timeout: REQUEST_MS,
-      ...(token !== undefined && { token }),
+      ...(credentials !== undefined && authentication(credentials)),
+      ...(tls !== undefined && { tls: { ...tls } as NonNullable<ConnectionOptions["tls"]> }),
     });
     const client = jetstream(connection, { timeout: REQUEST_MS });
     const options = { history: 1, maxValueSize: STATE_BYTES_MAX, timeout: REQUEST_MS };
@@ -35,6 +55,15 @@ export async function openNatsStore({ servers, bucket, token }: NatsOptions): Pr
     await connection?.close();
     throw controlError(`open ${bucket} on ${servers.join(", ")}`, error);
   }
+}
+
+function authentication(credentials: string): Partial<ConnectionOptions> {
+  if (credentials.includes("BEGIN NATS USER JWT")) {
+    return { authenticator: credsAuthenticator(new TextEncoder().encode(credentials)) };
+  }
+  const colon = credentials.indexOf(":");
+  if (colon === -1) return { token: credentials };
+  return { user: credentials.slice(0, colon), pass: credentials.slice(colon + 1) };
 }
 
 class NatsStore implements ControlStore {

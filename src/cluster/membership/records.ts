@@ -2,7 +2,16 @@
 
 import { z } from "zod";
 import { type ClusterDescription, type NodeDescription, nodeSchema, type Plan } from "../plan/mod.ts";
-import { NODE_RECORD_BYTES_MAX, PLAN_NODES_MAX, PROBLEM_CHARS_MAX, STATE_BYTES_MAX } from "./limits.ts";
+import {
+  DROP_REASONS_MAX,
+  MODELS_MAX,
+  NODE_RECORD_BYTES_MAX,
+  PLAN_NODES_MAX,
+  PROBLEM_CHARS_MAX,
+  RANKS_LISTED_MAX,
+  RECORDS_MAX,
+  STATE_BYTES_MAX,
+} from "./limits.ts";
 
 /** One life of a node's process. */
 export interface Incarnation {
@@ -11,22 +20,76 @@ export interface Incarnation {
   readonly life: string;
 }
 
-/** What a node says of itself, again with every heartbeat. */
-export interface NodeRecord {
-  readonly version: 1;
-  readonly life: string;
-  readonly beat: number;
+/** Of everything that lies under the control plane's keys. */
+export const CONTROL_VERSION = 2;
+
+/** A model file that a node has. */
+export interface HeldModel {
+  /** The root of its seal, in hexadecimal: files of one root are one model, to the last byte. */
+  readonly root: string;
+  readonly name: string;
+}
+
+/** What has to be alike where ranks work together. */
+export interface Dialect {
+  /** Of what ranks and the engine's process say to each other. */
+  readonly protocol: number;
+  readonly arithmetic: number;
+}
+
+/** What plans depend on. */
+export interface NodeOffer {
   readonly description: NodeDescription;
   /** What it measured of its links to others. */
   readonly links: ClusterDescription["links"];
+  readonly models: readonly HeldModel[];
+  /** It takes no new ranks, and leaves when it has none any more. */
+  readonly draining: boolean;
+}
+
+/** What a node counts beside. */
+export interface NodeCounts {
+  /** The ranks that run on it, and for which epoch of the work. */
+  readonly work: { readonly epoch: number; readonly ranks: readonly number[] };
+  /** Peers that it refused a link, by reason. */
+  readonly refused: Readonly<Record<string, number>>;
+}
+
+/** What a node says of itself, again with every heartbeat. */
+export interface NodeRecord extends NodeOffer, NodeCounts {
+  readonly version: typeof CONTROL_VERSION;
+  readonly life: string;
+  readonly beat: number;
+  /** Grows with every change of its offer. */
+  readonly edition: number;
+  /** Servers hold the lease and make plans; nodes run ranks. */
+  readonly role: NodeRole;
+  /** Where it takes links; null: nowhere. */
+  readonly address: NodeAddress | null;
+  readonly dialect: Dialect;
+}
+
+export type NodeRole = "node" | "server";
+
+export interface NodeAddress {
+  /** In numbers. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What a plan was made for: a node's life, and which of its offers. */
+export interface PlannedNode extends Incarnation {
+  readonly edition: number;
 }
 
 /** The plan in force, made by the holder of the lease. */
 export interface PlanRecord {
   /** Grows with every plan, across holders: data-plane messages carry it. */
   readonly version: number;
+  /** Of the holder that made it. */
+  readonly epoch: number;
   /** Whom it was made for, by name. */
-  readonly nodes: readonly Incarnation[];
+  readonly nodes: readonly PlannedNode[];
   /** Null where none fits. */
   readonly plan: Plan | null;
   /** Why there is none. */
@@ -38,7 +101,7 @@ export interface PlanRecord {
  * are written over one revision.
  */
 export interface ClusterState {
-  readonly version: 1;
+  readonly version: typeof CONTROL_VERSION;
   /** Grows with every new holder. */
   readonly epoch: number;
   readonly holder: Incarnation;
@@ -57,6 +120,7 @@ const counter: z.ZodInt = z.int().min(0);
 const name: z.ZodString = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
 const life: z.ZodString = z.string().regex(/^[0-9a-f]{16}$/);
 const incarnation: z.ZodType<Incarnation> = z.strictObject({ node: name, life });
+const planned: z.ZodType<PlannedNode> = z.strictObject({ node: name, life, edition: counter });
 const range = z.tuple([counter.max(1024), counter.max(1024)]);
 
 const planSchema: z.ZodType<Plan> = z.strictObject({
@@ -78,9 +142,15 @@ const planSchema: z.ZodType<Plan> = z.strictObject({
 });
 
 const nodeRecordSchema: z.ZodType<NodeRecord> = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(CONTROL_VERSION),
   life,
   beat: counter,
+  edition: counter,
+  role: z.enum(["node", "server"]),
+  address: z.nullable(
+    z.strictObject({ host: z.union([z.ipv4(), z.ipv6()]), port: z.int().min(1).max(65_535) }),
+  ),
+  dialect: z.strictObject({ protocol: counter, arithmetic: counter }),
   description: nodeSchema,
   links: z
     .array(
@@ -91,17 +161,26 @@ const nodeRecordSchema: z.ZodType<NodeRecord> = z.strictObject({
       }),
     )
     .max(PLAN_NODES_MAX),
+  models: z
+    .array(z.strictObject({ root: z.string().regex(/^[0-9a-f]{64}$/), name: z.string().max(256) }))
+    .max(MODELS_MAX),
+  draining: z.boolean(),
+  work: z.strictObject({ epoch: counter, ranks: z.array(counter).max(RANKS_LISTED_MAX) }),
+  refused: z
+    .record(z.string().max(64), counter)
+    .refine((counts) => Object.keys(counts).length <= DROP_REASONS_MAX),
 });
 
 const stateSchema: z.ZodType<ClusterState> = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(CONTROL_VERSION),
   epoch: counter.min(1),
   holder: incarnation,
   beat: counter,
   plan: z.nullable(
     z.strictObject({
       version: counter.min(1),
-      nodes: z.array(incarnation).max(PLAN_NODES_MAX),
+      epoch: counter.min(1),
+      nodes: z.array(planned).max(RECORDS_MAX + 1),
       plan: z.nullable(planSchema),
       problem: z.nullable(z.string().max(PROBLEM_CHARS_MAX)),
     }),
@@ -147,5 +226,5 @@ function readDocument<T>(schema: z.ZodType<T>, bytes: Uint8Array, bytesMax: numb
   const result = schema.safeParse(document);
   if (result.success) return { value: result.data };
   const version = (document as { readonly version?: unknown } | null)?.version;
-  return { problem: version === 1 ? "is malformed" : "is of another version" };
+  return { problem: version === CONTROL_VERSION ? "is malformed" : "is of another version" };
 }

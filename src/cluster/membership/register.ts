@@ -32,6 +32,11 @@ export class Register {
     return this.#newest;
   }
 
+  /** Whether the key is not there, as far as is known. */
+  get absent(): boolean {
+    return this.#expected === 0;
+  }
+
   get busy(): boolean {
     return this.#pending !== undefined;
   }
