@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "addon-queue.h"
 #include "link/endpoint.h"
 #include "link/rounds.h"
 
@@ -59,9 +60,9 @@ class LinkWork {
 };
 
 napi_value makeHandle(napi_env env, std::unique_ptr<Link> link) {
-  auto* handle = new LinkHandle;
+  auto handle = std::make_shared<LinkHandle>();
   handle->link = std::move(link);
-  return external(env, handle);
+  return external(env, new LinkReference(std::move(handle)));
 }
 
 class ConnectWork final : public LinkWork {
@@ -80,7 +81,9 @@ class ConnectWork final : public LinkWork {
 // Work on a link, which nothing else touches meanwhile.
 class BusyWork : public LinkWork {
  public:
-  BusyWork(LinkHandle* handle, std::vector<napi_ref> lent) : handle_(handle), lent_(std::move(lent)) { handle->busy = true; }
+  BusyWork(LinkReference handle, std::vector<napi_ref> lent) : handle_(std::move(handle)), lent_(std::move(lent)) {
+    handle_->busy = true;
+  }
 
  protected:
   Link* link() const { return handle_->link.get(); }
@@ -88,14 +91,14 @@ class BusyWork : public LinkWork {
 
  private:
   napi_value conclude(napi_env env) final {
-    handle_->busy = false;
+    handle_->giveBack();
     const napi_value result = value(env);
     for (napi_ref reference : lent_) napi_delete_reference(env, reference);
     return result;
   }
 
-  LinkHandle* handle_;
-  std::vector<napi_ref> lent_;  // the link's external among them
+  LinkReference handle_;
+  std::vector<napi_ref> lent_;
 };
 
 class ExchangeWork final : public BusyWork {
@@ -105,7 +108,8 @@ class ExchangeWork final : public BusyWork {
     std::optional<std::span<uint8_t>> incoming;
     Patience patience;
   };
-  ExchangeWork(LinkHandle* handle, std::vector<napi_ref> lent, Plan plan) : BusyWork(handle, std::move(lent)), plan_(plan) {}
+  ExchangeWork(LinkReference handle, std::vector<napi_ref> lent, Plan plan)
+      : BusyWork(std::move(handle), std::move(lent)), plan_(plan) {}
 
  private:
   Error run() override {
@@ -130,8 +134,8 @@ class ExchangeWork final : public BusyWork {
 
 class TimeWork final : public BusyWork {
  public:
-  TimeWork(LinkHandle* handle, std::vector<napi_ref> lent, RoundPlan plan, bool echo)
-      : BusyWork(handle, std::move(lent)), plan_(plan), echo_(echo) {}
+  TimeWork(LinkReference handle, RoundPlan plan, bool echo)
+      : BusyWork(std::move(handle), {}), plan_(plan), echo_(echo) {}
 
  private:
   Error run() override {
@@ -174,15 +178,6 @@ LinkAddress readAddress(Arguments* arguments) {
   return address;
 }
 
-// The link of a call, not in use; null after throwing.
-LinkHandle* freeLink(napi_env env, Arguments* arguments) {
-  auto* handle = arguments->held<LinkHandle>();
-  if (!arguments->intact()) return nullptr;
-  if (!handle->busy) return handle;
-  throwError(env, makeError("E_INTERNAL", "A message is still moving over the link."));
-  return nullptr;
-}
-
 // The bytes of a Uint8Array, kept alive by a reference; nothing where it is undefined.
 std::optional<std::span<const uint8_t>> lend(napi_env env, Arguments* arguments, std::vector<napi_ref>* lent) {
   const napi_value value = arguments->next();
@@ -195,18 +190,24 @@ std::optional<std::span<const uint8_t>> lend(napi_env env, Arguments* arguments,
   return bytes;
 }
 
-std::vector<napi_ref> lendLink(napi_env env, napi_callback_info call) {
-  Arguments first(env, call);
-  napi_ref reference = nullptr;
-  napi_create_reference(env, first.next(), 1, &reference);
-  return {reference};
-}
-
 Patience readPatience(int32_t spinMicros, int32_t limitMs) {
   return {std::chrono::microseconds(spinMicros), Milliseconds(limitMs)};
 }
 
 }  // namespace
+
+void LinkHandle::giveBack() {
+  busy = false;
+  if (closing != Drop::none) link->close(closing);
+}
+
+LinkReference freeLink(napi_env env, Arguments* arguments) {
+  const auto* reference = arguments->held<LinkReference>();
+  if (!arguments->intact()) return nullptr;
+  if ((*reference)->free()) return *reference;
+  throwError(env, makeError("E_INTERNAL", "A message is still moving over the link."));
+  return nullptr;
+}
 
 napi_value listenLink(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
@@ -250,7 +251,7 @@ napi_value connectLink(napi_env env, napi_callback_info call) {
 
 napi_value openLink(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
-  LinkHandle* handle = freeLink(env, &arguments);
+  const LinkReference handle = freeLink(env, &arguments);
   if (handle == nullptr) return nullptr;
   LinkTerms terms;
   terms.epoch = static_cast<uint64_t>(arguments.number());
@@ -268,9 +269,9 @@ napi_value openLink(napi_env env, napi_callback_info call) {
 
 napi_value exchangeLink(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
-  LinkHandle* handle = freeLink(env, &arguments);
+  const LinkReference handle = freeLink(env, &arguments);
   if (handle == nullptr) return nullptr;
-  std::vector<napi_ref> lent = lendLink(env, call);
+  std::vector<napi_ref> lent;
   ExchangeWork::Plan plan;
   plan.outgoing = lend(env, &arguments, &lent);
   if (const auto into = lend(env, &arguments, &lent)) plan.incoming = {const_cast<uint8_t*>(into->data()), into->size()};
@@ -282,7 +283,7 @@ napi_value exchangeLink(napi_env env, napi_callback_info call) {
 
 napi_value timeLink(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
-  LinkHandle* handle = freeLink(env, &arguments);
+  const LinkReference handle = freeLink(env, &arguments);
   if (handle == nullptr) return nullptr;
   const std::span<const int32_t> numbers = arguments.integers();
   if (!arguments.intact()) return nullptr;
@@ -290,15 +291,37 @@ napi_value timeLink(napi_env env, napi_callback_info call) {
     return throwError(env, makeError("E_INTERNAL", "The description of rounds is wrong."));
   }
   const RoundPlan plan{static_cast<size_t>(numbers[0]), numbers[1], readPatience(numbers[2], numbers[3])};
-  return LinkWork::start(env, std::make_unique<TimeWork>(handle, lendLink(env, call), plan, numbers[4] != 0));
+  return LinkWork::start(env, std::make_unique<TimeWork>(handle, plan, numbers[4] != 0));
+}
+
+napi_value linkPair(napi_env env, napi_callback_info) {
+  std::unique_ptr<Link> links[2];
+  if (const Error error = makePair(&links[0], &links[1])) return throwError(env, error);
+  napi_value pair = nullptr;
+  napi_create_array(env, &pair);
+  for (uint32_t side = 0; side < 2; side++) {
+    LinkTerms terms;
+    terms.messageBytesMax = kMessageBytesMax;
+    if (const Error error = links[side]->open(std::move(terms))) return throwError(env, error);
+    napi_set_element(env, pair, side, makeHandle(env, std::move(links[side])));
+  }
+  return pair;
 }
 
 napi_value closeLink(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
-  LinkHandle* handle = freeLink(env, &arguments);
-  if (handle == nullptr) return nullptr;
+  const auto* reference = arguments.held<LinkReference>();
   const auto reason = static_cast<Drop>(arguments.integer());
-  if (arguments.intact()) handle->link->close(reason == Drop::none ? Drop::closed : reason);
+  if (!arguments.intact()) return nullptr;
+  LinkHandle& handle = **reference;
+  handle.closing = reason == Drop::none ? Drop::closed : reason;
+  if (handle.queue != nullptr) {
+    handle.queue->close(handle.closing);
+  } else if (handle.busy) {
+    handle.link->interrupt();
+  } else {
+    handle.link->close(handle.closing);
+  }
   return nullptr;
 }
 

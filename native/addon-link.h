@@ -1,7 +1,6 @@
 // Links between nodes; src/kernels/link.ts documents the calls.
 #pragma once
 
-#include <atomic>
 #include <memory>
 
 #include "addon-values.h"
@@ -9,11 +8,24 @@
 
 namespace claw::addon {
 
-// A link as JavaScript holds it. Whoever moves messages over it takes it first.
+class QueueHandle;
+
+// A link as JavaScript holds it. Whoever moves messages over it takes it first: a call, a step, or for good a queue.
 struct LinkHandle {
   std::shared_ptr<Link> link;
-  std::atomic<bool> busy{false};
+  bool busy = false;
+  Drop closing = Drop::none;  // to be closed so by whoever has taken it
+  std::shared_ptr<QueueHandle> queue;
+
+  bool free() const { return !busy && queue == nullptr; }
+  // On the thread of the environment, when what took it has ended.
+  void giveBack();
 };
+
+using LinkReference = std::shared_ptr<LinkHandle>;  // what the external of a link holds
+
+// The link of a call, which nothing has taken; null after throwing.
+LinkReference freeLink(napi_env env, Arguments* arguments);
 
 // driver, host or path, port -> listener
 napi_value listenLink(napi_env env, napi_callback_info call);
@@ -32,7 +44,9 @@ napi_value openLink(napi_env env, napi_callback_info call);
 napi_value exchangeLink(napi_env env, napi_callback_info call);
 // link, [bytes, rounds, microseconds of spinning, milliseconds, whether this side echoes] -> promise of { oneWay, copy, wire }
 napi_value timeLink(napi_env env, napi_callback_info call);
-// link, why
+// -> [link, link], the open ends of a link within this process
+napi_value linkPair(napi_env env, napi_callback_info call);
+// link, why; ends what moves over it
 napi_value closeLink(napi_env env, napi_callback_info call);
 
 }  // namespace claw::addon

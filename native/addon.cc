@@ -10,6 +10,7 @@
 #include "addon-link.h"
 #include "addon-packed.h"
 #include "addon-peaks.h"
+#include "addon-queue.h"
 #include "addon-train.h"
 #include "addon-values.h"
 #include "cpu.h"
@@ -392,6 +393,9 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"openLink", openLink},
       {"exchangeLink", exchangeLink},
       {"timeLink", timeLink},
+      {"linkPair", linkPair},
+      {"queueSend", queueSend},
+      {"queueReceive", queueReceive},
       {"closeLink", closeLink},
   };
   for (const Function& function : functions) {

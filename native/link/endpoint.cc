@@ -1,5 +1,9 @@
 #include "link/endpoint.h"
 
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "link/shared-link.h"
@@ -21,6 +25,18 @@ Error connectLink(const LinkAddress& address, Milliseconds time, std::unique_ptr
   if (address.driver == LinkDriver::shared) return connectShared(std::move(peer), time, link);
   *link = makeTcpLink(std::move(peer));
   return {};
+}
+
+Error makePair(std::unique_ptr<Link>* one, std::unique_ptr<Link>* other) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
+    return makeError("E_LINK", "Making a pair of sockets failed: %s.", std::strerror(errno));
+  }
+  Descriptor first(ends[0]);
+  Descriptor second(ends[1]);
+  constexpr Milliseconds kAtOnce{1000};
+  if (Error error = acceptShared(std::move(first), kAtOnce, one)) return error;
+  return connectShared(std::move(second), kAtOnce, other);
 }
 
 }  // namespace claw

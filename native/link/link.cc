@@ -1,5 +1,7 @@
 #include "link/link.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -13,6 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kMovesPerClock = 64;                         // spins between two looks at the clock
 constexpr auto kWatchEvery = std::chrono::milliseconds(1);  // while spinning
 constexpr auto kParkMost = std::chrono::milliseconds(20);   // a killed peer rings no bell
+constexpr auto kParkAmongMost = std::chrono::milliseconds(1);  // while other links wait as well
 
 // A peer that breaks the rules is another matter than one that is gone.
 const char* codeOf(Drop reason) {
@@ -153,36 +156,86 @@ void Link::close(Drop reason) {
   fail(reason);
 }
 
-Error complete(Link* link, const Patience& patience) {
-  const auto begin = Clock::now();
-  auto moved = begin;
-  auto watched = begin;
-  for (uint32_t spins = 1; link->sending() || link->receiving(); spins++) {
-    if (link->progress()) {
-      spins = 0;
-      continue;
+namespace {
+
+// A wait for links, in which both directions of all of them move.
+class Wait {
+ public:
+  Wait(std::span<Link* const> links, const Patience& patience) : links_(links), patience_(patience) {}
+
+  Error run() {
+    for (uint32_t spins = 1; std::ranges::any_of(links_, pends); spins++) {
+      if (progress()) {
+        spins = 0;
+        continue;
+      }
+      if (Error error = failure()) return withdraw(std::move(error));
+      pauseBriefly();
+      if (spins % kMovesPerClock != 0) continue;
+      if (spins == kMovesPerClock) moved_ = Clock::now();
+      if (Error error = idle()) return withdraw(std::move(error));
     }
-    if (link->drop() != Drop::none) return link->error();
-    pauseBriefly();
-    if (spins % kMovesPerClock != 0) continue;
-    const auto now = Clock::now();
-    if (spins == kMovesPerClock) moved = now;
-    if (now - begin >= patience.limit) {
-      link->withdraw();
-      return makeError("E_DEADLINE", "The peer of a link did not answer within %lld ms.",
-                       static_cast<long long>(patience.limit.count()));
-    }
-    const bool sleepy = now - moved >= patience.spin;
-    if (sleepy) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(patience.limit - (now - begin));
-      link->park(std::min(left, kParkMost));
-    }
-    if (!sleepy && now - watched < kWatchEvery) continue;
-    link->watch();
-    watched = now;
+    return failure();
   }
-  return link->drop() == Drop::none ? Error{} : link->error();
-}
+
+ private:
+  static bool pends(const Link* link) { return link->sending() || link->receiving(); }
+
+  bool progress() const {
+    bool moved = false;
+    for (Link* link : links_) moved = link->progress() || moved;
+    return moved;
+  }
+
+  Error failure() const {
+    for (Link* link : links_) {
+      if (link->drop() != Drop::none) return link->error();
+    }
+    return {};
+  }
+
+  Error withdraw(Error error) const {
+    for (Link* link : links_) link->withdraw();
+    return error;
+  }
+
+  // Between two rounds of spinning: looks at the clock, gives way or sleeps, and looks after the peers.
+  Error idle() {
+    const auto now = Clock::now();
+    for (Link* link : links_) {
+      if (link->interrupted()) return makeError("E_LINK", "The wait for the peer of a link was ended.");
+    }
+    if (now - begin_ >= patience_.limit) {
+      return makeError("E_DEADLINE", "The peer of a link did not answer within %lld ms.",
+                       static_cast<long long>(patience_.limit.count()));
+    }
+    const bool sleepy = now - moved_ >= patience_.spin;
+    if (!sleepy) sched_yield();
+    if (sleepy) park(std::chrono::ceil<std::chrono::milliseconds>(patience_.limit - (now - begin_)));
+    if (!sleepy && now - watched_ < kWatchEvery) return {};
+    for (Link* link : links_) link->watch();
+    watched_ = now;
+    return {};
+  }
+
+  // One sleeps on a single link: others that wait, too, are looked at before long.
+  void park(std::chrono::milliseconds left) const {
+    const bool alone = std::ranges::count_if(links_, pends) == 1;
+    (*std::ranges::find_if(links_, pends))->park(std::min(left, alone ? kParkMost : kParkAmongMost));
+  }
+
+  const std::span<Link* const> links_;
+  const Patience& patience_;
+  const Clock::time_point begin_ = Clock::now();
+  Clock::time_point moved_ = begin_;
+  Clock::time_point watched_ = begin_;
+};
+
+}  // namespace
+
+Error complete(std::span<Link* const> links, const Patience& patience) { return Wait(links, patience).run(); }
+
+Error complete(Link* link, const Patience& patience) { return complete({&link, 1}, patience); }
 
 Error send(Link* link, std::span<const uint8_t> message, const Patience& patience) {
   if (Error error = link->postSend(message)) return error;

@@ -1,8 +1,9 @@
 // Messages between two nodes, out of native memory and into it. One contract over all drivers: shared memory on one host,
 // TCP between hosts. Nothing here waits on an event loop: the thread that calls progress() moves the bytes, and this is a
-// compute thread while a step runs. A link belongs to one thread at a time.
+// compute thread while a step runs. A link belongs to one thread at a time; wake() and interrupt() are for any thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -19,6 +20,9 @@ struct Patience {
   std::chrono::microseconds spin;
   std::chrono::milliseconds limit;
 };
+
+// Of a wait that only the peer or interrupt() ends. Far enough; a larger one would not fit into nanoseconds.
+constexpr std::chrono::milliseconds kWithoutLimit = std::chrono::hours(24 * 365);
 
 // What both peers agreed on in the handshake.
 struct LinkTerms {
@@ -48,6 +52,8 @@ class Link {
   Error postReceive(std::span<uint8_t> into);
   bool sending() const { return sending_; }
   bool receiving() const { return receiving_; }
+  // Of a message.
+  size_t messageBytesMax() const { return open_ ? messageBytesMax_ : kHelloBytesMax; }
   // Of the last message.
   size_t receivedBytes() const { return received_; }
 
@@ -57,6 +63,14 @@ class Link {
   void watch();
   // Sleeps until something may move, or for about as long as said.
   virtual void park(std::chrono::milliseconds time) = 0;
+  // Ends a park(), or else the next one at once.
+  virtual void wake() = 0;
+  // Whoever waits for the peer gives up, now and later.
+  void interrupt() {
+    interrupted_.store(true, std::memory_order_release);
+    wake();
+  }
+  bool interrupted() const { return interrupted_.load(std::memory_order_acquire); }
   // Takes back what was posted. In the middle of a message that ends the link.
   void withdraw();
 
@@ -93,8 +107,7 @@ class Link {
   bool leave(const FrameHeader& goodbye);
   FrameExpectation expectation() const;
   FrameHeader header(FrameKind kind, size_t bytes, size_t rest) const;
-  size_t messageBytesMax() const { return open_ ? messageBytesMax_ : kHelloBytesMax; }
-
+  std::atomic<bool> interrupted_{false};
   bool open_ = false;
   uint64_t epoch_ = 0;
   size_t messageBytesMax_ = 0;
@@ -118,8 +131,10 @@ class Link {
 };
 
 // Moves in both directions until what was posted is done: two peers that send to each other do not wait for each other.
-// E_DEADLINE where time passed, and what the link failed with.
+// E_DEADLINE where time passed, E_LINK where it was interrupted, and what the link failed with.
 Error complete(Link* link, const Patience& patience);
+// The same of several links at once. Where one fails, what was posted to the others is withdrawn.
+Error complete(std::span<Link* const> links, const Patience& patience);
 Error send(Link* link, std::span<const uint8_t> message, const Patience& patience);
 Error receive(Link* link, std::span<uint8_t> into, size_t* bytes, const Patience& patience);
 

@@ -66,11 +66,16 @@ class SharedLink final : public Link {
     storeShared(own.asleep, uint32_t{1}, std::memory_order_relaxed);
     // Either the peer sees that this side sleeps, or this side what the peer did: ring() has the other fence.
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (!movable()) {
+    if (!woken_.exchange(false, std::memory_order_seq_cst) && !movable()) {
       const timespec wait{0, std::chrono::nanoseconds(std::min(time, std::chrono::milliseconds(999))).count()};
       syscall(SYS_futex, &own.rings, FUTEX_WAIT, seen, &wait, nullptr, 0);
     }
     storeShared(own.asleep, uint32_t{0}, std::memory_order_relaxed);
+  }
+
+  void wake() override {
+    woken_.store(true, std::memory_order_seq_cst);
+    ringBell(&memory_->bells[side_]);
   }
 
  protected:
@@ -116,8 +121,12 @@ class SharedLink final : public Link {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (loadShared(theirs.asleep, std::memory_order_relaxed) == 0) return;
     storeShared(theirs.asleep, uint32_t{0}, std::memory_order_relaxed);
-    std::atomic_ref<uint32_t>(theirs.rings).fetch_add(1, std::memory_order_release);
-    syscall(SYS_futex, &theirs.rings, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+    ringBell(&theirs);
+  }
+
+  static void ringBell(Bell* bell) {
+    std::atomic_ref<uint32_t>(bell->rings).fetch_add(1, std::memory_order_release);
+    syscall(SYS_futex, &bell->rings, FUTEX_WAKE, 1, nullptr, nullptr, 0);
   }
 
   Descriptor socket_;
@@ -125,6 +134,7 @@ class SharedLink final : public Link {
   const int side_;
   RingWriter writer_;
   RingReader reader_;
+  std::atomic<bool> woken_{false};
 };
 
 Error memoryError() {

@@ -1,10 +1,12 @@
 #include "link/tcp-link.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -42,15 +44,25 @@ std::span<const uint8_t> bytesOf(const FrameHeader& header) {
 
 class TcpLink final : public Link {
  public:
-  explicit TcpLink(Descriptor socket) : socket_(std::move(socket)), outgoing_(kFrameMost), incoming_(kIncomingBytes) {}
+  explicit TcpLink(Descriptor socket)
+      : socket_(std::move(socket)),
+        bell_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+        outgoing_(kFrameMost),
+        incoming_(kIncomingBytes) {}
   ~TcpLink() override { close(); }
 
   bool needsKeys() const override { return true; }
 
   void park(std::chrono::milliseconds time) override {
     const int events = (receiving() ? POLLIN : 0) | (sending() ? POLLOUT : 0);
-    awaitSocket(socket_, static_cast<short>(events), time);
+    // A socket that nothing is awaited of is left out: that its peer is gone would end each sleep at once.
+    pollfd entries[] = {{events == 0 ? -1 : socket_.number(), static_cast<short>(events), 0}, {bell_.number(), POLLIN, 0}};
+    poll(entries, std::size(entries), static_cast<int>(time.count()));
+    eventfd_t rings = 0;
+    if (entries[1].revents != 0) eventfd_read(bell_.number(), &rings);
   }
+
+  void wake() override { eventfd_write(bell_.number(), 1); }
 
  protected:
   size_t frameBytesMax() const override { return kTcpFrameBytes; }
@@ -118,6 +130,7 @@ class TcpLink final : public Link {
   }
 
   Descriptor socket_;
+  Descriptor bell_;
   Buffer outgoing_;
   Buffer incoming_;
 };

@@ -9,7 +9,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { ClawError } from "../base/mod.ts";
-import { OP } from "./contract.ts";
+import { type NativeLink, OP } from "./contract.ts";
 
 /** What the build and the processor offer. */
 export interface NativeInfo {
@@ -56,11 +56,6 @@ export interface NativeExecutable {
 /** A model to train of the addon. */
 export interface NativeTrainer {
   readonly handle: "trainer";
-}
-
-/** A link of the addon. */
-export interface NativeLink {
-  readonly handle: "link";
 }
 
 /** Where the addon listens for links. */
@@ -187,6 +182,10 @@ export interface Addon {
   ): Promise<number>;
   /** `plan` is [bytes, rounds, microseconds of spinning, milliseconds, whether this side echoes]. */
   timeLink(link: NativeLink, plan: Int32Array): Promise<LinkTimes>;
+  /** Both ends of a link within this process. */
+  linkPair(): readonly [NativeLink, NativeLink];
+  queueSend(link: NativeLink, message: Uint8Array): Promise<number>;
+  queueReceive(link: NativeLink, into: Uint8Array): Promise<number>;
   /** `reason` is a `Drop` of native/link/frame.h. */
   closeLink(link: NativeLink, reason: number): void;
   measurePeaks(threads: number): NativePeaks;

@@ -156,8 +156,18 @@ export interface Program {
   readonly logits: number | undefined;
 }
 
-/** A way to another rank, both directions: messages arrive whole and in order. Its errors are E_LINK. */
+/** A link of the native core. */
+export interface NativeLink {
+  readonly handle: "link";
+}
+
+/**
+ * A way to another rank, both directions: messages arrive whole and in order. Its errors are E_LINK, and E_LINK_PEER where the
+ * other side breaks the rules.
+ */
 export interface RankLink {
+  /** What native devices move messages over by themselves; such a link then serves nothing else. */
+  readonly native?: NativeLink;
   /** Resolves when the bytes may be overwritten; the other side may still have to take them. */
   send(bytes: Uint8Array): Promise<void>;
   /** Fills `into` with the next message, which is of just this length. */

@@ -4,7 +4,8 @@
  */
 
 import { assert } from "../base/mod.ts";
-import { type LinkTimes, loadAddon, type NativeLink, type NativeListener } from "./addon.ts";
+import { type LinkTimes, loadAddon, type NativeListener } from "./addon.ts";
+import type { NativeLink } from "./contract.ts";
 import { translate, translated } from "./native-error.ts";
 
 /** Shared memory on one host; TCP between hosts. */
@@ -95,6 +96,24 @@ export class Link {
     return this.#run(() => loadAddon().timeLink(this.native, plan));
   }
 
+  /**
+   * Sends after the messages queued before, without holding up those that come in. With the first queued message a thread of its own
+   * takes the link over; nothing else may use it from then on. Resolves when the message may be overwritten.
+   */
+  async queueSend(message: Uint8Array): Promise<void> {
+    await queued(() => loadAddon().queueSend(this.native, message));
+  }
+
+  /** The same for the next message; resolves to its bytes. However long it takes: closing the link ends the wait. */
+  queueReceive(into: Uint8Array): Promise<number> {
+    return queued(() => loadAddon().queueReceive(this.native, into));
+  }
+
+  /** Ends the link at once, and whatever waits for its peer: a queue, or a compute thread in a step. */
+  end(): void {
+    translated(() => loadAddon().closeLink(this.native, DROP.closed));
+  }
+
   /** Says goodbye, after what still moves. */
   async close(why: keyof typeof DROP = "closed"): Promise<void> {
     await this.#running.catch(() => {});
@@ -110,6 +129,20 @@ export class Link {
       throw translate(error);
     }
   }
+}
+
+async function queued<T>(start: () => Promise<T>): Promise<T> {
+  try {
+    return await start();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** Both ends of a link within this process, open. E_LINK, E_LINK_MEMORY. */
+export function linkPair(): readonly [Link, Link] {
+  const [one, other] = translated(() => loadAddon().linkPair());
+  return [new Link("shared", one), new Link("shared", other)];
 }
 
 /** Asks a listening node for a link. E_LINK, E_LINK_PEER, E_LINK_MEMORY, E_DEADLINE. */

@@ -17,6 +17,7 @@ export {
   type LinkAddress,
   type LinkDriver,
   LinkListener,
+  linkPair,
   type Patience,
   type RoundPlan,
 } from "./link.ts";

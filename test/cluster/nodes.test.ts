@@ -4,9 +4,17 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startNodes } from "../../src/cluster/mod.ts";
-import { engineSocket, receiveHello } from "../../src/cluster/shards/joining.ts";
-import { SocketListener } from "../../src/cluster/shards/socket-link.ts";
+import { at } from "../../src/base/mod.ts";
+import {
+  joinRanks,
+  type LinkPlace,
+  Meeting,
+  planRanks,
+  type RankTerms,
+  settingsOf,
+  startNodes,
+  startRanks,
+} from "../../src/cluster/mod.ts";
 import { createRuntime, openDevice } from "../../src/engine/mod.ts";
 import { type MatrixSpec, nativeAvailable } from "../../src/kernels/mod.ts";
 import {
@@ -16,7 +24,7 @@ import {
   proportionalPlacement,
   synthesize,
 } from "../../src/model/mod.ts";
-import { exitOf, makeFolder, repository, start } from "../cli/claw.ts";
+import { claw, exitOf, makeFolder, repository, start } from "../cli/claw.ts";
 import { type TinyModel, tinyModel } from "../engine/tiny.ts";
 import { Random } from "../kernels/random.ts";
 import { answersOf, BATCH, CONTEXT, ROWS, randomQuestions } from "./answers.ts";
@@ -35,6 +43,41 @@ afterAll(() => tiny.remove());
 
 function folders(): string[] {
   return readdirSync(tmpdir()).filter((name) => name.startsWith("claw-ranks-"));
+}
+
+/** Ranks that this test starts itself, where they meet, and their files. */
+class Others {
+  readonly meeting: Meeting;
+  readonly #folder: string;
+  readonly #access = { secret: "07".repeat(32), epoch: 3 };
+
+  constructor(name: string) {
+    this.#folder = mkdtempSync(join(tmpdir(), `claw-${name}-`));
+    const addresses = [this.shared("engine")];
+    this.meeting = new Meeting({ host: "here", addresses }, settingsOf("the engine's process", this.#access));
+  }
+
+  shared(name: string): LinkPlace["addresses"][number] {
+    return { driver: "shared", host: join(this.#folder, name), port: 0 };
+  }
+
+  start(
+    rank: number,
+    place: LinkPlace,
+  ): { readonly exited: Promise<number | null>; readonly words: readonly string[] } {
+    const child = start(["node", "rank"]);
+    const words: string[] = [];
+    child.stderr?.on("data", (part) => words.push(String(part)));
+    const engine = at(this.meeting.place.addresses, 0);
+    const terms: RankTerms = { rank, engine, place, ...this.#access };
+    child.stdin?.end(JSON.stringify(terms));
+    return { exited: exitOf(child), words };
+  }
+
+  async close(): Promise<void> {
+    await this.meeting.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
 }
 
 describe("ranks as processes", () => {
@@ -85,25 +128,54 @@ describe("ranks as processes", () => {
     await expect(startNodes(tiny.model, options)).rejects.toMatchObject({ code: "E_LINK" });
   });
 
-  test("one whose engine is gone ends, too", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "claw-alone-"));
-    const listener = await SocketListener.open(engineSocket(folder));
+  test("that somebody else started, on several hosts", async () => {
+    const { model } = tiny;
+    const { vocabulary } = model.description;
+    const questions = randomQuestions(vocabulary, new Random(9));
+    const { device } = await openDevice({ device: "auto", threads: 1 });
+    const expected = await answersOf(await createRuntime(device, model, sizes), vocabulary, questions);
+    device.close();
+    const placement = proportionalPlacement(model.description, { stages: [2, 1], shards: [1, 1] });
+    const options = { ...sizes, device: "auto", threads: 1, placement } as const;
+    const meeting = new Others("two");
     try {
-      const child = start(["node", "rank", "--join", folder, "--rank", "3"]);
-      let words = "";
-      child.stderr?.on("data", (part) => {
-        words += part;
+      // The first stage is one host, which only shared memory connects; the others are each of their own.
+      const tcp = { driver: "tcp", host: "127.0.0.1", port: 0 } as const;
+      const children = ["a", "a", "b", "c"].map((host, rank) => {
+        const addresses = host === "a" ? [meeting.shared(`rank-${rank}`), tcp] : [tcp];
+        return meeting.start(rank, { host, addresses });
       });
-      const exited = exitOf(child);
-      const link = await listener.accept();
-      expect(await receiveHello(link, new Set([3]))).toBe(3);
-      link.close();
-      expect(await exited).toBe(1);
-      expect(words).toContain("The link to the engine's process ended");
+      const ranks = await joinRanks(meeting.meeting, children.length);
+      await startRanks(model, ranks, options);
+      const { join: joined } = planRanks(model.description, options);
+      const links = ranks.map(({ link }) => link);
+      const runtime = joined(links, async () => {});
+      expect(await answersOf(runtime, vocabulary, questions)).toEqual(expected);
+      await runtime.close();
+      expect(await Promise.all(children.map(({ exited }) => exited))).toEqual([0, 0, 0, 0]);
     } finally {
-      listener.close();
-      rmSync(folder, { recursive: true, force: true });
+      await meeting.close();
     }
+  });
+
+  test("one whose engine is gone ends, too", async () => {
+    const meeting = new Others("alone");
+    try {
+      const child = meeting.start(0, { host: "here", addresses: [meeting.shared("rank")] });
+      const [rank] = await joinRanks(meeting.meeting, 1);
+      rank?.link.close();
+      expect(await child.exited).toBe(1);
+      expect(child.words.join("")).toContain("Talking to the engine's process failed.");
+    } finally {
+      await meeting.close();
+    }
+  });
+
+  test("what is not told which rank it is says so, and does not repeat what it was told", async () => {
+    const { status, stderr } = await claw(["node", "rank"], { input: '{"secret": "0707"}' });
+    expect(status).toBe(2);
+    expect(stderr).toContain("claw node rank was not told on its standard input which rank it is.");
+    expect(stderr).not.toContain("0707");
   });
 });
 

@@ -1,26 +1,96 @@
 /**
- * I/O: a timer.
- *
- * How processes that run ranks find each other: a folder of Unix sockets that only this user may enter, one of the engine's
- * process and one of each rank. Whoever connects says first which rank it is, and what it speaks.
+ * How processes that run ranks find each other. A rank's process is told where the engine's process listens, and where it
+ * is to listen itself; it connects, says which rank it is and where others reach it, and is told what to do.
  */
 
-import { join } from "node:path";
+import { z } from "zod";
 import { ClawError } from "../../base/mod.ts";
+import { fromHex } from "../../crypto/mod.ts";
 import type { EngineSettings } from "../../engine/mod.ts";
 import {
   ARITHMETIC_VERSION,
   type DeviceMemory,
+  type LinkAddress,
   type RankLink,
   type WeightFormat,
 } from "../../kernels/mod.ts";
 import type { Placement } from "../../model/mod.ts";
-import { JOIN_MS, TASK_BYTES_MAX } from "./limits.ts";
+import { type LinkSettings, SECRET_BYTES } from "../link/mod.ts";
+import { HANDSHAKE_MS, HELLO_BYTES_MAX, RANKS_MAX, TASK_BYTES_MAX, TERMS_BYTES_MAX } from "./limits.ts";
 import type { RankSizes } from "./rank.ts";
 
-const MAGIC = 0x4b4e5243; // "CRNK"
 /** Of everything that ranks and the engine's process say to each other. */
-const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 2;
+
+const addressShape = z.strictObject({
+  driver: z.enum(["shared", "tcp"]),
+  host: z.string().min(1),
+  port: z.int().min(0).max(65_535),
+});
+
+/** Where a process can be asked for links. */
+export interface LinkPlace {
+  /** Processes whose hosts have the same name reach each other through shared memory. */
+  readonly host: string;
+  readonly addresses: readonly LinkAddress[];
+}
+
+const placeShape = z.strictObject({
+  host: z.string().min(1),
+  addresses: z.array(addressShape).min(1).max(8),
+});
+
+/** What a process that runs a rank knows before it meets anybody. It holds a secret, so it comes by standard input. */
+export interface RankTerms {
+  readonly rank: number;
+  /** Where the engine's process listens. */
+  readonly engine: LinkAddress;
+  /** Where this rank is to listen for other ranks; port 0: any that is free. */
+  readonly place: LinkPlace;
+  /** Of the cluster, SECRET_BYTES bytes in hexadecimal digits. */
+  readonly secret: string;
+  /** Of the plan that the ranks work for; others of another epoch are refused. */
+  readonly epoch: number;
+  /** Where the model file is on this host, if elsewhere than on the engine's. */
+  readonly model?: string | undefined;
+}
+
+const termsShape = z.strictObject({
+  rank: z.int().nonnegative().max(RANKS_MAX),
+  engine: addressShape,
+  place: placeShape,
+  secret: z.string().length(2 * SECRET_BYTES),
+  epoch: z.int().nonnegative(),
+  model: z.string().optional(),
+});
+
+/** E_USAGE where the text is none that `claw node rank` can begin with. */
+export function parseTerms(text: string): RankTerms {
+  try {
+    if (text.length > TERMS_BYTES_MAX) throw new Error(`It has ${text.length} letters.`);
+    return termsShape.parse(JSON.parse(text));
+  } catch (cause) {
+    // What came may hold the secret, and is not repeated.
+    throw new ClawError("E_USAGE", "claw node rank was not told on its standard input which rank it is.", {
+      cause,
+    });
+  }
+}
+
+/** How a process introduces itself on its links. */
+export function settingsOf(
+  node: string,
+  { secret, epoch }: Pick<RankTerms, "secret" | "epoch">,
+): LinkSettings {
+  const bytes = fromHex(secret);
+  if (bytes?.length !== SECRET_BYTES) throw new ClawError("E_USAGE", "The secret of a cluster has 32 bytes.");
+  return { node, epoch, secret: bytes, handshakeMs: HANDSHAKE_MS };
+}
+
+/** How ranks are called on their links. */
+export function rankName(rank: number): string {
+  return `rank ${rank}`;
+}
 
 /** What a rank's process is told: plain data. */
 export interface NodeTask {
@@ -31,6 +101,8 @@ export interface NodeTask {
   readonly sizes: RankSizes;
   readonly device: EngineSettings["device"];
   readonly threads: number;
+  /** Where each rank listens, by rank. */
+  readonly places: readonly LinkPlace[];
 }
 
 /** What a rank's process says when it can run steps. */
@@ -39,66 +111,62 @@ export interface NodeReport {
   readonly memory: DeviceMemory;
 }
 
-export function engineSocket(folder: string): string {
-  return join(folder, "engine.sock");
+const helloShape = z.strictObject({
+  protocol: z.int(),
+  arithmetic: z.int(),
+  rank: z.int().nonnegative().max(RANKS_MAX),
+  place: placeShape,
+});
+
+/** What a rank says first. */
+export type Hello = Pick<RankTerms, "rank" | "place">;
+
+export function sendHello(link: RankLink, hello: Hello): Promise<void> {
+  return sendJson(link, { protocol: PROTOCOL_VERSION, arithmetic: ARITHMETIC_VERSION, ...hello });
 }
 
-export function rankSocket(folder: string, rank: number): string {
-  return join(folder, `rank-${rank}.sock`);
-}
-
-export function sendHello(link: RankLink, rank: number): Promise<void> {
-  return link.send(bytesOf(Int32Array.of(MAGIC, PROTOCOL_VERSION, ARITHMETIC_VERSION, rank)));
-}
-
-/** Which of the `expected` ranks is at the other end. E_LINK when it is none, or of another version. */
-export async function receiveHello(link: RankLink, expected: ReadonlySet<number>): Promise<number> {
-  const words = new Int32Array(4);
-  await withinTime(link.receive(bytesOf(words)), "say who it is");
-  const [magic, protocol, arithmetic, rank = -1] = words;
-  if (magic !== MAGIC || protocol !== PROTOCOL_VERSION || arithmetic !== ARITHMETIC_VERSION) {
+/** Who is at the other end: one of the `expected` ranks. E_LINK when it is none, or of another version. */
+export async function receiveHello(link: RankLink, expected: ReadonlySet<number>): Promise<Hello> {
+  const parsed = helloShape.safeParse(await receiveJson(link, HELLO_BYTES_MAX));
+  if (!parsed.success) throw new ClawError("E_LINK", "A process that joined did not say who it is.");
+  const { protocol, arithmetic, rank, place } = parsed.data;
+  if (protocol !== PROTOCOL_VERSION || arithmetic !== ARITHMETIC_VERSION) {
     const told = `protocol ${protocol} and arithmetic ${arithmetic}`;
     const own = `${PROTOCOL_VERSION} and ${ARITHMETIC_VERSION}`;
     throw new ClawError("E_LINK", `A process that joined speaks ${told}; this one speaks ${own}.`);
   }
-  if (expected.has(rank)) return rank;
+  if (expected.has(rank)) return { rank, place };
   throw new ClawError("E_LINK", `A process joined as rank ${rank}, which nobody waits for.`);
 }
 
-export async function sendTask(link: RankLink, task: NodeTask): Promise<void> {
-  const bytes = new TextEncoder().encode(JSON.stringify(task));
-  await Promise.all([link.send(bytesOf(Int32Array.of(bytes.byteLength))), link.send(bytes)]);
+export function sendTask(link: RankLink, task: NodeTask): Promise<void> {
+  return sendJson(link, task);
 }
 
-/** What this rank is to do. The engine's process is trusted: it started this one. E_LINK when there is no sense in it. */
+/** What this rank is to do. The engine's process is trusted: it knows the secret. E_LINK when there is no sense in it. */
 export async function receiveTask(link: RankLink): Promise<NodeTask> {
-  const words = new Int32Array(1);
-  await link.receive(bytesOf(words));
+  return (await receiveJson(link, TASK_BYTES_MAX)) as NodeTask;
+}
+
+async function sendJson(link: RankLink, value: unknown): Promise<void> {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  const length = Uint32Array.of(bytes.byteLength);
+  await Promise.all([link.send(new Uint8Array(length.buffer)), link.send(bytes)]);
+}
+
+async function receiveJson(link: RankLink, bytesMax: number): Promise<unknown> {
+  const words = new Uint32Array(1);
+  await link.receive(new Uint8Array(words.buffer));
   const [length = 0] = words;
-  if (length < 0 || length > TASK_BYTES_MAX)
-    throw new ClawError(
-      "E_LINK",
-      `A task of ${length} bytes was announced; at most ${TASK_BYTES_MAX} were expected.`,
-    );
+  if (length > bytesMax) {
+    const message = `A message of ${length} bytes was announced; at most ${bytesMax} were expected.`;
+    throw new ClawError("E_LINK", message);
+  }
   const bytes = new Uint8Array(length);
   await link.receive(bytes);
-  return JSON.parse(new TextDecoder().decode(bytes)) as NodeTask;
-}
-
-/** E_LINK when it takes longer than joining may. */
-export async function withinTime<T>(awaited: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const error = new ClawError("E_LINK", `A rank took longer than ${JOIN_MS / 1000} s to ${what}.`);
-    timer = setTimeout(() => reject(error), JOIN_MS);
-  });
   try {
-    return await Promise.race([awaited, late]);
-  } finally {
-    clearTimeout(timer);
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new ClawError("E_LINK", "A message that ranks begin with is no JSON.", { cause });
   }
-}
-
-function bytesOf(words: Int32Array): Uint8Array {
-  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }

@@ -12,6 +12,13 @@ export const REPORT_BYTES_MAX: number = 64 * 1024;
 /** What a rank may be told about its placement: every range of every rank of the largest there can be. */
 export const TASK_BYTES_MAX: number = 4 * 1024 * 1024;
 
+/** What a rank's process may be told on its standard input, and what it may say of itself when it joins. */
+export const TERMS_BYTES_MAX: number = 16 * 1024;
+export const HELLO_BYTES_MAX: number = 16 * 1024;
+
+/** How long a message of a handshake between ranks may take: machines where several start at once are slow. */
+export const HANDSHAKE_MS = 30_000;
+
 /** How long ranks may take to start and find each other; loading is not counted. */
 export const JOIN_MS = 60_000;
 

@@ -34,7 +34,7 @@ export async function startLocal(model: OpenedFile, options: LocalOptions): Prom
       const ready = await prepareRank(device, model, { rank, sizes, links: peers });
       const [link, other] = memoryLink();
       links.push(link);
-      const serving = serveRank(ready, { link: other, limits: sizes.limits });
+      const serving = serveRank(ready, { link: other, limits: sizes.limits, peers });
       served.push(closing(serving, [other, ...peers]));
     }
   } catch (error) {

@@ -1,43 +1,48 @@
 /** A rank as a process of its own: joins the engine's process and its peers, loads its slice, and does what it is told. */
 
-import { asClawError, at } from "../../base/mod.ts";
+import { asClawError, at, ClawError } from "../../base/mod.ts";
 import { openDevice } from "../../engine/mod.ts";
 import type { Device, RankLink } from "../../kernels/mod.ts";
 import { compile, type OpenedFile, openModelFile, type RankProgram } from "../../model/mod.ts";
+import type { LinkSettings } from "../link/mod.ts";
 import {
-  engineSocket,
   type NodeReport,
   type NodeTask,
-  rankSocket,
-  receiveHello,
+  parseTerms,
+  type RankTerms,
+  rankName,
   receiveTask,
   sendHello,
-  withinTime,
+  settingsOf,
 } from "./joining.ts";
+import { connectAt, connectTo, Meeting } from "./meeting.ts";
+import { NativeRankLink } from "./native-rank-link.ts";
 import { prepareRank, type RankSizes, serveRank } from "./rank.ts";
-import { connectSocket, SocketListener } from "./socket-link.ts";
 import { sendFailure, sendReport } from "./step-message.ts";
 
-/** Runs rank `rank` of the placement that the engine's process in `folder` has; resolves when it is told to end. */
-export async function runNode(folder: string, rank: number): Promise<void> {
-  const listener = await SocketListener.open(rankSocket(folder, rank));
-  const engine = await connectSocket(engineSocket(folder), "the engine's process");
+/** Runs a rank by its terms, as the text of a RankTerms; resolves when it is told to end. */
+export async function runNode(text: string): Promise<void> {
+  const terms = parseTerms(text);
+  const settings = settingsOf(rankName(terms.rank), terms);
+  const meeting = new Meeting(terms.place, settings);
+  let engine: RankLink | undefined;
   try {
-    await sendHello(engine, rank);
-    const node = await startNode(await receiveTask(engine), { folder, rank, listener, engine });
-    await serveRank(node.ready, { link: engine, limits: node.limits });
+    engine = new NativeRankLink(await connectAt(terms.engine, settings, "the engine's process"));
+    await sendHello(engine, { rank: terms.rank, place: meeting.place });
+    const node = await startNode(await receiveTask(engine), { terms, settings, meeting, engine });
+    await serveRank(node.ready, { link: engine, limits: node.limits, peers: node.peers });
     for (const link of node.peers) link.close();
     node.device.close();
   } finally {
-    listener.close();
-    engine.close();
+    engine?.close();
+    await meeting.close();
   }
 }
 
 interface Joining {
-  readonly folder: string;
-  readonly rank: number;
-  readonly listener: SocketListener;
+  readonly terms: RankTerms;
+  readonly settings: LinkSettings;
+  readonly meeting: Meeting;
   readonly engine: RankLink;
 }
 
@@ -58,11 +63,11 @@ interface StartedNode {
 }
 
 async function loadNode(task: NodeTask, joining: Joining): Promise<StartedNode> {
-  const { format, placement, sizes, threads } = task;
-  const model: OpenedFile = openModelFile(task.model);
+  const { format, placement, sizes, threads, places } = task;
+  const model: OpenedFile = openModelFile(joining.terms.model ?? task.model);
   try {
-    const rank = at(compile(model.description, { format, placement }), joining.rank);
-    const peers = await meetPeers(rank, joining);
+    const rank = at(compile(model.description, { format, placement }), joining.terms.rank);
+    const peers = await meetPeers(rank, places, joining);
     // Ranks of one machine would all be pinned to its first cores.
     const { device } = await openDevice({ device: task.device, threads, pinThreads: "never" });
     const ready = await prepareRank(device, model, { rank, sizes, links: peers });
@@ -75,19 +80,24 @@ async function loadNode(task: NodeTask, joining: Joining): Promise<StartedNode> 
 }
 
 /** Links to all peers: this rank connects to those before it, and those after it connect to this one. */
-async function meetPeers({ rank, peers }: RankProgram, { folder, listener }: Joining): Promise<RankLink[]> {
-  const links = new Map<number, RankLink>();
+async function meetPeers(
+  { rank, peers }: RankProgram,
+  places: NodeTask["places"],
+  { terms, settings, meeting }: Joining,
+): Promise<RankLink[]> {
+  const links = new Map<string, RankLink>();
   for (const peer of peers.filter((other) => other < rank)) {
-    const link = await connectSocket(rankSocket(folder, peer), `rank ${peer}`);
-    await sendHello(link, rank);
-    links.set(peer, link);
+    const name = rankName(peer);
+    const link = await connectTo(at(places, peer), settings, { host: terms.place.host, name });
+    links.set(name, new NativeRankLink(link));
   }
-  const missing = new Set(peers.filter((other) => other > rank));
+  const missing = new Set(peers.filter((other) => other > rank).map(rankName));
   while (missing.size > 0) {
-    const link = await withinTime(listener.accept(), "join its peers");
-    const peer = await receiveHello(link, missing);
-    missing.delete(peer);
-    links.set(peer, link);
+    const link = await meeting.next("join its peers");
+    if (!missing.delete(link.peer)) {
+      throw new ClawError("E_LINK", `A process joined as ${link.peer}, which nobody waits for.`);
+    }
+    links.set(link.peer, new NativeRankLink(link));
   }
-  return peers.map((peer) => links.get(peer) as RankLink);
+  return peers.map((peer) => links.get(rankName(peer)) as RankLink);
 }

@@ -1,33 +1,26 @@
 /** I/O: a placement over processes of this machine, one for each rank: starts them, joins them, and ends them. */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { at, ClawError } from "../../base/mod.ts";
-import type { EngineSettings } from "../../engine/mod.ts";
-import type { RankLink } from "../../kernels/mod.ts";
+import type { LinkAddress, LinkDriver } from "../../kernels/mod.ts";
 import type { OpenedFile } from "../../model/mod.ts";
-import {
-  engineSocket,
-  type NodeReport,
-  type NodeTask,
-  receiveHello,
-  sendTask,
-  withinTime,
-} from "./joining.ts";
+import { SECRET_BYTES } from "../link/mod.ts";
+import { joinRanks, type RanksOptions, startRanks } from "./joined.ts";
+import { type NodeReport, type RankTerms, settingsOf } from "./joining.ts";
 import { END_MS } from "./limits.ts";
-import { type PlacedRuntime, type PlacedRuntimeOptions, planRanks } from "./placed-runtime.ts";
-import { SocketListener } from "./socket-link.ts";
-import { receiveReport } from "./step-message.ts";
+import { Meeting } from "./meeting.ts";
+import { type PlacedRuntime, planRanks } from "./placed-runtime.ts";
 
-export interface NodesOptions extends PlacedRuntimeOptions {
+export interface NodesOptions extends RanksOptions {
   /** What starts `claw`, before its arguments. */
   readonly command: readonly string[];
-  readonly device: EngineSettings["device"];
-  /** Compute threads of each rank. */
-  readonly threads: number;
+  /** What the processes are linked by; undefined: shared memory. */
+  readonly driver?: LinkDriver | undefined;
 }
 
 export interface NodesRuntime extends PlacedRuntime {
@@ -36,24 +29,31 @@ export interface NodesRuntime extends PlacedRuntime {
   readonly processes: readonly ChildProcess[];
 }
 
-/** Starts a process for every rank. E_PLACEMENT, E_LINK, and what loading refuses. */
+/** Starts a process for every rank. E_PLACEMENT, E_LINK, E_NATIVE, and what loading refuses. */
 export async function startNodes(model: OpenedFile, options: NodesOptions): Promise<NodesRuntime> {
-  const { programs, sizes, join: joinRanks } = planRanks(model.description, options);
+  const plan = planRanks(model.description, options);
   const folder = mkdtempSync(join(tmpdir(), "claw-ranks-"));
-  const listener = await SocketListener.open(engineSocket(folder));
-  const processes = programs.map(({ rank }) => startProcess(options.command, folder, rank));
+  const access = { secret: randomBytes(SECRET_BYTES).toString("hex"), epoch: 0 };
+  const places = placesIn(folder, options.driver ?? "shared");
+  const processes: ChildProcess[] = [];
+  let meeting: Meeting | undefined;
   const end = async (): Promise<void> => {
-    listener.close();
+    await meeting?.close();
     await Promise.all(processes.map(ended));
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const links = await Promise.race([joined(listener, programs.length), ...processes.map(diedEarly)]);
-    const { format, placement, device, threads } = options;
-    const task: NodeTask = { model: model.source.name, format, placement, sizes, device, threads };
-    const started = links.map((link) => startRank(link, task));
-    const reports = await Promise.all(started);
-    return { ...joinRanks(links, end), reports, processes };
+    meeting = new Meeting(places("engine"), settingsOf("the engine's process", access));
+    const engine = at(meeting.place.addresses, 0);
+    for (const { rank } of plan.programs) {
+      processes.push(
+        startProcess(options.command, { rank, engine, place: places(`rank-${rank}`), ...access }),
+      );
+    }
+    const ranks = await Promise.race([joinRanks(meeting, processes.length), ...processes.map(diedEarly)]);
+    const reports = await startRanks(model, ranks, options);
+    const links = ranks.map(({ link }) => link);
+    return { ...plan.join(links, end), reports, processes };
   } catch (error) {
     for (const process of processes) process.kill("SIGKILL");
     await end();
@@ -61,28 +61,21 @@ export async function startNodes(model: OpenedFile, options: NodesOptions): Prom
   }
 }
 
-function startProcess(command: readonly string[], folder: string, rank: number): ChildProcess {
+/** Where a process of this name listens. Over TCP each is taken to be a host of its own. */
+function placesIn(folder: string, driver: LinkDriver): (name: string) => RankTerms["place"] {
+  return (name) => {
+    const host = driver === "shared" ? "here" : name;
+    const shared: LinkAddress = { driver: "shared", host: join(folder, name), port: 0 };
+    return { host, addresses: [driver === "shared" ? shared : { driver, host: "127.0.0.1", port: 0 }] };
+  };
+}
+
+function startProcess(command: readonly string[], terms: RankTerms): ChildProcess {
   const [program = "", ...before] = command;
-  const own = ["node", "rank", "--join", folder, "--rank", String(rank)];
-  return spawn(program, [...before, ...own], { stdio: ["ignore", "ignore", "inherit"] });
-}
-
-async function startRank(link: RankLink, task: NodeTask): Promise<NodeReport> {
-  await sendTask(link, task);
-  return (await receiveReport(link)) as NodeReport;
-}
-
-/** The links to all ranks, in their order. */
-async function joined(listener: SocketListener, count: number): Promise<RankLink[]> {
-  const links = new Map<number, RankLink>();
-  const missing = new Set(Array.from({ length: count }, (_, rank) => rank));
-  while (missing.size > 0) {
-    const link = await withinTime(listener.accept(), "start");
-    const rank = await receiveHello(link, missing);
-    missing.delete(rank);
-    links.set(rank, link);
-  }
-  return Array.from({ length: count }, (_, rank) => links.get(rank) as RankLink);
+  const child = spawn(program, [...before, "node", "rank"], { stdio: ["pipe", "ignore", "inherit"] });
+  child.stdin.on("error", () => {}); // it ended before it read: that is heard of below
+  child.stdin.end(JSON.stringify(terms));
+  return child;
 }
 
 /** Rejects when a process ends or cannot be started. */

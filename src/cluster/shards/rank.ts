@@ -3,7 +3,14 @@
 import { asClawError } from "../../base/mod.ts";
 import type { Device, Executable, KvFormat, KvPages, RankLink, StepLimits } from "../../kernels/mod.ts";
 import { loadProgram, type OpenedFile, type RankProgram } from "../../model/mod.ts";
-import { receiveCommand, receiveStep, type StepSize, sendAnswer, sendFailure } from "./step-message.ts";
+import {
+  type Command,
+  receiveCommand,
+  receiveStep,
+  type StepSize,
+  sendAnswer,
+  sendFailure,
+} from "./step-message.ts";
 
 /** What all ranks of a placement have in common. */
 export interface RankSizes {
@@ -33,23 +40,39 @@ export async function prepareRank(
   return { executable: device.prepare(program, sizes.limits, links), kv: device };
 }
 
+export interface ServedRank {
+  /** To the process with the engine. */
+  readonly link: RankLink;
+  readonly limits: StepLimits;
+  /** To other ranks: closed when the engine is gone, so that a step that waits for one of them ends. */
+  readonly peers: readonly RankLink[];
+}
+
 /** Does what comes over `link` until it is told to end. E_LINK when the link breaks, or what it brings makes no sense. */
 export async function serveRank(
   { executable, kv }: ReadyRank,
-  { link, limits }: { readonly link: RankLink; readonly limits: StepLimits },
+  { link, limits, peers }: ServedRank,
 ): Promise<void> {
-  for (;;) {
-    const command = await receiveCommand(link, limits);
-    if (command.kind === "end") return;
+  const next = (): Promise<Command> => {
+    const command = receiveCommand(link, limits);
+    command.catch(() => {
+      for (const peer of peers) peer.close();
+    });
+    return command;
+  };
+  for (let command = await next(); command.kind !== "end"; ) {
+    if (command.kind === "step") await receiveStep(link, executable.step, command.size);
+    // Asked for before the step runs: that the engine is gone shows there.
+    const following = next();
     if (command.kind === "copy") kv.copyPage(command.from, command.to);
     else if (command.kind === "discard") kv.discardPage(command.page);
     else await step(executable, link, command.size);
+    command = await following;
   }
 }
 
 async function step(executable: Executable, link: RankLink, size: StepSize): Promise<void> {
   const { step: block } = executable;
-  await receiveStep(link, block, size);
   try {
     await executable.execute(size.rows, size.outputs);
   } catch (error) {
