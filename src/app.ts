@@ -42,10 +42,12 @@ import {
   type Administration,
   Admission,
   type ApiKey,
+  alone,
   anyone,
   createHttpServer,
   createLog,
   fingerprintOf,
+  KeptStreams,
   KeyRing,
   type Log,
   type LogSink,
@@ -240,10 +242,10 @@ export async function startServer(
   const ledger = await openLedger(options, surroundings, log);
   const tokens = apiKey === undefined ? undefined : openTokens(options, log);
   const id = modelId(path);
-  const names = adapters.map(({ name }) => name);
-  const models = new ServedModels(id, Math.floor(surroundings.now() / 1000), names);
+  const models = servedModels(id, adapters);
   const isReady = (): boolean => models.health().ready;
   const admission = new Admission(() => settings.current);
+  const streams = new KeptStreams({ settings: () => settings.current, timeout: surroundings.timeout });
   const http = createHttpServer({
     models,
     surroundings,
@@ -251,9 +253,11 @@ export async function startServer(
     capabilities: tokens?.capabilities,
     ledger,
     admission,
+    streams,
+    standing: alone,
     settings: () => settings.current,
     log,
-    metrics: metricsOf(models, id, { tokens, ledger }),
+    metrics: metricsOf(models, id, { tokens, ledger, streams }),
     administration: { ...administered(settings, sources), isReady, revoke: tokens?.revoke },
   });
   const url = await listen(http, options).catch(closeAndThrow(ledger, tokens));
@@ -261,29 +265,49 @@ export async function startServer(
     models.advance(fraction);
     onProgress(fraction);
   };
-  const onNote = (text: string): void => log.warn(text);
-  const loading = loadModel(path, options, { onProgress: advance, onNote, ...trusted, adapters });
+  const listeners = { onProgress: advance, onNote: (text: string): void => log.warn(text) };
+  const loading = loadModel(path, options, { ...listeners, ...trusted, adapters });
   const ready = loading.then(async (model) => {
     const recorder = await recorderOf(ledger, { root, info: model.info, version });
     const named = tokens && root.find().then((found) => found?.root);
     models.ready({ ...servedModel(id, model, version), root: named, recorder }, model.info.adapters);
     return model.info;
   });
-  const unwatch = settings.watch();
-  const close = async (graceMs = settings.current.shutdownGraceSeconds * 1000): Promise<void> => {
-    unwatch();
-    root.close();
-    admission.drain();
-    await Promise.race([admission.emptied(), delay(graceMs, undefined, { ref: false })]);
-    const closed = http.close();
-    await loading.then(({ engine }) => engine.close()).catch(() => {});
-    await drained(http, LAST_WORDS_MS);
-    http.server.closeAllConnections();
-    await closed;
-    await tokens?.close();
-    await ledger?.close();
-  };
+  const parts = { unwatch: settings.watch(), root, admission, http, loading, tokens, ledger };
+  const close = (graceMs = settings.current.shutdownGraceSeconds * 1000): Promise<void> =>
+    stop(parts, graceMs);
   return { url, model: id, apiKey, ready, reload: () => settings.reload(), close };
+}
+
+interface RunningParts extends Omit<Counted, "streams"> {
+  readonly unwatch: () => void;
+  readonly root: ServedRoot;
+  readonly admission: Admission;
+  readonly http: ReturnType<typeof createHttpServer>;
+  readonly loading: Promise<LocalModel>;
+}
+
+/** Takes nothing more, lets what runs end for so long, then ends it. */
+async function stop(
+  { unwatch, root, admission, http, loading, tokens, ledger }: RunningParts,
+  graceMs: number,
+): Promise<void> {
+  unwatch();
+  root.close();
+  admission.drain();
+  await Promise.race([admission.emptied(), delay(graceMs, undefined, { ref: false })]);
+  const closed = http.close();
+  await loading.then(({ engine }) => engine.close()).catch(() => {});
+  await drained(http, LAST_WORDS_MS);
+  http.server.closeAllConnections();
+  await closed;
+  await tokens?.close();
+  await ledger?.close();
+}
+
+function servedModels(id: string, adapters: readonly AdapterFolder[]): ServedModels {
+  const names = adapters.map(({ name }) => name);
+  return new ServedModels(id, Math.floor(surroundings.now() / 1000), names);
 }
 
 /** The configuration, its file, and the folder that its paths start from. */
@@ -327,10 +351,12 @@ function closeAndThrow(
 interface Counted {
   readonly tokens: RunningCapabilities | undefined;
   readonly ledger: Awaited<ReturnType<typeof openLedger>>;
+  readonly streams: KeptStreams;
 }
 
-function metricsOf(models: ServedModels, id: string, { tokens, ledger }: Counted): ServerMetrics {
+function metricsOf(models: ServedModels, id: string, { tokens, ledger, streams }: Counted): ServerMetrics {
   const metrics = new ServerMetrics(id, () => models.metrics());
+  metrics.addStreams(() => streams.counts);
   if (ledger !== undefined) metrics.addLedger(() => ledger.counts);
   if (tokens !== undefined) metrics.addCapabilities(tokens.capabilities.counts);
   return metrics;

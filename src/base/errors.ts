@@ -57,6 +57,8 @@ export type ErrorCode =
   | "E_UNSUPPORTED"
   | "E_BODY_TOO_LARGE"
   | "E_CONTEXT"
+  | "E_STREAM"
+  | "E_STANDBY"
   | "E_LOADING"
   | "E_OVERLOADED"
   | "E_DEADLINE"
@@ -331,6 +333,12 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     exit: 2,
     remedy: "Shorten the prompt or start the server with a larger --context.",
   },
+  E_STREAM: {
+    status: 404,
+    exit: 1,
+    remedy: "Send the request again; streams are kept for a while, and for whoever opened them.",
+  },
+  E_STANDBY: { status: 503, exit: 1, remedy: "Ask the server that holds the lease; a stream goes on there." },
   E_LOADING: { status: 503, exit: 1, remedy: "Try again when GET /health answers 200." },
   E_OVERLOADED: { status: 429, exit: 1, remedy: "Try again later." },
   E_DEADLINE: { status: 504, exit: 1, remedy: "Allow more time, or try again when the server is less busy." },

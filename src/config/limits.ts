@@ -62,3 +62,12 @@ export const WITNESSES_MAX = 16;
 
 /** Adapters of a server: each takes memory and a place in every step. */
 export const ADAPTERS_MAX = 64;
+
+/** Seconds that a stream waits for its client: a reconnect, or a train in a tunnel. */
+export const LINGER_DEFAULT = 30;
+export const LINGER_MAX = 3600;
+
+/** Bytes of the events of streams: at least a short answer, by default some hundred thousand events. */
+export const KEPT_BYTES_MIN: number = 64 * 1024;
+export const KEPT_BYTES_DEFAULT: number = 64 * 1024 * 1024;
+export const KEPT_BYTES_MAX: number = 64 * 1024 * 1024 * 1024;

@@ -25,6 +25,7 @@ import {
   textOption,
 } from "./option.ts";
 import { type SealOptions, sealOptions } from "./seal-options.ts";
+import { type StreamOptions, streamOptions } from "./stream-options.ts";
 
 /** What the HTTP side of a server goes by. */
 export interface HttpOptions {
@@ -47,6 +48,7 @@ export interface ServeOptions
   extends ModelOptions,
     AdaptersOptions,
     HttpOptions,
+    StreamOptions,
     LedgerOptions,
     EngineOptions,
     SealOptions {}
@@ -163,6 +165,7 @@ export const serveOptions: OptionTable<ServeOptions> = {
   ...modelOptions,
   ...adaptersOptions,
   ...httpOptions,
+  ...streamOptions,
   ...ledgerOptions,
   ...engineOptions,
   ...sealOptions,

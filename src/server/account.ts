@@ -22,6 +22,10 @@ export class RequestAccount {
   model: string | undefined;
   /** Those of the capability token that it came with, the first block's first. */
   revocationIds: readonly string[] = [];
+  /** The id of its stream, where that can be read again. */
+  stream: string | undefined;
+  /** Whether its answers go on when its connection has ended. */
+  outlivesConnection = false;
   #lease: Lease | undefined;
   #over = false;
   promptTokens = 0;
@@ -74,9 +78,10 @@ export class RequestAccount {
   /** What a line of the log says; times are in milliseconds. */
   summary(): object {
     const since = (at: number): number => Math.round((at - this.#startedAt) * 1000) / 1000;
-    const { caller, model, promptTokens, completionTokens, error, revocationIds } = this;
+    const { caller, model, promptTokens, completionTokens, error, revocationIds, stream } = this;
     return {
       tenant: caller?.tenant,
+      ...(stream === undefined ? {} : { stream }),
       ...(revocationIds.length === 0 ? {} : { revocation_ids: revocationIds }),
       model,
       ...(model === undefined

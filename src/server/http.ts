@@ -1,23 +1,28 @@
 /** The HTTP server: routes, and what surrounds every request. */
 
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import type { Ledger } from "../audit/mod.ts";
 import { ClawError } from "../base/mod.ts";
 import type { Capabilities } from "../capability/mod.ts";
 import type { HttpOptions, KeyScope } from "../config/mod.ts";
 import type { AnswerParameters } from "../protocol/openai/mod.ts";
-import { RequestAccount } from "./account.ts";
+import type { RequestAccount } from "./account.ts";
 import { type Administration, describeConfiguration, putConfiguration, readRevocations } from "./admin.ts";
 import type { Admission } from "./admission.ts";
-import { Completions, chat, completion, type Kind, type Surroundings } from "./completions.ts";
+import { type Asker, Completions, type Surroundings } from "./completions.ts";
 import { checkLocal, checkScope, hostGuard, originGuard } from "./guards.ts";
 import { bearerOf, type KeyRing } from "./keys.ts";
-import { BODY_BYTES_MAX, PATH_PARAMETER_MAX, REQUEST_ID_MAX, REQUEST_TIMEOUT_MS } from "./limits.ts";
+import { chat, completion, type Kind } from "./kinds.ts";
+import { BODY_BYTES_MAX, PATH_PARAMETER_MAX, REQUEST_TIMEOUT_MS } from "./limits.ts";
 import type { Log } from "./log.ts";
 import type { ServerMetrics } from "./metrics/mod.ts";
 import type { ServedModels } from "./models.ts";
-import { sendError, sendResponse, type Visit } from "./replies.ts";
+import { closing, during, reported, sendError, sendResponse } from "./replies.ts";
+import type { Standing } from "./standing.ts";
+import { addStreams, lastEventOf, resume, type StreamRoutes } from "./stream-routes.ts";
+import type { KeptStreams } from "./streams/mod.ts";
 import { TokenDoor } from "./token-door.ts";
+import { endOf, logVisit, requestId, Visits } from "./visits.ts";
 
 /** Settings that are looked at anew for every request. */
 export type HttpSettings = Pick<
@@ -34,6 +39,9 @@ export interface ServerOptions {
   /** Undefined: answers are not recorded, and there are no receipts. */
   readonly ledger?: Ledger | undefined;
   readonly admission: Admission;
+  readonly streams: KeptStreams;
+  /** Whether this server may answer. */
+  readonly standing: Standing;
   readonly settings: () => HttpSettings;
   readonly log: Log;
   readonly metrics: ServerMetrics;
@@ -43,7 +51,7 @@ export interface ServerOptions {
 
 /** A server that is not listening yet. */
 export function createHttpServer(options: ServerOptions): FastifyInstance {
-  const { models, surroundings, admission, administration, metrics } = options;
+  const { models, surroundings, administration, metrics } = options;
   const app: FastifyInstance = fastify({
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -57,32 +65,58 @@ export function createHttpServer(options: ServerOptions): FastifyInstance {
   const visits = new Visits(options);
   surroundRoutes(app, options, visits);
   app.get("/health", (_, reply) => {
-    const { ready, body } = admission.draining ? draining : models.health();
+    const { ready, body } = healthOf(options);
     return reply.code(ready ? 200 : 503).send(body);
   });
   app.get("/metrics", async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()));
   app.get("/v1/models", () => ({ object: "list", data: models.list() }));
   app.get<{ Params: { id: string } }>("/v1/models/:id", ({ params }) => models.describe(params.id));
-  const completions = new Completions(options);
-  const door = doorOf(options);
-  const answer = <R extends AnswerParameters>(path: string, kind: Kind<R>): void => {
-    app.post(path, async (request, reply) => {
-      const visit = visits.of(request);
-      const timeoutMs = options.settings().requestTimeoutSeconds * 1000;
-      const { account } = visit;
-      const admit = door?.admission(account, path);
-      const asker = { id: visit.id, account, signal: closing(reply), timeoutMs, admit };
-      return sendResponse(reply, await completions.handle(kind, request.body, asker), visit);
-    });
-  };
-  answer("/v1/chat/completions", chat);
-  answer("/v1/completions", completion);
+  const routes = { ...options, completions: new Completions(options), door: doorOf(options), visits };
+  addAnswers(app, chat, routes);
+  addAnswers(app, completion, routes);
+  addStreams(app, routes);
   if (options.ledger !== undefined) addReceipts(app, options.ledger, visits);
   if (administration !== undefined) addAdminRoutes(app, administration);
   return app;
 }
 
+interface Routes extends ServerOptions, StreamRoutes {
+  readonly completions: Completions;
+}
+
+/** The path of one kind of request. */
+function addAnswers<R extends AnswerParameters>(app: FastifyInstance, kind: Kind<R>, routes: Routes): void {
+  const { completions, door, visits, standing, settings } = routes;
+  app.post(kind.endpoint, async (request, reply) => {
+    const visit = visits.of(request);
+    const last = lastEventOf(request);
+    if (last !== undefined) return resume(reply, last, { ...routes, visit });
+    const { id, account } = visit;
+    const tenure = await standing.tenure();
+    const asker: Asker = {
+      id,
+      account,
+      signal: AbortSignal.any([closing(reply), tenure.signal]),
+      timeoutMs: settings().requestTimeoutSeconds * 1000,
+      admit: door?.admission(account, kind.endpoint),
+      report: (thrown) => reported(thrown, visit),
+      onEnd: (attended) => endOf(visit, attended),
+    };
+    const response = await during(tenure, () => completions.handle(kind, request.body, asker));
+    return sendResponse(reply, response, { visit, tenure });
+  });
+}
+
 const draining = { ready: false, body: { status: "draining" } };
+
+/** 200 where requests are best sent to this server. */
+function healthOf({ admission, models, standing }: ServerOptions): { ready: boolean; body: object } {
+  if (admission.draining) return draining;
+  const health = models.health();
+  const { standby } = standing;
+  if (!health.ready || standby === undefined) return health;
+  return { ready: false, body: { status: "standby", holder: standby.holder ?? null } };
+}
 
 /** A receipt's id is the index of its entry. Whoever may see it is told nothing of others' receipts, not even that they are there. */
 function addReceipts(app: FastifyInstance, ledger: Ledger, visits: Visits): void {
@@ -100,31 +134,6 @@ function addAdminRoutes(app: FastifyInstance, administration: Administration): v
   if (revoke !== undefined) app.post("/admin/revocations", ({ body }) => revoke(readRevocations(body)));
 }
 
-/** A client's own id for its request, where it can do no harm in a log or a header. */
-function requestId(given: string | string[] | undefined): string | undefined {
-  if (typeof given !== "string" || given.length > REQUEST_ID_MAX) return undefined;
-  return /^[\w.:-]+$/.test(given) ? given : undefined;
-}
-
-/** What is known of the requests that are being answered. */
-class Visits {
-  readonly #visits = new WeakMap<FastifyRequest, Visit>();
-  readonly #options: Pick<ServerOptions, "surroundings" | "log" | "metrics">;
-
-  constructor(options: Pick<ServerOptions, "surroundings" | "log" | "metrics">) {
-    this.#options = options;
-  }
-
-  of(request: FastifyRequest): Visit {
-    const { surroundings, log, metrics } = this.#options;
-    const known = this.#visits.get(request);
-    if (known !== undefined) return known;
-    const visit = { id: request.id, account: new RequestAccount(surroundings.clock, metrics), log };
-    this.#visits.set(request, visit);
-    return visit;
-  }
-}
-
 /** Every request but a look at the health passes the guards; every response carries the request's id. */
 function surroundRoutes(app: FastifyInstance, options: ServerOptions, visits: Visits): void {
   // JSON is the only language spoken here; anything else is answered with E_JSON.
@@ -136,7 +145,7 @@ function surroundRoutes(app: FastifyInstance, options: ServerOptions, visits: Vi
     const { url } = request.routeOptions;
     if (url === "/health") return;
     reply.raw.once("close", () => {
-      visit.account.end();
+      if (!visit.account.outlivesConnection) visit.account.end();
       options.metrics.responded(url, reply.raw.statusCode);
       logVisit(visit, request, reply);
     });
@@ -181,27 +190,4 @@ async function checkCaller(
 
 function doorOf({ capabilities, keys }: ServerOptions): TokenDoor | undefined {
   return capabilities === undefined ? undefined : new TokenDoor(capabilities, keys);
-}
-
-/** One line for each request, when its connection is done with it. */
-function logVisit({ id, account, log }: Visit, request: FastifyRequest, reply: FastifyReply): void {
-  const left = !reply.raw.writableFinished;
-  const line = {
-    request: id,
-    method: request.method,
-    path: request.routeOptions.url ?? null,
-    status: reply.raw.statusCode,
-    ...account.summary(),
-    ...(left ? { left: true } : {}),
-  };
-  log.info(line, left ? "The client left." : "A request was answered.");
-}
-
-/** A signal that is aborted when the client leaves before the response is out. */
-function closing({ raw }: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  raw.once("close", () => {
-    if (!raw.writableFinished) controller.abort();
-  });
-  return controller.signal;
 }

@@ -16,6 +16,9 @@ export const REQUEST_TIMEOUT_MS = 60_000;
 export const OVERLOAD_RETRY_SECONDS = 1;
 export const SHUTDOWN_RETRY_SECONDS = 10;
 
+/** After which a client that asked a standby should ask again: what distributes requests has found the right server then. */
+export const STANDBY_RETRY_SECONDS = 1;
+
 /** Revocation ids in one request. */
 export const REVOCATIONS_MAX = 1000;
 

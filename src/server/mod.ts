@@ -9,4 +9,6 @@ export { createLog, type Log, type LogSink } from "./log.ts";
 export { ServerMetrics } from "./metrics/mod.ts";
 export { type ServedModel, ServedModels } from "./models.ts";
 export { textBytesMax } from "./prompts.ts";
+export { alone } from "./standing.ts";
+export { KeptStreams } from "./streams/mod.ts";
 export { watchFile } from "./watch.ts";

@@ -3,29 +3,30 @@
 import { Readable } from "node:stream";
 import type { FastifyReply } from "fastify";
 import type { ClawError } from "../base/mod.ts";
-import { END_OF_EVENTS, encodeEvent, errorBody } from "../protocol/openai/mod.ts";
-import type { RequestAccount } from "./account.ts";
+import { END_OF_STREAM, encodeEvent, errorBody } from "../protocol/openai/mod.ts";
 import type { Response } from "./completions.ts";
 import { publicError } from "./failures.ts";
-import { LOADING_RETRY_SECONDS, OVERLOAD_RETRY_SECONDS, SHUTDOWN_RETRY_SECONDS } from "./limits.ts";
-import type { Log } from "./log.ts";
-
-/** Whose answer it is, and who is told where it fails. */
-export interface Visit {
-  readonly id: string;
-  readonly account: RequestAccount;
-  readonly log: Log;
-}
+import {
+  LOADING_RETRY_SECONDS,
+  OVERLOAD_RETRY_SECONDS,
+  SHUTDOWN_RETRY_SECONDS,
+  STANDBY_RETRY_SECONDS,
+} from "./limits.ts";
+import type { Chunk } from "./rendering.ts";
+import type { Tenure } from "./standing.ts";
+import type { KeptStream } from "./streams/mod.ts";
+import type { Visit } from "./visits.ts";
 
 /** After how many seconds a client should ask again, where an error does not say. */
 const retrySeconds: Readonly<Record<string, number>> = {
   E_LOADING: LOADING_RETRY_SECONDS,
   E_OVERLOADED: OVERLOAD_RETRY_SECONDS,
   E_SHUTDOWN: SHUTDOWN_RETRY_SECONDS,
+  E_STANDBY: STANDBY_RETRY_SECONDS,
 };
 
 /** The error for the client; what is not the client's fault and no state that passes is reported. */
-function reported(thrown: unknown, { id, account, log }: Visit): ClawError {
+export function reported(thrown: unknown, { id, account, log }: Visit): ClawError {
   const error = publicError(thrown);
   account.error = error.code;
   const passes =
@@ -45,8 +46,39 @@ export function sendError(reply: FastifyReply, thrown: unknown, visit: Visit): F
   return reply.code(error.status).send(errorBody(error));
 }
 
-export function sendResponse(reply: FastifyReply, response: Response, visit: Visit): FastifyReply {
+interface Delivery {
+  readonly visit: Visit;
+  /** Nothing is delivered when it is over. */
+  readonly tenure: Tenure;
+}
+
+export function sendResponse(reply: FastifyReply, response: Response, delivery: Delivery): FastifyReply {
   if (response.type === "whole") return reply.send(response.body);
+  if (response.type === "stream") return sendEvents(reply, eventsOf(response.chunks, delivery));
+  const { stream } = response;
+  delivery.visit.account.stream = stream.id;
+  return sendStream(reply, stream, { ...delivery, counts: stream.log.counts.map(() => 0) });
+}
+
+/** Sends the events after those that a client has, of each answer so many. */
+export function sendStream(
+  reply: FastifyReply,
+  stream: KeptStream,
+  { counts, tenure, visit }: Delivery & { readonly counts: readonly number[] },
+): FastifyReply {
+  const events = stream.read(counts, { signal: closing(reply), tenure });
+  // Whoever draws the stream has reported what it failed with.
+  return sendEvents(
+    reply,
+    withError(events, (thrown) => {
+      const error = publicError(thrown);
+      visit.account.error ??= error.code;
+      return error;
+    }),
+  );
+}
+
+function sendEvents(reply: FastifyReply, events: AsyncIterable<string>): FastifyReply {
   reply.headers({
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache, no-transform",
@@ -54,15 +86,52 @@ export function sendResponse(reply: FastifyReply, response: Response, visit: Vis
     "x-accel-buffering": "no",
   });
   // A stream that is piped waits for slow readers, and is destroyed when they leave.
-  return reply.send(Readable.from(eventsOf(response.chunks, visit)));
+  return reply.send(Readable.from(events));
 }
 
-/** The events of a stream; an error after its beginning is its last event. */
-async function* eventsOf(chunks: AsyncIterable<object>, visit: Visit): AsyncGenerator<string, void, void> {
+/** The events of a stream that ends with its connection. */
+function eventsOf(chunks: AsyncIterable<Chunk>, { visit, tenure }: Delivery): AsyncIterable<string> {
+  const events = async function* (): AsyncGenerator<string, void, void> {
+    for await (const { body } of chunks) {
+      tenure.check();
+      yield encodeEvent(JSON.stringify(body));
+    }
+    yield encodeEvent(END_OF_STREAM);
+  };
+  return withError(events(), (thrown) =>
+    reported(tenure.signal.aborted ? tenure.signal.reason : thrown, visit),
+  );
+}
+
+/** An error after a stream's beginning is its last event; it has no id, so that a client comes back for what it lacks. */
+async function* withError(
+  events: AsyncIterable<string>,
+  errorOf: (thrown: unknown) => ClawError,
+): AsyncGenerator<string, void, void> {
   try {
-    for await (const chunk of chunks) yield encodeEvent(chunk);
-    yield END_OF_EVENTS;
+    yield* events;
   } catch (thrown) {
-    yield encodeEvent(errorBody(reported(thrown, visit)));
+    yield encodeEvent(JSON.stringify(errorBody(errorOf(thrown))));
   }
+}
+
+/** Does the work of an answer; nothing comes of it where this server may no longer answer. Errors: E_STANDBY, those of `work`. */
+export async function during<T>(tenure: Tenure, work: () => Promise<T>): Promise<T> {
+  try {
+    const result = await work();
+    tenure.check();
+    return result;
+  } catch (error) {
+    tenure.check();
+    throw error;
+  }
+}
+
+/** A signal that is aborted when the client leaves before the response is out. */
+export function closing({ raw }: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  raw.once("close", () => {
+    if (!raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
 }

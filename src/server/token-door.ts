@@ -1,13 +1,17 @@
 /** Capability tokens in place of API keys: who comes with one, and what it opens. */
 
-import { type Capabilities, TOKEN_CHARS_MIN } from "../capability/mod.ts";
+import { type Capabilities, type Operation, TOKEN_CHARS_MIN } from "../capability/mod.ts";
 import type { KeyScope } from "../config/mod.ts";
 import type { RequestAccount } from "./account.ts";
 import type { KeyRing } from "./keys.ts";
 import type { ServedModel } from "./models.ts";
 
-/** Endpoints that are authorized when their body has told the model. */
-const generating: ReadonlySet<string> = new Set(["/v1/chat/completions", "/v1/completions"]);
+/** Endpoints that are authorized when it is known which model is asked for. */
+const generating: ReadonlySet<string> = new Set([
+  "/v1/chat/completions",
+  "/v1/completions",
+  "/v1/streams/:id",
+]);
 
 interface Called {
   readonly scope: KeyScope;
@@ -43,14 +47,26 @@ export class TokenDoor {
   admission(account: RequestAccount, endpoint: string): ((model: ServedModel) => Promise<void>) | undefined {
     const token = account.caller?.token;
     if (token === undefined) return undefined;
-    return async ({ id, root, adapter }) => {
-      // A model with an adapter is also the model: whoever may use that, and the adapter, may use both together.
-      const names = adapter === undefined ? [id] : [adapter.base, id];
-      const known = await root;
-      const models = known === undefined ? names : [...names, known];
-      const adapters = adapter === undefined ? [] : [adapter.name];
-      const operation = { kind: "inference", endpoint, models, adapters, tools: [] } as const;
-      account.lease = await this.#capabilities.open(token, operation);
+    return async (model) => {
+      account.lease = await this.#capabilities.open(token, await operationOf(endpoint, model));
     };
   }
+
+  /** Allows that somebody goes on reading what was asked for before: no new request, but a right that may have ended. */
+  async readmit(
+    { caller }: RequestAccount,
+    { endpoint, model }: { readonly endpoint: string; readonly model: ServedModel },
+  ): Promise<void> {
+    const token = caller?.token;
+    if (token !== undefined) await this.#capabilities.authorize(token, await operationOf(endpoint, model));
+  }
+}
+
+async function operationOf(endpoint: string, { id, root, adapter }: ServedModel): Promise<Operation> {
+  // A model with an adapter is also the model: whoever may use that, and the adapter, may use both together.
+  const names = adapter === undefined ? [id] : [adapter.base, id];
+  const known = await root;
+  const models = known === undefined ? names : [...names, known];
+  const adapters = adapter === undefined ? [] : [adapter.name];
+  return { kind: "inference", endpoint, models, adapters, tools: [] };
 }

@@ -235,7 +235,7 @@ describe("prompts", () => {
 test("an event is one line, whatever its text", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), (text) => {
-      const event = encodeEvent({ text });
+      const event = encodeEvent(JSON.stringify({ text }));
       expect(event.split("\n")).toEqual([expect.stringMatching(/^data: /), "", ""]);
       expect(JSON.parse(event.slice(6))).toEqual({ text });
     }),

@@ -12,7 +12,7 @@ import {
 } from "../../src/engine/mod.ts";
 import { openModel, type Tokenizer } from "../../src/model/mod.ts";
 import { generateAnswers, type Piece } from "../../src/server/answers.ts";
-import { completion } from "../../src/server/completions.ts";
+import { completion } from "../../src/server/kinds.ts";
 import { ServedModels } from "../../src/server/mod.ts";
 import { createTokenReporter } from "../../src/server/reports.ts";
 import { bareCompletions, makeAsker } from "./bare.ts";

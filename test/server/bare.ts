@@ -1,12 +1,15 @@
 /** What a server's parts are surrounded by, without an engine, clock or chance. */
 
+import { asClawError } from "../../src/base/mod.ts";
 import { RequestAccount } from "../../src/server/account.ts";
 import { type Asker, Completions, type Surroundings } from "../../src/server/completions.ts";
 import {
   Admission,
+  alone,
   anyone,
   type createHttpServer,
   createLog,
+  KeptStreams,
   KeyRing,
   type ServedModels,
   ServerMetrics,
@@ -26,6 +29,15 @@ export function bareServer(): Omit<Parameters<typeof createHttpServer>[0], "mode
     surroundings,
     keys: new KeyRing([], anyone),
     admission: new Admission(() => ({ maxBatch: 16, maxQueueSize: 16 })),
+    streams: new KeptStreams({
+      settings: () => ({
+        streamsResumable: "asked",
+        streamsLingerSeconds: 30,
+        streamsKeptBytes: 1 << 20,
+      }),
+      timeout: surroundings.timeout,
+    }),
+    standing: alone,
     settings: () => ({ adminRemote: false, metricsAuthentication: true, requestTimeoutSeconds: 1 }),
     log: createLog({ logLevel: "error", logFormat: "json" }, { write: () => {} }),
     metrics: new ServerMetrics("bare", () => undefined),
@@ -44,5 +56,7 @@ export function makeAsker(): Asker {
     account: new RequestAccount(() => 0, new ServerMetrics("bare", () => undefined)),
     signal,
     timeoutMs: 1000,
+    report: asClawError,
+    onEnd: () => {},
   };
 }

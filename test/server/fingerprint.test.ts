@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openModel } from "../../src/model/mod.ts";
 import { createChatTemplate } from "../../src/model/template/mod.ts";
-import { chat } from "../../src/server/completions.ts";
+import { chat } from "../../src/server/kinds.ts";
 import { fingerprintOf, modelDigest } from "../../src/server/mod.ts";
 import type { ServedModel } from "../../src/server/models.ts";
 import { makeHome, makeTinyModel, removeHome, startService } from "./service.ts";

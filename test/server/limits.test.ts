@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EngineMetrics } from "../../src/engine/mod.ts";
 import { openModel } from "../../src/model/mod.ts";
-import { type Completions, chat, completion } from "../../src/server/completions.ts";
+import type { Completions } from "../../src/server/completions.ts";
+import { chat, completion } from "../../src/server/kinds.ts";
 import { ServedModels, textBytesMax } from "../../src/server/mod.ts";
 import { bareCompletions, makeAsker } from "./bare.ts";
 import {

@@ -189,6 +189,7 @@ describe("the engine's numbers", () => {
   });
 
   test("docs/reference/metrics.md names every metric of ours", async () => {
+    metrics.addStreams(() => ({ kept: 0, bytes: 0, resumed: 0, abandoned: 0, evicted: 0 }));
     metrics.addCapabilities({ allowed: 0, cacheHits: 0, watchdogKills: 0, denied: {} });
     const page = readFileSync(join(import.meta.dirname, "../../docs/reference/metrics.md"), "utf8");
     const names = [...(await metrics.text()).matchAll(/^# TYPE (claw:\S+) (\S+)$/gm)];

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EngineMetrics, type GenerationRequest } from "../../src/engine/mod.ts";
 import { openModel } from "../../src/model/mod.ts";
-import { completion } from "../../src/server/completions.ts";
+import { completion } from "../../src/server/kinds.ts";
 import { ServedModels } from "../../src/server/mod.ts";
 import { bareCompletions, makeAsker } from "./bare.ts";
 import { makeHome, makeTinyModel, removeHome } from "./service.ts";

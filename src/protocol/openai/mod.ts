@@ -1,7 +1,7 @@
 /** OpenAI's API as it crosses the wire: requests, responses, errors and events. */
 
 export { errorBody } from "./errors.ts";
-export { END_OF_EVENTS, encodeEvent } from "./events.ts";
+export { END_OF_STREAM, encodeEvent } from "./events.ts";
 export {
   type AnswerParameters,
   type ChatRequest,

@@ -22,6 +22,8 @@ export interface AnswerParameters {
   readonly stream: boolean;
   /** Whether a stream ends with the count of tokens. */
   readonly includeUsage: boolean;
+  /** Whether a stream can be gone on with over another connection; undefined: as the server has it. */
+  readonly resumable: boolean | undefined;
   readonly maxTokens: number | undefined;
   readonly stopStrings: readonly string[];
   readonly stopTokens: readonly number[];
@@ -91,6 +93,10 @@ const answerShape = {
 
 type AnswerFields = z.infer<ReturnType<typeof strictObject<typeof answerShape>>>;
 
+interface Extension {
+  readonly openclaw?: { readonly resumable?: boolean | undefined } | undefined;
+}
+
 const messageSchema = strictObject(
   {
     role: z.enum(["system", "developer", "user", "assistant"]),
@@ -107,13 +113,18 @@ const chatSchema = strictObject(
     messages: z.unknown(),
     logprobs: switchField,
     top_logprobs: topField,
-    openclaw: strictObject({ date: z.iso.date().optional() }).optional(),
+    openclaw: strictObject({ date: z.iso.date().optional(), resumable: switchField }).optional(),
   },
   chatUnsupported,
 );
 
 const completionSchema = strictObject(
-  { ...answerShape, prompt: z.unknown(), logprobs: topField },
+  {
+    ...answerShape,
+    prompt: z.unknown(),
+    logprobs: topField,
+    openclaw: strictObject({ resumable: switchField }).optional(),
+  },
   completionUnsupported,
 );
 
@@ -124,6 +135,7 @@ export function readChatRequest(body: unknown): ChatRequest {
   if (top !== undefined && !logprobs) throw invalid("top_logprobs", "needs logprobs to be true");
   return {
     ...answerParameters(fields),
+    resumable: readResumable(fields),
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
     logprobs: logprobs ? (top ?? 0) : undefined,
     messages: readMessages(fields.messages),
@@ -140,7 +152,8 @@ export function readCompletionRequest(body: unknown): CompletionRequest {
     throw invalid("prompt", `asks for ${answers} answers; at most ${ANSWERS_MAX} are given`);
   }
   const maxTokens = fields.max_tokens ?? COMPLETION_TOKENS_DEFAULT;
-  return { ...answerParameters(fields), maxTokens, logprobs: fields.logprobs, prompts };
+  const resumable = readResumable(fields);
+  return { ...answerParameters(fields), resumable, maxTokens, logprobs: fields.logprobs, prompts };
 }
 
 function readMessages(value: unknown): Message[] {
@@ -157,7 +170,15 @@ function readMessages(value: unknown): Message[] {
   });
 }
 
-function answerParameters(fields: AnswerFields): Omit<AnswerParameters, "maxTokens" | "logprobs"> {
+function readResumable({ stream, openclaw }: AnswerFields & Extension): boolean | undefined {
+  const resumable = openclaw?.resumable;
+  if (resumable !== true || stream === true) return resumable;
+  throw invalid("openclaw.resumable", "needs stream to be true");
+}
+
+function answerParameters(
+  fields: AnswerFields,
+): Omit<AnswerParameters, "maxTokens" | "logprobs" | "resumable"> {
   return {
     model: fields.model,
     choices: fields.n ?? 1,

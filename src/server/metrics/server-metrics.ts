@@ -3,9 +3,11 @@
 import { Counter, collectDefaultMetrics, Registry } from "prom-client";
 import type { LedgerCounts } from "../../audit/mod.ts";
 import type { CapabilityCounts } from "../../capability/mod.ts";
+import type { StreamCounts } from "../streams/mod.ts";
 import { addCapabilityMetrics } from "./capability-metrics.ts";
 import { addEngineMetrics, type Snapshot } from "./engine-metrics.ts";
 import { addLedgerMetrics } from "./ledger-metrics.ts";
+import { addStreamMetrics } from "./stream-metrics.ts";
 
 /** Gauges that prom-client names as if they were counters. */
 const misnamed = [
@@ -42,6 +44,11 @@ export class ServerMetrics {
     addEngineMetrics(this.#registry, engine);
     collectDefaultMetrics({ register: this.#registry });
     for (const name of misnamed) this.#registry.removeSingleMetric(name);
+  }
+
+  /** Adds what is counted of streams that outlive their connections. */
+  addStreams(counts: () => StreamCounts): void {
+    addStreamMetrics(this.#registry, counts);
   }
 
   /** Adds what is counted of the ledger. */

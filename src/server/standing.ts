@@ -1,0 +1,21 @@
+/** Whether this server may answer: where several stand ready for the same clients, one of them may. */
+
+/** A time in which it may. */
+export interface Tenure {
+  /** Aborted when it is over, with the error that clients are told. */
+  readonly signal: AbortSignal;
+  /** Looked at before anything is delivered. Errors: E_STANDBY where it is over. */
+  check(): void;
+}
+
+export interface Standing {
+  /** Resolves when this server may answer and knows all streams that it has to go on with. Errors: E_STANDBY. */
+  tenure(): Promise<Tenure>;
+  /** Which server may, as far as this one knows; undefined: this one. */
+  readonly standby: { readonly holder: string | undefined } | undefined;
+}
+
+const always: Tenure = { signal: new AbortController().signal, check: () => {} };
+
+/** A server that has nobody beside it. */
+export const alone: Standing = { tenure: async () => always, standby: undefined };
