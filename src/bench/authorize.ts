@@ -31,6 +31,9 @@ interface AuthorizeReport {
   readonly rememberedMs: Quantiles;
 }
 
+/** Authorizations that are not counted, by which the worker and this thread have compiled what they run. */
+const WARM_UPS = 500;
+
 const nothing = { read: () => new Map(), note: () => {}, close: () => {} };
 
 /** `rounds`: authorizations of each kind, one after another, with a token of three blocks and a warm worker. */
@@ -48,6 +51,7 @@ export async function measureAuthorize(rounds: number): Promise<AuthorizeReport>
     const accounts = new SpendingAccounts(nothing);
     const capabilities = new Capabilities({ authorizer, accounts, now: Date.now });
     const once = (model: string) => timed(() => capabilities.authorize(token, operationOn(model)));
+    for (let round = 0; round < WARM_UPS; round++) await once(`before-${round}`);
     await once("warm");
     const nobody = { token: "none", facts: undefined, now: 0 };
     const exchanges: number[] = [];

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
-import { type Biscuits, loadBiscuit } from "../../src/capability/biscuit.ts";
+import { BiscuitInstance } from "../../src/capability/biscuit.ts";
 import { Evaluator } from "../../src/capability/evaluate.ts";
 import type { SandboxGrants } from "../../src/capability/mod.ts";
 import { factsOf, type Operation } from "../../src/capability/operation.ts";
@@ -139,15 +139,18 @@ const chain = fc.array(
 const sandboxed: ReadonlySet<Operation["kind"]> = new Set(["sql", "connect", "file", "syscall"]);
 const asked = fc.record({ operation, now: fc.integer({ min: 100, max: 110 }) });
 
-let biscuits: Biscuits;
+let instance: BiscuitInstance;
 
 beforeAll(async () => {
-  biscuits = await loadBiscuit();
+  instance = await BiscuitInstance.open();
 });
 
 test("a chain of attenuations allows what a reference in TypeScript says, and never more than the chain before", () => {
+  const { biscuits } = instance;
   const pair = new biscuits.KeyPair(biscuits.SignatureAlgorithm.Ed25519);
   const evaluator = new Evaluator(biscuits, [{ id: 1, publicKey: pair.getPublicKey().toString() }]);
+  const privateKey = pair.getPrivateKey().toString();
+  instance.keep();
   const seen = {
     chains: 0,
     allowed: 0,
@@ -158,8 +161,8 @@ test("a chain of attenuations allows what a reference in TypeScript says, and ne
     sandboxNarrowed: 0,
   };
   const decide = (token: string, { operation, now }: { operation: Operation; now: number }): boolean => {
-    const verdict = evaluator.evaluate({ token, facts: factsOf(operation), now });
-    const { refusal, identity } = verdict;
+    const { refusal, identity } = evaluator.evaluate({ token, facts: factsOf(operation), now });
+    instance.reset();
     expect(identity?.tenant).toBe("team");
     if (refusal !== undefined) expect(["E_CAPABILITY", "E_TOKEN_EXPIRED"]).toContain(refusal.code);
     return refusal === undefined;
@@ -173,7 +176,7 @@ test("a chain of attenuations allows what a reference in TypeScript says, and ne
       const builder = biscuits.Biscuit.builder();
       builder.setRootKeyId(1);
       builder.addCode(rightsCode(given));
-      let token = builder.build(pair.getPrivateKey());
+      let token = builder.build(biscuits.PrivateKey.fromString(privateKey));
       const tokens = [token.toBase64()];
       for (const [index, block] of blocks.entries()) {
         const next = biscuits.Biscuit.block_builder();
@@ -182,6 +185,7 @@ test("a chain of attenuations allows what a reference in TypeScript says, and ne
         tokens.push(token.toBase64());
         if (typeof block === "string") seen.hostile++;
       }
+      instance.reset();
       for (const question of questions) {
         const decisions = tokens.map((text) => decide(text, question));
         const expected = tokens.map((_, length) => {

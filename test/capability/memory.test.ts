@@ -12,7 +12,7 @@ import type { Question, Verdict } from "../../src/capability/verdict.ts";
 import { compileBounded } from "../../src/capability/wasm-memory.ts";
 import { appended, type Bench, completionOn, makeBench } from "./tokens.ts";
 
-const ROUNDS = 1500;
+const ROUNDS = 500;
 
 let bench: Bench;
 
