@@ -13,7 +13,7 @@ import { type Log, watchFile } from "../server/mod.ts";
 
 export interface RunningCapabilities {
   readonly capabilities: Capabilities;
-  /** Keeps ids as revoked, all or none, and ends what runs under them. Errors: those of `TokenFolder.revoke`. */
+  /** Keeps ids as revoked and ends what runs under them. Errors: those of `TokenFolder.revoke`. */
   revoke(ids: readonly string[]): { readonly added: number; readonly ended: number };
   close(): Promise<void>;
 }

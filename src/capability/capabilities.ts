@@ -5,6 +5,7 @@ import { ClawError, type ErrorCode } from "../base/mod.ts";
 import type { SpendingAccounts } from "./accounts.ts";
 import { BURNT_MAX, BURNT_SECONDS, DECISIONS_MAX, TOKEN_CHARS_MAX } from "./limits.ts";
 import { factsOf, type Operation } from "./operation.ts";
+import type { Revoked } from "./revoked-list.ts";
 import type { Identity, Question, RootKey, Verdict } from "./verdict.ts";
 
 /** Whoever looks at tokens. */
@@ -46,7 +47,7 @@ export class Capabilities {
   /** Until when they are not looked at, in seconds. */
   readonly #burnt = new Map<string, number>();
   readonly #open = new Set<{ readonly identity: Identity; readonly controller: AbortController }>();
-  #revoked: ReadonlySet<string> = new Set();
+  #revoked: Revoked = new Set();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -89,7 +90,7 @@ export class Capabilities {
   }
 
   /** Refuses all tokens with one of these ids from now on, and ends what they have open; returns how many that were. */
-  revoke(ids: ReadonlySet<string>): number {
+  revoke(ids: Revoked): number {
     this.#revoked = ids;
     let ended = 0;
     for (const { identity, controller } of this.#open) {

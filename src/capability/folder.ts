@@ -1,27 +1,24 @@
 /**
  * I/O: the folder of capability tokens: `root.key` signs and only its owner reads it, `public-keys` verifies, `revoked`
- * lists revocation ids. Each file is replaced as a whole.
+ * lists revocation ids. The first two are replaced as a whole.
  */
 
 import {
   closeSync,
   existsSync,
-  fstatSync,
   fsyncSync,
-  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
-  readSync,
   renameSync,
   statSync,
-  writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { ClawError } from "../base/mod.ts";
 import { loadBiscuit } from "./biscuit.ts";
-import { LIST_BYTES_MAX } from "./limits.ts";
+import { LIST_BYTES_READ_MAX } from "./limits.ts";
+import { addRevoked, isRevocationId, type Revoked, RevokedLines } from "./revoked-list.ts";
 import type { SigningKey } from "./tokens.ts";
 import type { RootKey } from "./verdict.ts";
 
@@ -34,7 +31,7 @@ const OTHERS = 0o077;
 export interface Revocations {
   /** How many were not revoked before. */
   readonly added: number;
-  readonly all: ReadonlySet<string>;
+  readonly all: Revoked;
 }
 
 export class TokenFolder {
@@ -68,15 +65,9 @@ export class TokenFolder {
     });
   }
 
-  /** Errors: E_FILE, E_TOKEN_KEY for a line that is no id. */
-  revoked(): ReadonlySet<string> {
-    const ids = linesOf(this.revokedFile);
-    const odd = ids.find((id) => !isRevocationId(id));
-    if (odd === undefined) return new Set(ids);
-    throw new ClawError(
-      "E_TOKEN_KEY",
-      `${this.revokedFile} has a line that is no revocation id: ${odd.slice(0, 80)}.`,
-    );
+  /** Errors: E_FILE, E_TOKEN_KEY for a line that is nothing of an id. */
+  revoked(): Revoked {
+    return new RevokedLines(linesOf(this.revokedFile), this.revokedFile);
   }
 
   /** The key that signs now. Errors: E_TOKEN_KEY where there is none, or others can read it. */
@@ -117,7 +108,7 @@ export class TokenFolder {
     this.#writePublicKeys(others);
   }
 
-  /** Adds to the revoked ids, all or none. Errors: E_PARAMETER, E_REVOCATIONS where the file is full, E_STATE_DIR. */
+  /** Adds to the revoked ids. Errors: E_PARAMETER; those of `addRevoked`. */
   revoke(ids: readonly string[]): Revocations {
     const odd = ids.find((id) => !isRevocationId(id));
     if (odd !== undefined) {
@@ -125,11 +116,10 @@ export class TokenFolder {
     }
     const known = this.revoked();
     const fresh = [...new Set(ids)].filter((id) => !known.has(id));
-    if (fresh.length > 0) {
-      mkdirSync(this.path, { recursive: true, mode: FOLDER_MODE });
-      appendWhole(this.revokedFile, fresh.map((id) => `${id}\n`).join(""));
-    }
-    return { added: fresh.length, all: new Set([...known, ...fresh]) };
+    if (fresh.length === 0) return { added: 0, all: known };
+    mkdirSync(this.path, { recursive: true, mode: FOLDER_MODE });
+    addRevoked(this.revokedFile, fresh);
+    return { added: fresh.length, all: this.revoked() };
   }
 
   #writePublicKeys(keys: readonly RootKey[]): void {
@@ -138,53 +128,16 @@ export class TokenFolder {
   }
 }
 
-/** A block's signature, in hexadecimal: 64 bytes for Ed25519, up to 72 for the others that Biscuit knows. */
-export function isRevocationId(text: string): boolean {
-  return /^(?:[0-9a-f]{2}){64,72}$/.test(text);
-}
-
 function linesOf(file: string): readonly string[] {
   if (!existsSync(file)) return [];
   const { size } = statSync(file);
-  if (size > LIST_BYTES_MAX)
-    throw new ClawError("E_FILE", `${file} has ${size} bytes; ${LIST_BYTES_MAX} are the most.`);
+  if (size > LIST_BYTES_READ_MAX)
+    throw new ClawError("E_FILE", `${file} has ${size} bytes; ${LIST_BYTES_READ_MAX} are the most.`);
+  // Zeros are what a loss of power leaves of lines that nobody was told of.
   return readFileSync(file, "utf8")
-    .split("\n")
+    .split(/[\n\0]/)
     .map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"));
-}
-
-/**
- * Adds lines to a list, on which others may be writing, too: all of them durably, or none. Errors: E_REVOCATIONS where it
- * would become too large to be read, E_STATE_DIR.
- */
-function appendWhole(file: string, lines: string): void {
-  const handle = openSync(file, "a+", PUBLIC_MODE);
-  try {
-    const { size } = fstatSync(handle);
-    // Whoever wrote the last line by hand may have left it open.
-    const text = size === 0 || lastByteOf(handle, size) === "\n" ? lines : `\n${lines}`;
-    if (size + text.length > LIST_BYTES_MAX) {
-      const most = `${LIST_BYTES_MAX} bytes are the most`;
-      throw new ClawError("E_REVOCATIONS", `${file} would have ${size + text.length} bytes; ${most}.`);
-    }
-    try {
-      writeFileSync(handle, text);
-      fsyncSync(handle);
-    } catch (error) {
-      ftruncateSync(handle, size); // half a line would make the whole list unreadable
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new ClawError("E_STATE_DIR", `Cannot add to ${file}: ${reason}.`, { cause: error });
-    }
-  } finally {
-    closeSync(handle);
-  }
-}
-
-function lastByteOf(handle: number, size: number): string {
-  const last = Buffer.alloc(1);
-  readSync(handle, last, 0, 1, size - 1);
-  return last.toString("latin1");
 }
 
 /** Whoever reads sees the old file or the new one. */

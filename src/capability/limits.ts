@@ -50,8 +50,12 @@ export const METERS_PER_ROOT_MAX = 1024;
 export const RATE_REQUESTS_MAX = 10_000;
 export const RATE_SECONDS_MAX = 86_400;
 
-/** Of the files with public keys and with revoked ids. */
+/** Of the list of revoked ids where one is added; and where it is read, because several may have added the last one at once. */
 export const LIST_BYTES_MAX: number = 16 * 1024 * 1024;
+export const LIST_BYTES_READ_MAX: number = 2 * LIST_BYTES_MAX;
+
+/** Of a line of that list, so that it is one token's: 64 bits of a signature, and what error messages show of an id. */
+export const REVOKED_DIGITS_MIN = 16;
 
 /** How long what was spent may be known in memory alone, in milliseconds. */
 export const JOURNAL_DELAY_MS = 250;

@@ -15,6 +15,9 @@ export interface Meter {
 const budget = /^check if spent\("(tokens|requests)", (\d{1,2}), \$n\), \$n < (\d{1,15})$/;
 const rate = /^check if recent\("requests", (\d{1,2}), (\d{1,5}), \$n\), \$n < (\d{1,5})$/;
 
+/** Texts, as the library prints them: bare, so that one with a quotation mark seems to end there. */
+const texts = /"[^"]*"/g;
+
 /**
  * The meters of a block. A block that speaks of what was spent in any other way is refused as a whole: a limit that is
  * not understood is not one that may be passed over. Errors: E_TOKEN.
@@ -37,7 +40,7 @@ export function metersOf(source: string, block: number): readonly Meter[] {
       } as const;
       if (meter.limit <= RATE_REQUESTS_MAX && meter.seconds <= RATE_SECONDS_MAX) return [meter];
     }
-    if (!/\b(?:spent|recent)\b/.test(statement)) return [];
+    if (!/\b(?:spent|recent)\b/.test(statement.replace(texts, '""'))) return [];
     throw new ClawError("E_TOKEN", `Block ${block} of the token has a budget of a form that is not known.`);
   });
 }

@@ -1,10 +1,11 @@
 export { SpendingAccounts } from "./accounts.ts";
 export { Capabilities, type CapabilityCounts, type Lease } from "./capabilities.ts";
-export { isRevocationId, TokenFolder } from "./folder.ts";
+export { TokenFolder } from "./folder.ts";
 export { readGrants, type SandboxGrants } from "./grants.ts";
 export { SpentJournal, type SpentStore } from "./journal.ts";
 export { TOKEN_CHARS_MIN } from "./limits.ts";
 export type { Operation } from "./operation.ts";
+export { isRevocationId } from "./revoked-list.ts";
 export type { Restrictions, Rights } from "./rights.ts";
 export { AuthorizerThread } from "./thread.ts";
 export { attenuate, inspect, mint } from "./tokens.ts";

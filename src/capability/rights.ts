@@ -43,7 +43,7 @@ export interface Restrictions {
 export function rightsCode(rights: Rights): string {
   const { tenant, inference = [], scopes = [] } = rights;
   const facts = [
-    `tenant(${quoted(tenant)})`,
+    `tenant(${quoted(checkedTenant(tenant))})`,
     ...inference.map(
       ({ endpoints, models, adapters, tools }) =>
         `grant_inference(${[endpoints, models, adapters, tools].map(setOf).join(", ")})`,
@@ -52,6 +52,16 @@ export function rightsCode(rights: Rights): string {
     ...grantFacts(rights),
   ];
   return lines(facts);
+}
+
+/** What a server takes for a tenant, so that no token is made that it refuses. */
+function checkedTenant(tenant: string): string {
+  if (/^[^"\\]{1,64}$/.test(tenant)) return tenant;
+  const odd = JSON.stringify(tenant.slice(0, 80));
+  throw new ClawError(
+    "E_PARAMETER",
+    `${odd} is no tenant: 1 to 64 letters without quotation mark and backslash.`,
+  );
 }
 
 /** The checks of block number `block`, counted from 0. Errors: E_PARAMETER. */

@@ -1,8 +1,9 @@
 /** Tokens made, narrowed and looked at. */
 
 import { ClawError } from "../base/mod.ts";
-import { type Biscuits, loadBiscuit } from "./biscuit.ts";
+import { type Biscuits, loadBiscuit, type Token } from "./biscuit.ts";
 import { BLOCKS_MAX, TOKEN_CHARS_MAX } from "./limits.ts";
+import { metersOf } from "./meters.ts";
 import { type Restrictions, type Rights, restrictionsCode, rightsCode } from "./rights.ts";
 import { RootKeys, revocationIdsOf } from "./root-keys.ts";
 import type { RootKey } from "./verdict.ts";
@@ -36,7 +37,7 @@ export function mintWith(
   const builder = Biscuit.builder();
   builder.setRootKeyId(key.id);
   builder.addCode(rightsCode(rights) + restrictionsCode(restrictions, 0));
-  return bounded(builder.build(PrivateKey.fromString(key.privateKey)).toBase64());
+  return textOf(builder.build(PrivateKey.fromString(key.privateKey)), 0);
 }
 
 /** The token with one more block, which holds checks alone; needs public keys only. Errors: E_TOKEN, E_PARAMETER. */
@@ -57,7 +58,7 @@ export async function attenuate(
   if (code === "") throw new ClawError("E_PARAMETER", "Nothing was said that the token should lose.");
   const block = biscuits.Biscuit.block_builder();
   block.addCode(code);
-  return bounded(token.appendBlock(block).toBase64());
+  return textOf(token.appendBlock(block), sources.length);
 }
 
 export interface Inspection {
@@ -72,10 +73,20 @@ export async function inspect(text: string, keys: readonly RootKey[]): Promise<I
   return { revocationIds: revocationIdsOf(token), blocks: sources };
 }
 
-function bounded(token: string): string {
-  if (token.length <= TOKEN_CHARS_MAX) return token;
-  throw new ClawError(
-    "E_PARAMETER",
-    `The token has ${token.length} letters; ${TOKEN_CHARS_MAX} are the most.`,
-  );
+/** A token whose block of this number is new, if a server will take it. Errors: E_PARAMETER. */
+function textOf(token: Token, block: number): string {
+  const text = token.toBase64();
+  if (text.length > TOKEN_CHARS_MAX) {
+    const most = `${TOKEN_CHARS_MAX} are the most`;
+    throw new ClawError("E_PARAMETER", `The token would have ${text.length} letters; ${most}.`);
+  }
+  try {
+    metersOf(token.getBlockSource(block), block);
+  } catch (cause) {
+    const message =
+      "Servers would take a name for a budget: one of the names has a quotation mark, and another the word `spent` or `recent`. " +
+      "Give one of them another name, or write a token for each.";
+    throw new ClawError("E_PARAMETER", message, { cause });
+  }
+  return text;
 }

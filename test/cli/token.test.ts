@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { TokenFolder } from "../../src/capability/mod.ts";
 import { claw, makeFolder, repository } from "./claw.ts";
 
 const folder = join(makeFolder(), "tokens");
@@ -97,7 +98,7 @@ test("a root key that others can read is not used, and wrong words are refused",
   expect((await claw(["token", "--help"])).stdout).toContain("claw token attenuate TOKEN");
 });
 
-test("where the disk is full in the middle of an id, the list stays as it was", () => {
+test("where the disk is full in the middle of an id, that is refused, and the list goes on to be read and added to", () => {
   const full = join(folder, "full");
   mkdirSync(full, { recursive: true });
   const ids = Array.from({ length: 7 }, (_, n) => `${String(n).padStart(128, "0")}\n`).join("");
@@ -108,5 +109,10 @@ test("where the disk is full in the middle of an id, the list stays as it was", 
     encoding: "utf8",
   });
   expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining("file too large") });
-  expect(readFileSync(join(full, "revoked"), "utf8")).toBe(ids);
+  expect(readFileSync(join(full, "revoked"), "utf8")).toBe(`${ids}${"f".repeat(1024 - ids.length)}`);
+  const list = new TokenFolder(full);
+  expect(list.revoke(["e".repeat(128)]).added).toBe(1);
+  const expected = [`${"0".repeat(127)}6`, "f".repeat(128), "e".repeat(128)];
+  expect(expected.filter((id) => !list.revoked().has(id))).toEqual([]);
+  expect(list.revoked().has("d".repeat(128))).toBe(false);
 });

@@ -209,14 +209,15 @@ test("an administrator revokes tokens over HTTP: streams that run end, and the f
   expect(other?.state).toMatchObject({ error: undefined, endedAt: 0 });
   other?.stream.controller.abort();
   await other?.done;
-  expect([...folder.revoked()]).toEqual(expect.arrayContaining([ids[0], ids[1], unused]));
+  expect([...ids.slice(0, 2), unused].filter((id) => !folder.revoked().has(id))).toEqual([]);
   expect(await revoking({ ids: sent })).toEqual({ status: 200, body: { added: 0, ended: 0 } });
   const refused = clientOf(tokens[0] ?? "").completions.create(request(1));
   await expect(refused).rejects.toMatchObject({ status: 401, code: "E_TOKEN_REVOKED" });
 });
 
 test("what is to be revoked is taken whole or refused whole, and only from an administrator", async () => {
-  const before = folder.revoked();
+  const list = (): string => readFileSync(folder.revokedFile, "utf8");
+  const before = list();
   const many = (count: number): string[] => Array.from({ length: count }, (_, n) => idOf(1000 + n));
   const bodies = [
     {},
@@ -235,13 +236,13 @@ test("what is to be revoked is taken whole or refused whole, and only from an ad
   const ordinary = await revoking({ ids: [idOf(2)] }, await minted());
   expect(ordinary).toMatchObject({ status: 403, body: { error: { code: "E_CAPABILITY" } } });
   expect((await revoking({ ids: [idOf(2)] }, "wrong")).status).toBe(401);
-  expect(folder.revoked()).toEqual(before);
+  expect(list()).toBe(before);
   const admin = await mint(folder.signingKey(), { tenant: "owner", scopes: ["admin"] });
   expect(await revoking({ ids: many(1000) }, admin)).toEqual({
     status: 200,
     body: { added: 1000, ended: 0 },
   });
-  expect(folder.revoked().size).toBe(before.size + 1000);
+  expect(list()).toBe(`${before}${many(1000).join("\n")}\n`);
 });
 
 test("a key that is made while the server runs is known to it", async () => {
