@@ -157,7 +157,7 @@ function engineSettings(model: string, options: EngineOptions): EngineSettings {
     prefixCache,
     prefixShared,
     kvFormat,
-    degree: options.tensorParallelismDegree,
+    parallelism: { tensor: options.tensorParallelismDegree, pipeline: 1 },
     pinThreads: options.pinThreads,
     lockMemory: options.lockMemory,
   };
@@ -174,7 +174,7 @@ function engineChange(
   before: EngineOptions,
   { first, info }: { readonly first: EngineOptions; readonly info: EngineInfo },
 ): EngineChange | undefined {
-  const limits = (options: EngineOptions): Required<EngineChange> => ({
+  const limits = (options: EngineOptions): EngineChange => ({
     maxBatch: options.maxBatch,
     prefillChunkTokens: options.prefillChunkTokens ?? stepRows(first),
     kvCacheBytes: options.kvCacheBytes ?? info.kvBytes,

@@ -27,6 +27,7 @@ export interface StartOptions {
 }
 
 const NO_TOP: TokenEvent["top"] = [];
+const IDLE: EngineLoad = { running: 0, waiting: 0, recovering: false };
 
 interface PendingChange {
   readonly change: EngineChange;
@@ -53,7 +54,7 @@ export class EngineClient implements TokenGenerator {
   #nextId = 0;
   #closing = false;
   #ended: ClawError | undefined;
-  #load: EngineLoad = { running: 0, waiting: 0 };
+  #load: EngineLoad = IDLE;
 
   /** Loads the model on a thread of its own; resolves when it can answer. */
   static async start(settings: EngineSettings, options: StartOptions = {}): Promise<EngineClient> {
@@ -157,13 +158,14 @@ export class EngineClient implements TokenGenerator {
     this.#changes.delete(id);
     if (pending !== undefined && error === undefined) {
       // A thread that is started again begins with what was changed.
-      const { maxBatch, prefillChunkTokens, kvCacheBytes } = pending.change;
+      const { maxBatch, prefillChunkTokens, kvCacheBytes, parallelism } = pending.change;
       const { batch, kvBytes } = this.#settings;
       this.#settings = {
         ...this.#settings,
         batch: maxBatch ?? batch,
         prefillChunkTokens: prefillChunkTokens ?? this.#settings.prefillChunkTokens,
         kvBytes: kvCacheBytes ?? kvBytes,
+        parallelism: parallelism ?? this.#settings.parallelism,
       };
     }
     pending?.settle(error);
@@ -178,7 +180,7 @@ export class EngineClient implements TokenGenerator {
 
   #threadEnded(error: ClawError): void {
     this.#thread = undefined;
-    this.#load = { running: 0, waiting: 0 };
+    this.#load = IDLE;
     if (this.#closing) this.#end(error);
     else void this.#restart(error);
   }

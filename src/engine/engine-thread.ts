@@ -32,7 +32,8 @@ export class EngineThread {
     const { settings, metrics, onProgress, onNote } = options;
     const ring = new TokenRing();
     const workerData: EngineStart = { settings, metrics, ring: ring.memory };
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData });
+    const module = settings.source?.module ?? new URL("./worker.ts", import.meta.url);
+    const worker = new Worker(new URL(module), { workerData });
     worker.on("message", (message: FromEngine) => {
       if (message.type === "note") onNote?.(message.text);
     });

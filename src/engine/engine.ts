@@ -6,7 +6,7 @@
 
 import { asClawError, assert, at, ClawError } from "../base/mod.ts";
 import type { Executable, KvPages } from "../kernels/mod.ts";
-import { QUEUE_MAX, SWAP_BYTES_DEFAULT } from "./limits.ts";
+import { FAILED_STEPS_MAX, QUEUE_MAX, SWAP_BYTES_DEFAULT } from "./limits.ts";
 import { fillStep, type Plan } from "./plan.ts";
 import { prefixScope } from "./prefix-scope.ts";
 import type { FinishReason, GenerationListener, GenerationRequest } from "./request.ts";
@@ -20,24 +20,28 @@ import { Sequence } from "./sequence.ts";
 import type { EngineObserver } from "./step-record.ts";
 import { StepRecorder } from "./step-recorder.ts";
 
-export interface EngineOptions {
+/** What an engine computes with; it may be replaced by another between two steps. */
+export interface EngineRuntime {
   readonly executable: Executable;
   /** Copies KV pages. */
   readonly kv: KvPages;
-  readonly vocabulary: number;
   /** Positions a sequence may have. */
   readonly context: number;
   /** Digests of the adapters that requests may name, in the order of the program's; undefined: none. */
   readonly adapters?: readonly string[] | undefined;
-  /** Sequences that run together at first; the executable's outputs are the most that may. */
-  readonly batch: number;
   /** KV pages that may be used at first, and those allocated; undefined: the same. */
   readonly pages: number;
   readonly pagesMax?: number | undefined;
-  /** Prompt tokens in a step beside decoding sequences, at most; undefined: the step's rows. */
-  readonly prefillChunkTokens?: number | undefined;
   /** Host memory for the pages of preempted sequences; undefined: SWAP_BYTES_DEFAULT. */
   readonly swapBytes?: number | undefined;
+}
+
+export interface EngineOptions extends EngineRuntime {
+  readonly vocabulary: number;
+  /** Sequences that run together at first; the executable's outputs are the most that may. */
+  readonly batch: number;
+  /** Prompt tokens in a step beside decoding sequences, at most; undefined: the step's rows. */
+  readonly prefillChunkTokens?: number | undefined;
   /** Whether requests find the pages of earlier ones with the same beginning; they do unless told. */
   readonly prefixCache?: boolean | undefined;
   /** Whether they find those of other tenants, too; they do not unless told. */
@@ -61,55 +65,48 @@ interface Running {
 }
 
 export class Engine {
-  readonly #options: EngineOptions;
-  readonly #residency: Residency;
+  #options: EngineOptions;
+  #residency: Residency;
   readonly #scheduler: Scheduler;
   readonly #sampler: Sampler;
   readonly #recorder: StepRecorder;
   readonly #retry: RetryEstimate;
   readonly #requests = new Map<number, Running>();
   /** Logits of each output, as views made once. */
-  readonly #logits: readonly Float32Array[];
+  #logits: readonly Float32Array[];
   /** What was drawn in a step, by the plan's index: a token, an error, or nothing yet. */
-  readonly #drawn: (Draw | ClawError | undefined)[];
+  #drawn: (Draw | ClawError | undefined)[];
   #nextId = 0;
+  /** As configured; a runtime may allow less. */
+  #wanted: { readonly batch: number; readonly prefillChunkTokens: number; readonly pages: number };
   #pages: number;
 
   constructor(options: EngineOptions) {
-    const { executable, vocabulary, batch, kv, pages, clock } = options;
-    const { tokens, outputs, logits } = executable.step;
+    const { executable, vocabulary, batch, pages, clock } = options;
+    const { tokens, outputs } = executable.step;
+    const { prefillChunkTokens = tokens.length } = options;
     this.#options = options;
+    this.#wanted = { batch, prefillChunkTokens, pages };
     this.#pages = pages;
-    const pagesMax = options.pagesMax ?? pages;
-    const {
-      prefixCache = true,
-      swapBytes = SWAP_BYTES_DEFAULT,
-      prefillChunkTokens = tokens.length,
-    } = options;
-    this.#residency = new Residency({ kv, pagesMax, pages, swapBytes, prefixCache, clock });
+    this.#residency = residencyFor(options, pages);
     const limits = { batch, batchMax: outputs.length, rows: tokens.length, prefillChunkTokens };
     this.#scheduler = new Scheduler(limits, this.#residency);
     this.#sampler = new Sampler(vocabulary);
     this.#recorder = new StepRecorder(clock, outputs.length);
     this.#retry = new RetryEstimate(clock);
     this.#drawn = new Array(outputs.length).fill(undefined);
-    this.#logits = Array.from({ length: outputs.length }, (_, i) =>
-      logits.subarray(i * vocabulary, (i + 1) * vocabulary),
-    );
+    this.#logits = logitsViews(options);
   }
 
   /** Queues a request; its id. Refuses what can never run: E_CONTEXT, E_PARAMETER; and E_OVERLOADED. */
   submit(request: GenerationRequest, listener: GenerationListener): number {
-    const { queue = QUEUE_MAX, clock, prefixShared = false, adapters = [] } = this.#options;
+    const { queue = QUEUE_MAX, clock, prefixShared = false } = this.#options;
     checkRequest(request, this.#options);
     const origin = { tenant: request.tenant ?? "", adapter: request.adapter, epochs: [] };
     const scope = prefixScope(origin, prefixShared);
-    const adapter = request.adapter === undefined ? 0 : 1 + adapters.indexOf(request.adapter);
+    const adapter = this.#adapterOf(request);
     const sequence = new Sequence(this.#nextId, request, { scope, adapter, now: clock() });
-    if (sequence.pagesNeeded > this.#pages) {
-      const needed = `The request needs ${sequence.pagesNeeded} KV pages`;
-      throw new ClawError("E_CONTEXT", `${needed}; the cache has ${this.#pages}.`);
-    }
+    checkPages(sequence, this.#pages);
     if (this.#scheduler.waiting >= queue) {
       const retryAfterSeconds = this.#retry.seconds(queue);
       throw new ClawError("E_OVERLOADED", `${queue} requests are waiting already.`, { retryAfterSeconds });
@@ -134,15 +131,47 @@ export class Engine {
    * Changes limits from the next step on; ends no request and changes no bit. A KV cache that some request needs more of
    * shrinks as far as that one allows, and further when it has ended. E_PARAMETER beyond what the engine was made for.
    */
-  configure({ batch, prefillChunkTokens, pages }: LiveLimits): void {
+  configure(limits: LiveLimits): void {
+    this.checkLimits(limits);
+    const { batch, prefillChunkTokens, pages } = limits;
+    const before = this.#wanted;
+    this.#wanted = {
+      batch: batch ?? before.batch,
+      prefillChunkTokens: prefillChunkTokens ?? before.prefillChunkTokens,
+      pages: pages ?? before.pages,
+    };
+    if (batch !== undefined) this.#scheduler.batch = batch;
+    if (prefillChunkTokens !== undefined) this.#scheduler.budget.most = prefillChunkTokens;
+    if (pages !== undefined) this.#pages = pages;
+  }
+
+  /** E_PARAMETER beyond what the engine was made for. */
+  checkLimits({ batch, prefillChunkTokens, pages }: LiveLimits): void {
     const { executable, pagesMax = this.#options.pages } = this.#options;
     const { tokens, outputs } = executable.step;
     checkLimit("max_batch_size", batch, outputs.length);
     checkLimit("prefill_chunk_tokens", prefillChunkTokens, tokens.length);
     checkLimit("kv_cache_bytes", pages, pagesMax);
-    if (batch !== undefined) this.#scheduler.batch = batch;
-    if (prefillChunkTokens !== undefined) this.#scheduler.budget.most = prefillChunkTokens;
-    if (pages !== undefined) this.#pages = pages;
+  }
+
+  /**
+   * Goes on with another runtime, between two steps. Every request waits to be computed again there, from the tokens there
+   * are, so no bit changes; limits are as configured as far as the new runtime allows. A request that can never run there
+   * fails.
+   */
+  move(runtime: EngineRuntime): void {
+    this.#options = { ...this.#options, ...runtime };
+    const { tokens, outputs } = runtime.executable.step;
+    this.#pages = Math.min(this.#wanted.pages, runtime.pagesMax ?? runtime.pages);
+    this.#residency = residencyFor(this.#options, this.#pages);
+    const batch = Math.min(this.#wanted.batch, outputs.length);
+    const prefillChunkTokens = Math.min(this.#wanted.prefillChunkTokens, tokens.length);
+    const limits = { batch, batchMax: outputs.length, rows: tokens.length, prefillChunkTokens };
+    this.#scheduler.move(limits, this.#residency);
+    this.#recorder.resize(outputs.length);
+    this.#drawn = new Array(outputs.length).fill(undefined);
+    this.#logits = logitsViews(this.#options);
+    this.#failMisfits();
   }
 
   /** Requests in the engine, and pages that are free or that only the prefix cache holds. */
@@ -156,7 +185,7 @@ export class Engine {
     const recorder = this.#recorder;
     const { executable } = this.#options;
     recorder.begin();
-    this.#endLate();
+    this.endLate();
     this.#fitPages();
     const plan = this.#scheduler.plan(this.#options.clock());
     if (plan.length === 0) {
@@ -165,7 +194,7 @@ export class Engine {
     }
     const outputs = fillStep(executable.step, plan);
     recorder.planned(plan, this.#scheduler);
-    await executable.execute(plan.rows, outputs);
+    await this.#execute(plan, outputs);
     recorder.executed();
     this.#advance(plan);
     recorder.sampled();
@@ -180,8 +209,8 @@ export class Engine {
     for (const id of this.#requests.keys()) this.#fail(id, error);
   }
 
-  /** Ends requests whose time is over. */
-  #endLate(): void {
+  /** Ends requests whose time is over; every step begins with it. */
+  endLate(): void {
     const now = this.#options.clock();
     for (const { sequence } of this.#requests.values()) {
       if (now < sequence.deadlineAt) continue;
@@ -191,6 +220,37 @@ export class Engine {
         sequence.id,
         new ClawError("E_DEADLINE", `After ${allowed} ms, ${drawn} tokens had been drawn.`),
       );
+    }
+  }
+
+  /** Fails requests for which a new runtime has no room, and those whom steps failed with again and again. */
+  #failMisfits(): void {
+    const most = this.#options.pagesMax ?? this.#options.pages;
+    for (const { sequence } of this.#requests.values()) {
+      try {
+        checkRequest(sequence.request, this.#options);
+        sequence.adapter = this.#adapterOf(sequence.request);
+        checkPages(sequence, most);
+        checkFailures(sequence);
+      } catch (error) {
+        this.#fail(sequence.id, asClawError(error));
+      }
+    }
+  }
+
+  /** The place of a request's adapter among the program's, counted from 1; 0: none. */
+  #adapterOf({ adapter }: GenerationRequest): number {
+    const { adapters = [] } = this.#options;
+    return adapter === undefined ? 0 : 1 + adapters.indexOf(adapter);
+  }
+
+  /** Runs the step. When that fails nothing has moved on, but it is noted who was in it. */
+  async #execute(plan: Plan, outputs: number): Promise<void> {
+    try {
+      await this.#options.executable.execute(plan.rows, outputs);
+    } catch (error) {
+      for (let index = 0; index < plan.length; index++) plan.sequence(index).failedSteps++;
+      throw error;
     }
   }
 
@@ -272,6 +332,34 @@ export class Engine {
     this.#scheduler.remove(request.sequence);
     return request;
   }
+}
+
+function residencyFor(options: EngineOptions, pages: number): Residency {
+  const { kv, prefixCache = true, swapBytes = SWAP_BYTES_DEFAULT, clock } = options;
+  const pagesMax = options.pagesMax ?? options.pages;
+  return new Residency({ kv, pagesMax, pages, swapBytes, prefixCache, clock });
+}
+
+function logitsViews({ executable, vocabulary }: EngineOptions): Float32Array[] {
+  const { outputs, logits } = executable.step;
+  return Array.from({ length: outputs.length }, (_, i) =>
+    logits.subarray(i * vocabulary, (i + 1) * vocabulary),
+  );
+}
+
+function checkPages({ pagesNeeded }: Sequence, pages: number): void {
+  if (pagesNeeded <= pages) return;
+  throw new ClawError("E_CONTEXT", `The request needs ${pagesNeeded} KV pages; the cache has ${pages}.`);
+}
+
+/** A request may be why steps fail; it must not keep others from theirs for ever. */
+function checkFailures({ failedSteps }: Sequence): void {
+  if (failedSteps <= FAILED_STEPS_MAX) return;
+  const times = `${failedSteps} steps in a row`;
+  throw new ClawError(
+    "E_ENGINE_RESTARTED",
+    `${times} were lost with what computed them, and this request was in each.`,
+  );
 }
 
 function finishReason(sequence: Sequence): FinishReason | undefined {

@@ -47,3 +47,17 @@ export const RESTART_FORGOTTEN_MS = 60_000;
 
 /** Ends of the engine's thread that a request may live through: one that causes them must not go on for ever. */
 export const REQUEST_RESTARTS_MAX = 2;
+
+/** Steps in a row that may fail with a request in them before it runs alone: it may be why, and others are not to suffer. */
+export const SHARED_FAILURES_MAX = 2;
+/** And before it fails itself: one that causes it must not go on for ever. */
+export const FAILED_STEPS_MAX = 4;
+
+/** Attempts to open a runtime in place of one that was lost, before that is taken for final: half a minute of waiting. */
+export const OPEN_ATTEMPTS_MAX = 12;
+/** Before the second of them; doubled for each further one, up to the most. */
+export const OPEN_DELAY_MS = 50;
+export const OPEN_DELAY_MS_MAX = 5000;
+
+/** While no step runs, requests whose time is over are looked for so often. */
+export const DEADLINE_LOOK_MS = 50;

@@ -1,19 +1,26 @@
 /** Keeps an engine stepping while it has work, and asleep while it has none. */
 
-import { asClawError } from "../base/mod.ts";
+import { asClawError, type ClawError } from "../base/mod.ts";
 import type { Engine } from "./engine.ts";
+
+export interface LoopOptions {
+  /** Lets other events of the thread in between two steps. */
+  readonly pause: () => Promise<void>;
+  /** A step failed, and nothing moved on: false when the engine is not to go on; undefined: every request fails. */
+  readonly failed?: ((error: ClawError) => Promise<boolean>) | undefined;
+}
 
 export class EngineLoop {
   readonly #engine: Engine;
-  readonly #pause: () => Promise<void>;
+  readonly #options: LoopOptions;
+  readonly #between: (() => Promise<void>)[] = [];
   #running: Promise<void> | undefined;
   #woken = false;
   #closed = false;
 
-  /** `pause` lets other events of the thread in between two steps. */
-  constructor(engine: Engine, pause: () => Promise<void>) {
+  constructor(engine: Engine, options: LoopOptions) {
     this.#engine = engine;
-    this.#pause = pause;
+    this.#options = options;
   }
 
   /** Called when there may be work; does nothing while the loop is running. */
@@ -26,6 +33,20 @@ export class EngineLoop {
     });
   }
 
+  /** Does something while no step runs. */
+  between<T>(work: () => T | Promise<T>): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.#between.push(async () => {
+      try {
+        resolve(await work());
+      } catch (error) {
+        reject(error);
+      }
+    });
+    this.wake();
+    return promise;
+  }
+
   /** Lets the current step end and runs no other. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -33,14 +54,23 @@ export class EngineLoop {
   }
 
   async #run(): Promise<void> {
+    while (!this.#closed) {
+      this.#woken = false;
+      for (const work of this.#between.splice(0)) await work();
+      if (!(await this.#step())) return;
+      await this.#options.pause();
+    }
+  }
+
+  /** False when there is nothing to do. */
+  async #step(): Promise<boolean> {
     try {
-      while (!this.#closed) {
-        this.#woken = false;
-        if (!(await this.#engine.step())) return;
-        await this.#pause();
-      }
+      return await this.#engine.step();
     } catch (error) {
+      const { failed } = this.#options;
+      if (failed !== undefined) return failed(asClawError(error));
       this.#engine.failAll(asClawError(error));
+      return false;
     }
   }
 }

@@ -35,6 +35,9 @@ const COUNTERS = [
   "swappedIn",
   "scrubbedBytes",
   "damagedBlocks",
+  "losses",
+  "recoveries",
+  "planChanges",
   "stop",
   "length",
   "failed",
@@ -67,7 +70,8 @@ type HistogramName =
   | "executeSeconds"
   | "sampleSeconds"
   | "deliverSeconds"
-  | "collectSeconds";
+  | "collectSeconds"
+  | "gapSeconds";
 
 const HISTOGRAMS: Readonly<Record<HistogramName, readonly number[]>> = {
   queueSeconds: REQUEST_BOUNDS,
@@ -79,6 +83,7 @@ const HISTOGRAMS: Readonly<Record<HistogramName, readonly number[]>> = {
   sampleSeconds: STEP_BOUNDS,
   deliverSeconds: STEP_BOUNDS,
   collectSeconds: STEP_BOUNDS,
+  gapSeconds: REQUEST_BOUNDS,
 };
 
 export interface HistogramSnapshot {
@@ -148,6 +153,21 @@ export class EngineMetrics implements EngineObserver {
   scrubbed(bytes: number, damaged: boolean): void {
     this.#add("scrubbedBytes", bytes);
     if (damaged) this.#add("damagedBlocks", 1);
+  }
+
+  /** What computes was lost. */
+  lost(): void {
+    this.#add("losses", 1);
+  }
+
+  /** The engine goes on with another runtime. */
+  moved(why: "loss" | "change"): void {
+    this.#add(why === "loss" ? "recoveries" : "planChanges", 1);
+  }
+
+  /** So long no step was done, though there were requests, because the runtime was replaced. */
+  paused(seconds: number): void {
+    this.#observe("gapSeconds", seconds);
   }
 
   delayed(delays: Readonly<Record<DelayName, number>>): void {

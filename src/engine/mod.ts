@@ -13,6 +13,7 @@ export {
   type RuntimeOptions,
   sizeRuntime,
 } from "./runtime.ts";
+export type { OpenRuntime, RuntimeReport, RuntimeSource } from "./runtime-source.ts";
 export {
   argmax,
   defaultSampling,

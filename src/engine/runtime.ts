@@ -122,6 +122,12 @@ export async function createRuntime(
   return { ...sizes, executable, kv: device, adapters: adapters.map(({ digest }) => digest) };
 }
 
+/** Options by which another runtime of the model becomes as large as this one, whatever memory is free by then. */
+export function sameSizes({ pages, pagesMax, pageBytes }: Runtime): Partial<RuntimeOptions> {
+  const [kvBytes, kvBytesMax] = [pages * pageBytes, pagesMax * pageBytes];
+  return { kvBytes, kvBytesMax, memoryAvailable: undefined };
+}
+
 function contextOf(modelContext: number, asked: number | undefined): number {
   if (asked === undefined) return Math.min(modelContext, CONTEXT_DEFAULT);
   if (asked <= modelContext) return asked;

@@ -2,6 +2,7 @@
 
 import { assert, at } from "../base/mod.ts";
 import { ChunkBudget } from "./chunk-budget.ts";
+import { SHARED_FAILURES_MAX } from "./limits.ts";
 import { Plan } from "./plan.ts";
 import type { Residency } from "./residency.ts";
 import { pagesFor, type Sequence } from "./sequence.ts";
@@ -40,25 +41,46 @@ export class Scheduler {
     recomputed: 0,
     swappedIn: 0,
   };
-  readonly budget: ChunkBudget;
-  readonly #residency: Residency;
+  #budget: ChunkBudget;
+  #residency: Residency;
   readonly #tenants = new Tenants();
   readonly #waiting = new WaitingRequests(this.#tenants);
   /** By rank. */
   readonly #running: Sequence[] = [];
-  readonly #plan: Plan;
+  #plan: Plan;
   #batch: number;
   /** Who could not enter last, how many pages there were to spare then, and what the prefix cache had seen. */
   #blocked: Sequence | undefined;
   #blockedRoom = 0;
   #blockedAdditions = 0;
 
-  constructor({ batch, batchMax, rows, prefillChunkTokens }: SchedulerLimits, residency: Residency) {
-    assert(batch <= batchMax && rows >= batchMax, "A step has a row for every running sequence.");
+  constructor(limits: SchedulerLimits, residency: Residency) {
+    const { batch, batchMax } = limits;
     this.#batch = batch;
     this.#plan = new Plan(batchMax);
-    this.budget = new ChunkBudget(rows, batchMax, prefillChunkTokens);
+    this.#budget = budgetOf(limits);
     this.#residency = residency;
+  }
+
+  /** Goes on with the pages of another device: everyone waits, and what was computed for them is gone. */
+  move(limits: SchedulerLimits, residency: Residency): void {
+    for (const sequence of this.#running.splice(0)) {
+      sequence.preemptions++;
+      this.#waiting.add(sequence);
+    }
+    for (const sequence of this.#waiting) {
+      sequence.swapped = undefined;
+      sequence.drop();
+    }
+    this.#blocked = undefined;
+    this.#batch = limits.batch;
+    this.#plan = new Plan(limits.batchMax);
+    this.#budget = budgetOf(limits);
+    this.#residency = residency;
+  }
+
+  get budget(): ChunkBudget {
+    return this.#budget;
   }
 
   get waiting(): number {
@@ -191,14 +213,19 @@ export class Scheduler {
     this.#running.splice(place, 0, sequence);
   }
 
-  /** Decoding sequences get their row, prompts what the budget allows, all as far as there are pages. */
+  /**
+   * Decoding sequences get their row, prompts what the budget allows, all as far as there are pages. Whoever may be why steps
+   * fail has one alone.
+   */
   #shareOut(): void {
     this.#plan.clear();
-    const decoding = this.#decoding();
-    const full = this.#running.length >= this.#batch;
-    let budget = this.budget.tokens(decoding, full ? this.#running.length : decoding);
-    for (let i = 0; i < this.#running.length; i++) {
-      const sequence = at(this.#running, i);
+    const suspect = this.#running.find(({ failedSteps }) => failedSteps >= SHARED_FAILURES_MAX);
+    const running = suspect === undefined ? this.#running : [suspect];
+    const decoding = decodingOf(running);
+    const full = running.length >= this.#batch;
+    let budget = this.#budget.tokens(decoding, full ? running.length : decoding);
+    for (let i = 0; i < running.length; i++) {
+      const sequence = at(running, i);
       const decodes = sequence.pending === 1;
       if (!decodes && budget > 0) this.#reuse(sequence);
       const count = decodes ? 1 : Math.min(sequence.pending, budget);
@@ -216,12 +243,6 @@ export class Scheduler {
     if (sequence.preemptions === 0) sequence.prefixHitTokens += sequence.cached - cached;
   }
 
-  #decoding(): number {
-    let count = 0;
-    for (const { pending } of this.#running) if (pending === 1) count++;
-    return count;
-  }
-
   /** Finds pages for a sequence's next tokens, at the cost of those last in rank; false when it is the last itself. */
   #secure(sequence: Sequence, count: number): boolean {
     while (!this.#residency.grow(sequence, count)) {
@@ -233,12 +254,23 @@ export class Scheduler {
   #preemptLast(): Sequence {
     const sequence = this.#running.pop();
     assert(sequence !== undefined, "Pages in use are used by somebody.");
-    const kind = this.#residency.suspend(sequence, this.budget.tokenMs);
+    const kind = this.#residency.suspend(sequence, this.#budget.tokenMs);
     this.counts[kind === "swap" ? "swappedOut" : "recomputed"]++;
     sequence.preemptions++;
     this.#waiting.add(sequence);
     return sequence;
   }
+}
+
+function budgetOf({ batch, batchMax, rows, prefillChunkTokens }: SchedulerLimits): ChunkBudget {
+  assert(batch <= batchMax && rows >= batchMax, "A step has a row for every running sequence.");
+  return new ChunkBudget(rows, batchMax, prefillChunkTokens);
+}
+
+function decodingOf(running: readonly Sequence[]): number {
+  let count = 0;
+  for (const { pending } of running) if (pending === 1) count++;
+  return count;
 }
 
 function missingPages(sequence: Sequence): number {

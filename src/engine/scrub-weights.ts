@@ -5,15 +5,18 @@ import { SCRUB_BLOCK_BYTES } from "./limits.ts";
 import type { EngineMetrics } from "./metrics.ts";
 import type { Scrubber } from "./scrubber.ts";
 
-interface Scrubbing {
+export interface Scrubbing {
   readonly bytesPerSecond: number;
   readonly metrics: Pick<EngineMetrics, "scrubbed">;
   /** Called once, with E_WEIGHTS_DAMAGED. */
   readonly onDamage: (error: ClawError) => void;
 }
 
-/** Looks at a block at a time until the thread ends or something is found; keeps no thread alive. */
-export function scrubWeights(scrubber: Scrubber, { bytesPerSecond, metrics, onDamage }: Scrubbing): void {
+/** Looks at a block at a time until it is stopped or something is found; keeps no thread alive. Stops it. */
+export function scrubWeights(
+  scrubber: Scrubber,
+  { bytesPerSecond, metrics, onDamage }: Scrubbing,
+): () => void {
   const everyMs = Math.max(1, (1000 * SCRUB_BLOCK_BYTES) / bytesPerSecond);
   const timer = setInterval(() => {
     const { bytes, damaged } = scrubber.step();
@@ -27,4 +30,5 @@ export function scrubWeights(scrubber: Scrubber, { bytesPerSecond, metrics, onDa
       ),
     );
   }, everyMs).unref();
+  return () => clearInterval(timer);
 }

@@ -19,7 +19,7 @@ export class Sequence implements RequestRecord {
   /** What its pages' contents depend on beside the tokens, and who may see them. */
   readonly scope: string;
   /** Its place among the program's, counted from 1; 0: none. */
-  readonly adapter: number;
+  adapter: number;
   /** When it ends with E_DEADLINE; infinite where it never does. */
   readonly deadlineAt: number;
   /** Prompt and answer. */
@@ -42,6 +42,8 @@ export class Sequence implements RequestRecord {
   lastTokenAt: number | undefined;
   prefixHitTokens = 0;
   preemptions = 0;
+  /** Steps in a row that failed with it in them. */
+  failedSteps = 0;
 
   constructor(
     id: number,
@@ -124,6 +126,7 @@ export class Sequence implements RequestRecord {
   /** Notes that the next `count` tokens are in the cache now. */
   advance(count: number): void {
     this.#cached += count;
+    this.failedSteps = 0;
     assert(this.#cached <= this.#length, "More tokens were cached than the sequence has.");
   }
 

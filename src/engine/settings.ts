@@ -2,6 +2,7 @@
 
 import type { KvFormat, ThreadPinning, WeightFormat } from "../kernels/mod.ts";
 import type { ModelSeal, PackedCacheSettings } from "../model/mod.ts";
+import type { Parallelism } from "./runtime-source.ts";
 
 export interface EngineSettings {
   readonly model: string;
@@ -28,7 +29,10 @@ export interface EngineSettings {
   readonly prefixCache?: boolean | undefined;
   /** Whether tenants share them with each other, too; they do not unless told. */
   readonly prefixShared?: boolean | undefined;
-  readonly degree?: number | undefined;
+  /** How many ways the model is split at first; undefined: not at all. */
+  readonly parallelism?: Parallelism | undefined;
+  /** Where runtimes come from; undefined: the engine's own process. */
+  readonly source?: SourceSettings | undefined;
   /** Whether weights, KV cache and buffers are kept out of swap. */
   readonly lockMemory?: boolean | undefined;
   /** Where packed weights are kept between starts; undefined: nowhere. */
@@ -39,6 +43,14 @@ export interface EngineSettings {
   readonly adapters?: readonly AdapterFolder[] | undefined;
   /** Resident weights that are looked at again each second; undefined or 0: none. */
   readonly scrubBytesPerSecond?: number | undefined;
+}
+
+/** Plain data, like all settings. */
+export interface SourceSettings {
+  /** The URL of the module that the engine's thread runs: it calls `runEngineThread` with a source of its own. */
+  readonly module: string;
+  /** What that source is told. */
+  readonly options: unknown;
 }
 
 export interface AdapterFolder {
@@ -83,10 +95,14 @@ export interface EngineChange {
   readonly prefillChunkTokens?: number | undefined;
   /** Bytes of KV cache; at most what the engine was started for. */
   readonly kvCacheBytes?: number | undefined;
+  /** How many ways the model is split. */
+  readonly parallelism?: Parallelism | undefined;
 }
 
 /** Requests in an engine. */
 export interface EngineLoad {
   readonly running: number;
   readonly waiting: number;
+  /** Whether they wait for a runtime in place of one that was lost. */
+  readonly recovering: boolean;
 }

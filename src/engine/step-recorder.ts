@@ -29,6 +29,12 @@ export class StepRecorder {
     };
   }
 
+  /** From now on so many tokens may be drawn in a step. */
+  resize(batch: number): void {
+    this.#record.drawnIds = new Int32Array(batch);
+    this.#record.drawnTokens = new Int32Array(batch);
+  }
+
   observe(observer: EngineObserver): void {
     this.#observers.push(observer);
   }

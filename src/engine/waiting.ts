@@ -15,6 +15,10 @@ export class WaitingRequests {
     return this.#sequences.length;
   }
 
+  [Symbol.iterator](): Iterator<Sequence> {
+    return this.#sequences.values();
+  }
+
   add(sequence: Sequence): void {
     this.#sequences.push(sequence);
   }

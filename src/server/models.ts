@@ -118,6 +118,8 @@ export class ServedModels {
     }
     const failure = this.#served.failure();
     if (failure !== undefined) return { ready: false, body: { status: "failed", error: failure.message } };
-    return { ready: true, body: { status: "ok", ...this.#served.load() } };
+    const { recovering, ...load } = this.#served.load();
+    // Requests are taken all the while: they wait, and none is lost.
+    return { ready: true, body: { status: recovering ? "recovering" : "ok", ...load } };
   }
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { at } from "../../src/base/mod.ts";
 import {
+  joinedReport,
   joinRanks,
   type LinkPlace,
   Meeting,
@@ -146,10 +147,10 @@ describe("ranks as processes", () => {
         return meeting.start(rank, { host, addresses });
       });
       const ranks = await joinRanks(meeting.meeting, children.length);
-      await startRanks(model, ranks, options);
+      const report = joinedReport(await startRanks(model, ranks, options));
       const { join: joined } = planRanks(model.description, options);
       const links = ranks.map(({ link }) => link);
-      const runtime = joined(links, async () => {});
+      const runtime = joined({ links, report, end: async () => {} });
       expect(await answersOf(runtime, vocabulary, questions)).toEqual(expected);
       await runtime.close();
       expect(await Promise.all(children.map(({ exited }) => exited))).toEqual([0, 0, 0, 0]);

@@ -129,7 +129,7 @@ test("a long answer with log-probabilities takes time in proportion to its lengt
     textBytesMax: context,
     fingerprint: "none",
     generator,
-    load: () => ({ running: 0, waiting: 0 }),
+    load: () => ({ running: 0, waiting: 0, recovering: false }),
     metrics: () => new EngineMetrics().read(),
     failure: () => undefined,
   });

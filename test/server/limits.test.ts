@@ -75,7 +75,7 @@ describe("prompts that cannot fit", () => {
       textBytesMax: textBytesMax(tokenizer, context),
       fingerprint: "none",
       generator: { generate },
-      load: () => ({ running: 0, waiting: 0 }),
+      load: () => ({ running: 0, waiting: 0, recovering: false }),
       metrics: () => new EngineMetrics().read(),
       failure: () => undefined,
     });

@@ -37,7 +37,7 @@ async function asked(
         yield { token: 5, logprob: undefined, top: [], finish: "length" };
       },
     },
-    load: () => ({ running: 0, waiting: 0 }),
+    load: () => ({ running: 0, waiting: 0, recovering: false }),
     metrics: () => new EngineMetrics().read(),
     failure: () => undefined,
   });

@@ -4,9 +4,9 @@
  */
 
 import { z } from "zod";
-import { ClawError } from "../../base/mod.ts";
+import { at, ClawError } from "../../base/mod.ts";
 import { fromHex } from "../../crypto/mod.ts";
-import type { EngineSettings } from "../../engine/mod.ts";
+import type { EngineSettings, RuntimeReport } from "../../engine/mod.ts";
 import {
   ARITHMETIC_VERSION,
   type DeviceMemory,
@@ -108,7 +108,24 @@ export interface NodeTask {
 /** What a rank's process says when it can run steps. */
 export interface NodeReport {
   readonly device: string;
+  readonly threads: number;
   readonly memory: DeviceMemory;
+  /** As in RuntimeReport. */
+  readonly warning: string | undefined;
+}
+
+/** What ranks say of themselves, as one. */
+export function joinedReport(reports: readonly NodeReport[]): RuntimeReport {
+  const sum = (of: (report: NodeReport) => number): number =>
+    reports.reduce((total, report) => total + of(report), 0);
+  return {
+    device: at(reports, 0).device,
+    threads: sum(({ threads }) => threads),
+    weightBytes: sum(({ memory }) => memory.weights),
+    bufferBytes: sum(({ memory }) => memory.buffers),
+    weights: "model",
+    warning: reports.find(({ warning }) => warning !== undefined)?.warning,
+  };
 }
 
 const helloShape = z.strictObject({

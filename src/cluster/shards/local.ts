@@ -3,6 +3,7 @@
 import { at } from "../../base/mod.ts";
 import type { Device, RankLink } from "../../kernels/mod.ts";
 import type { OpenedFile, RankProgram } from "../../model/mod.ts";
+import { joinedReport } from "./joining.ts";
 import { memoryLink } from "./memory-link.ts";
 import { type PlacedRuntime, type PlacedRuntimeOptions, planRanks } from "./placed-runtime.ts";
 import { prepareRank, serveRank } from "./rank.ts";
@@ -41,7 +42,10 @@ export async function startLocal(model: OpenedFile, options: LocalOptions): Prom
     await end();
     throw error;
   }
-  return join(links, end);
+  const reports = devices.map((device) => {
+    return { device: device.name, threads: device.threads, memory: device.memory(), warning: undefined };
+  });
+  return join({ links, report: joinedReport(reports), end });
 }
 
 /** When a rank ends, however it does, nobody waits for it any more; the engine's side hears why through its link. */

@@ -1,7 +1,7 @@
 export { joinRanks, startRanks } from "./joined.ts";
-export { type LinkPlace, type RankTerms, settingsOf } from "./joining.ts";
+export { joinedReport, type LinkPlace, type RankTerms, settingsOf } from "./joining.ts";
 export { startLocal } from "./local.ts";
 export { Meeting } from "./meeting.ts";
 export { runNode } from "./node.ts";
 export { startNodes } from "./nodes.ts";
-export { planRanks } from "./placed-runtime.ts";
+export { type PlacedRuntime, planRanks } from "./placed-runtime.ts";

@@ -69,9 +69,10 @@ async function loadNode(task: NodeTask, joining: Joining): Promise<StartedNode> 
     const rank = at(compile(model.description, { format, placement }), joining.terms.rank);
     const peers = await meetPeers(rank, places, joining);
     // Ranks of one machine would all be pinned to its first cores.
-    const { device } = await openDevice({ device: task.device, threads, pinThreads: "never" });
+    const { device, warning } = await openDevice({ device: task.device, threads, pinThreads: "never" });
     const ready = await prepareRank(device, model, { rank, sizes, links: peers });
-    const report: NodeReport = { device: device.name, memory: device.memory() };
+    const { name, threads: own } = device;
+    const report: NodeReport = { device: name, threads: own, memory: device.memory(), warning };
     await sendReport(joining.engine, report);
     return { device, ready, peers, limits: sizes.limits };
   } finally {

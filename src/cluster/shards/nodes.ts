@@ -11,7 +11,7 @@ import type { LinkAddress, LinkDriver } from "../../kernels/mod.ts";
 import type { OpenedFile } from "../../model/mod.ts";
 import { SECRET_BYTES } from "../link/mod.ts";
 import { joinRanks, type RanksOptions, startRanks } from "./joined.ts";
-import { type NodeReport, type RankTerms, settingsOf } from "./joining.ts";
+import { joinedReport, type NodeReport, type RankTerms, settingsOf } from "./joining.ts";
 import { END_MS } from "./limits.ts";
 import { Meeting } from "./meeting.ts";
 import { type PlacedRuntime, planRanks } from "./placed-runtime.ts";
@@ -37,7 +37,9 @@ export async function startNodes(model: OpenedFile, options: NodesOptions): Prom
   const places = placesIn(folder, options.driver ?? "shared");
   const processes: ChildProcess[] = [];
   let meeting: Meeting | undefined;
-  const end = async (): Promise<void> => {
+  const end = async (lost: boolean): Promise<void> => {
+    // Those that are stopped would never end, and those that wait for one that is gone too late.
+    if (lost) for (const process of processes) process.kill("SIGKILL");
     await meeting?.close();
     await Promise.all(processes.map(ended));
     rmSync(folder, { recursive: true, force: true });
@@ -53,10 +55,9 @@ export async function startNodes(model: OpenedFile, options: NodesOptions): Prom
     const ranks = await Promise.race([joinRanks(meeting, processes.length), ...processes.map(diedEarly)]);
     const reports = await startRanks(model, ranks, options);
     const links = ranks.map(({ link }) => link);
-    return { ...plan.join(links, end), reports, processes };
+    return { ...plan.join({ links, report: joinedReport(reports), end }), reports, processes };
   } catch (error) {
-    for (const process of processes) process.kill("SIGKILL");
-    await end();
+    await end(true);
     throw error;
   }
 }

@@ -39,7 +39,7 @@ export class PlacedExecutable implements Executable, KvPages {
   cutSteps = 0;
   readonly #options: PlacedOptions;
   readonly #stages: number;
-  #failure: ClawError | undefined;
+  readonly #lost = new AbortController();
 
   constructor(options: PlacedOptions) {
     const { sizes, vocabulary, pageBytes, ranks } = options;
@@ -59,9 +59,14 @@ export class PlacedExecutable implements Executable, KvPages {
     };
   }
 
+  /** Aborted with the error that made every further step fail. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
   /** E_LINK when a rank is lost, or what a rank says went wrong; after that, every step fails. */
   async execute(rows: number, outputs: number): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.lost.aborted) throw this.lost.reason;
     const { microBatchRows, ranks } = this.#options;
     const size = { rows, outputs, pageEntries: pagesUsed(this.step, rows) };
     const batches = microBatches(this.step, size, { stages: this.#stages, rows: microBatchRows });
@@ -70,8 +75,9 @@ export class PlacedExecutable implements Executable, KvPages {
     try {
       await Promise.all(ranks.map((rank) => this.#runRank(rank, batches)));
     } catch (error) {
-      this.#fail(asClawError(error));
-      throw error;
+      this.lose(asClawError(error));
+      // Why the first rank was lost, where links were closed because of it.
+      throw this.lost.reason;
     }
   }
 
@@ -99,9 +105,15 @@ export class PlacedExecutable implements Executable, KvPages {
     throw new ClawError("E_INTERNAL", "Buffers of a placement are its ranks' own.");
   }
 
+  /** No step succeeds any more. Ranks that wait for one that is lost must not wait for ever, so all links are closed. */
+  lose(error: ClawError): void {
+    this.#lost.abort(error);
+    for (const { link } of this.#options.ranks) link.close();
+  }
+
   /** Tells every rank to end. */
   async end(): Promise<void> {
-    const ranks = this.#failure === undefined ? this.#options.ranks : [];
+    const ranks = this.lost.aborted ? [] : this.#options.ranks;
     await Promise.allSettled(ranks.map(({ link }) => sendCommand(link, { kind: "end" })));
   }
 
@@ -137,13 +149,7 @@ export class PlacedExecutable implements Executable, KvPages {
 
   /** What went wrong is told by the next step. */
   #tell(sent: Promise<void>): void {
-    sent.catch((error) => this.#fail(asClawError(error)));
-  }
-
-  /** Ranks that wait for one that is lost must not wait for ever. */
-  #fail(error: ClawError): void {
-    this.#failure ??= error;
-    for (const { link } of this.#options.ranks) link.close();
+    sent.catch((error) => this.lose(asClawError(error)));
   }
 }
 

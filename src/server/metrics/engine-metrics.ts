@@ -54,6 +54,9 @@ const counters: readonly (readonly [name: string, help: string, counter: keyof C
     "Blocks of resident weights found changed; the engine then ends.",
     "damagedBlocks",
   ],
+  ["rank_losses_total", "Times that what computes was lost.", "losses"],
+  ["recoveries_total", "Times that another took the place of what was lost.", "recoveries"],
+  ["plan_changes_total", "Changes of how the model is split, while answers ran.", "planChanges"],
 ];
 
 const preemptions = { swap: "swappedOut", recompute: "recomputed" } as const;
@@ -63,6 +66,11 @@ const histograms: readonly (readonly [name: string, help: string, histogram: key
   ["inter_token_latency_seconds", "Between two tokens of an answer.", "interTokenSeconds"],
   ["request_queue_time_seconds", "From a request's arrival to its place in the batch.", "queueSeconds"],
   ["e2e_request_latency_seconds", "From a request's arrival to its last token.", "requestSeconds"],
+  [
+    "recovery_gap_seconds",
+    "Between the last step before what computes was replaced and the first one after.",
+    "gapSeconds",
+  ],
   ["engine_gc_duration_seconds", "Garbage collections on the engine's thread.", "collectSeconds"],
 ];
 
