@@ -85,6 +85,15 @@ export function findProgram(names: readonly string[]): string | undefined {
 }
 
 /** The least of the limits on the way from this process's control group to the root (version 2 or 1). */
+/** Of a node's memory, for weights and KV cache: the rest is for buffers, the processes themselves and the system. */
+const NODE_SHARE = 0.9;
+
+/** What weights and KV cache may take on this machine unless told otherwise. */
+export function nodeMemoryBytes(): number {
+  const { total, limit } = readMachine().memory;
+  return Math.floor(Math.min(total, limit ?? total) * NODE_SHARE);
+}
+
 function memoryLimit(): number | null {
   const v2 = groupFiles("", "memory.max").map(Number);
   const v1 = groupFiles("memory", "memory.limit_in_bytes").map(Number);

@@ -1,4 +1,5 @@
 export { type AdaptersOptions, adaptersOptions } from "./adapter-options.ts";
+export { type ControlOptions, controlOptions } from "./cluster-options.ts";
 export { type Apply, type ChangeReport, Configuration, type Layers } from "./configuration.ts";
 export { faultsError, readDocument } from "./document.ts";
 export {
@@ -19,6 +20,7 @@ export {
   numberOption,
   type Option,
   type OptionTable,
+  recordsOption,
   switchOption,
   textOption,
 } from "./option.ts";

@@ -1,19 +1,22 @@
-/** `claw cluster plan`: how a model is best split between nodes that are described in a file. Nothing is started. */
+/** `claw cluster plan`: how a model is best split between nodes, described in a file or of a live cluster. Nothing is started. */
 
 import { ClawError } from "../../base/mod.ts";
 import {
+  type ClusterDescription,
   type ModelCosts,
   modelCosts,
+  observeCluster,
+  offersOf,
   type Planned,
-  type PlanRank,
-  type PlanStage,
   parseCluster,
   planCluster,
   ROWS_MAX,
 } from "../../cluster/mod.ts";
 import {
   CONTEXT_MAX,
+  type ControlOptions,
   choiceOption,
+  controlOptions,
   deviceOptions,
   modelOptions,
   numberOption,
@@ -22,12 +25,14 @@ import {
   twoColumns,
 } from "../../config/mod.ts";
 import { describePreset, type ModelDescription, openModelFile, presetNames } from "../../model/mod.ts";
+import { clusterOf } from "../cluster-access.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { chooseModel, readText } from "../files.ts";
 import { figure, formatBytes } from "../numbers.ts";
+import { stageRows } from "../plan-rows.ts";
 import { print, printJson } from "../terminal.ts";
 
-interface PlanSettings {
+interface PlanSettings extends ControlOptions {
   readonly nodes: string | undefined;
   readonly model: string | undefined;
   readonly preset: (typeof presetNames)[number] | undefined;
@@ -61,8 +66,9 @@ export const clusterPlan: Command = defineCommand<PlanSettings>({
       placeholder: "FILE",
       meaning: "a JSON description of nodes and links (docs/reference/cluster.md)",
       default: undefined,
-      otherwise: "has to be given",
+      otherwise: "the nodes that live, at --control",
     }),
+    ...controlOptions,
     model: modelOptions.model,
     preset: choiceOption({
       flag: "preset",
@@ -98,14 +104,30 @@ export const clusterPlan: Command = defineCommand<PlanSettings>({
     ),
     json: switchOption("json", "print an object"),
   },
-  run: (settings) => {
-    if (settings.nodes === undefined) throw new ClawError("E_USAGE", "claw cluster plan needs --nodes FILE.");
-    const cluster = parseCluster(readText(settings.nodes));
+  run: async (settings) => {
+    const cluster = await clusterToPlan(settings);
     const costs = modelCosts(describedModel(settings), settings);
     const planned = planCluster(cluster, costs, settings);
     return settings.json ? printJson(planned) : print(describe(planned, costs));
   },
 });
+
+async function clusterToPlan(settings: PlanSettings): Promise<ClusterDescription> {
+  const { nodes, control } = settings;
+  if ((nodes === undefined) === (control === undefined)) {
+    throw new ClawError("E_USAGE", "claw cluster plan needs --nodes FILE or --control URL, one of them.");
+  }
+  if (nodes !== undefined) return parseCluster(readText(nodes));
+  const live = await clusterOf(settings, "cluster plan");
+  try {
+    const agent = await observeCluster(live);
+    const living = agent.status().peers.filter(({ alive }) => alive);
+    agent.stop();
+    return offersOf(living.map(({ record }) => record)).cluster;
+  } finally {
+    await live.store.close();
+  }
+}
 
 function describedModel({ model, preset }: PlanSettings): ModelDescription {
   if (model !== undefined && preset !== undefined) {
@@ -125,10 +147,7 @@ function describe({ plan, prediction, unused, optimal }: Planned, costs: ModelCo
   });
   const rows: [string, string][] = [
     ["Model", `${plan.model} as ${plan.format}, ${costs.layers} layers`],
-    ...plan.stages.map((stage): [string, string] => [
-      `Layers ${stage.layers.join(" to ")}`,
-      described(stage),
-    ]),
+    ...stageRows(plan),
     ["Output", plan.output],
     ["Memory", memory.join(", ")],
     ["Predicted", `${figure(p.tokensPerSecond)} tokens/s, ${ms(p.secondsPerToken)} a step`],
@@ -141,10 +160,4 @@ function describe({ plan, prediction, unused, optimal }: Planned, costs: ModelCo
     ["Searched", optimal ? "every plan" : "the most promising plans"],
   ];
   return `${twoColumns(rows)}\n`;
-}
-
-function described({ ranks }: PlanStage): string {
-  const share = ({ node, attention, ffn }: PlanRank): string =>
-    `${node} (attention ${attention.join(" to ")}, FFN ${ffn.join(" to ")})`;
-  return ranks.length === 1 ? (ranks[0]?.node ?? "") : ranks.map(share).join(", ");
 }

@@ -14,8 +14,10 @@ import { benchServe } from "./bench-serve.ts";
 import { benchTrain } from "./bench-train.ts";
 import { cacheClear, cacheList } from "./cache.ts";
 import { chat } from "./chat.ts";
+import { clusterDrain } from "./cluster-drain.ts";
 import { clusterKeygen } from "./cluster-keygen.ts";
 import { clusterPlan } from "./cluster-plan.ts";
+import { clusterStatus } from "./cluster-status.ts";
 import { configCheck, configSchemaCommand } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { ledgerInfo, ledgerKeygen, ledgerVerify } from "./ledger.ts";
@@ -24,6 +26,7 @@ import { modelExport } from "./model-export.ts";
 import { modelInspect } from "./model-inspect.ts";
 import { modelKeygen, modelSeal, modelVerify } from "./model-seal.ts";
 import { modelSynth } from "./model-synth.ts";
+import { nodeJoin } from "./node-join.ts";
 import { nodeMeasure } from "./node-measure.ts";
 import { nodeRank } from "./node-rank.ts";
 import { perplexity } from "./perplexity.ts";
@@ -75,7 +78,10 @@ export const commands: readonly Command[] = [
   tokenKeys,
   clusterKeygen,
   clusterPlan,
+  clusterStatus,
+  clusterDrain,
   nodeMeasure,
+  nodeJoin,
   cacheList,
   cacheClear,
   auditReplay,

@@ -1,6 +1,5 @@
-/** I/O: the machine's name. `claw node measure`: this machine as a node of a cluster, for `claw cluster plan`. */
+/** `claw node measure`: this machine as a node of a cluster, for `claw cluster plan`. */
 
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { measureNode, ROUNDS_DEFAULT } from "../../bench/mod.ts";
 import type { NodeDescription } from "../../cluster/mod.ts";
@@ -15,7 +14,8 @@ import {
 } from "../../config/mod.ts";
 import { presetNames } from "../../model/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
-import { readMachine } from "../machine.ts";
+import { nodeMemoryBytes } from "../machine.ts";
+import { machineName, NODE_NAME } from "../node-name.ts";
 import { figure, formatBytes } from "../numbers.ts";
 import { print, printJson, progressLine } from "../terminal.ts";
 
@@ -30,8 +30,6 @@ interface MeasureSettings {
 
 const FORMATS = ["i8", "i4", "f16"] as const;
 const ROUNDS_MAX = 1000;
-/** The rest is for buffers, the process itself and the system. */
-const MEMORY_SHARE = 0.9;
 
 export const nodeMeasure: Command = defineCommand<MeasureSettings>({
   name: "node measure",
@@ -41,7 +39,7 @@ export const nodeMeasure: Command = defineCommand<MeasureSettings>({
       flag: "name",
       placeholder: "NAME",
       meaning: "the node's name",
-      pattern: /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/,
+      pattern: NODE_NAME,
       expected: "letters, digits, - and _, at most 64,",
       default: undefined,
       otherwise: "the machine's",
@@ -75,18 +73,14 @@ export const nodeMeasure: Command = defineCommand<MeasureSettings>({
       folder: join(cacheFolder(), "bench"),
       onProgress: progressLine,
     });
-    const { total, limit } = readMachine().memory;
-    const memoryBytes = Math.floor(Math.min(total, limit ?? total) * MEMORY_SHARE);
-    const node: NodeDescription = { name: name ?? machineName(), memoryBytes, ...measured };
+    const node: NodeDescription = {
+      name: name ?? machineName(),
+      memoryBytes: nodeMemoryBytes(),
+      ...measured,
+    };
     return json ? printJson(node) : print(described(node));
   },
 });
-
-/** The machine's own name, in the letters that names of nodes have. */
-function machineName(): string {
-  const letters = hostname().replaceAll(/[^A-Za-z0-9_-]/g, "-");
-  return letters.replace(/^[-_]+/, "").slice(0, 64) || "node";
-}
 
 function described({ name, memoryBytes, formats, kvBytesPerSecond, layerSeconds }: NodeDescription): string {
   const speeds = Object.entries(formats).map(([format, speed]): [string, string] => {

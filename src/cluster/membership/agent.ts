@@ -46,9 +46,9 @@ export class Agent {
     return this.#member.status(this.#options.clock());
   }
 
-  /** Says something else of the node from the next heartbeat on. */
-  say(offer: Partial<NodeOffer>): void {
-    this.#member.say(offer);
+  /** Says something else of the node from the next heartbeat on. The edition of what it says now. */
+  say(offer: Partial<NodeOffer>): number {
+    return this.#member.say(offer);
   }
 
   count(counts: Partial<NodeCounts>): void {

@@ -130,10 +130,12 @@ export class Member {
     return { node: this.#said.description.name, life: this.#said.life };
   }
 
-  /** Says something else of itself from the next heartbeat on. Its name stays. */
-  say(offer: Partial<NodeOffer>): void {
+  /** Says something else of itself from the next heartbeat on; its name stays. The edition of what it says now. */
+  say(offer: Partial<NodeOffer>): number {
     const said = this.#said;
-    if (said !== undefined) this.#said = { ...said, ...offer, edition: said.edition + 1 };
+    if (said === undefined) return 0;
+    this.#said = { ...said, ...offer, edition: said.edition + 1 };
+    return this.#said.edition;
   }
 
   count(counts: Partial<NodeCounts>): void {

@@ -1,11 +1,13 @@
 export { Agent } from "./agent.ts";
-export { type ControlAccess, makeClusterSecret, openControl } from "./control.ts";
+export { type Control, type ControlAccess, makeClusterSecret, openControl } from "./control.ts";
 export { FailureDetector } from "./detector.ts";
 export { Fence } from "./fence.ts";
 export { NODE_RECORD_BYTES_MAX, STATE_BYTES_MAX } from "./limits.ts";
 export {
   Member,
   type MemberOptions,
+  type MemberStatus,
+  type PeerStatus,
   type PlanOutcome,
 } from "./member.ts";
 export { MemoryStore } from "./memory-store.ts";
@@ -13,6 +15,8 @@ export { openNatsStore } from "./nats-store.ts";
 export {
   type ClusterState,
   CONTROL_VERSION,
+  type Dialect,
+  type HeldModel,
   type NodeRecord,
   nodeKey,
   readState,

@@ -73,27 +73,32 @@ const clusterSchema: z.ZodType<ClusterDescription> = z.strictObject({
 
 /** Reads a description of nodes and links. E_NODES names the place of what is wrong. */
 export function parseCluster(text: string): ClusterDescription {
-  const result = clusterSchema.safeParse(parseJson(text));
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    const place = issue === undefined || issue.path.length === 0 ? "it" : issue.path.join(".");
-    throw new ClawError("E_NODES", `The description of the nodes is wrong at ${place}: ${issue?.message}.`);
-  }
-  checkNames(result.data);
-  return result.data;
+  const cluster = parse(clusterSchema, text, "The description of the nodes");
+  checkNames(cluster);
+  return cluster;
 }
 
-function parseJson(text: string): unknown {
+/** Reads what `claw node measure --json` wrote. E_NODES names the place of what is wrong. */
+export function parseNode(text: string): NodeDescription {
+  return parse(nodeSchema, text, "The description of the node");
+}
+
+function parse<T>(schema: z.ZodType<T>, text: string, what: string): T {
+  const result = schema.safeParse(parseJson(text, what));
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const place = issue === undefined || issue.path.length === 0 ? "it" : issue.path.join(".");
+  throw new ClawError("E_NODES", `${what} is wrong at ${place}: ${issue?.message}.`);
+}
+
+function parseJson(text: string, what: string): unknown {
   if (text.length > DESCRIPTION_CHARS_MAX) {
-    throw new ClawError(
-      "E_NODES",
-      `The description of the nodes has ${text.length} letters; that is too many.`,
-    );
+    throw new ClawError("E_NODES", `${what} has ${text.length} letters; that is too many.`);
   }
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new ClawError("E_NODES", "The description of the nodes is not JSON.", { cause: error });
+    throw new ClawError("E_NODES", `${what} is not JSON.`, { cause: error });
   }
 }
 

@@ -1,8 +1,10 @@
 export {
   type ClusterDescription,
+  type LinkDescription,
   type NodeDescription,
   nodeSchema,
   parseCluster,
+  parseNode,
 } from "./description.ts";
 export { ROWS_MAX } from "./limits.ts";
 export { type ModelCosts, modelCosts } from "./model-costs.ts";

@@ -1,5 +1,5 @@
 export { joinRanks, startRanks } from "./joined.ts";
-export { joinedReport, type LinkPlace, type RankTerms, settingsOf } from "./joining.ts";
+export { joinedReport, type LinkPlace, PROTOCOL_VERSION, type RankTerms, settingsOf } from "./joining.ts";
 export { startLocal } from "./local.ts";
 export { Meeting } from "./meeting.ts";
 export { runNode } from "./node.ts";

@@ -1,0 +1,66 @@
+/** How a process comes to a cluster: options of the commands on clusters. */
+
+import { type OptionTable, textOption } from "./option.ts";
+
+export interface ControlOptions {
+  readonly control: string | undefined;
+  readonly secretFile: string | undefined;
+  readonly bucket: string;
+  readonly credentialsFile: string | undefined;
+  readonly tlsCa: string | undefined;
+  readonly tlsCert: string | undefined;
+  readonly tlsKey: string | undefined;
+}
+
+const file = { placeholder: "FILE", expected: "a path", default: undefined } as const;
+
+export const controlOptions: OptionTable<ControlOptions> = {
+  control: textOption({
+    flag: "control",
+    placeholder: "URL",
+    meaning:
+      "the cluster's control plane, NATS with JetStream, as nats://HOST:PORT or tls://HOST:PORT; several after commas",
+    default: undefined,
+    otherwise: "has to be given",
+  }),
+  secretFile: textOption({
+    ...file,
+    flag: "secret-file",
+    meaning: "the cluster's secret, readable by its owner alone",
+    otherwise: "has to be given",
+  }),
+  bucket: textOption({
+    flag: "bucket",
+    placeholder: "NAME",
+    pattern: /^[A-Za-z0-9_-]{1,64}$/,
+    expected: "letters, digits, - and _, at most 64,",
+    meaning: "the key-value bucket of this cluster, of those on one control plane",
+    default: "openclaw",
+  }),
+  credentialsFile: textOption({
+    ...file,
+    flag: "credentials-file",
+    meaning:
+      "credentials for NATS: a credentials file, NAME:PASSWORD or a token, readable by its owner alone",
+    otherwise: "none",
+  }),
+  tlsCa: textOption({
+    ...file,
+    flag: "tls-ca",
+    meaning:
+      "whose certificate NATS has to have, in PEM; with it, or with tls://, nothing is said in the clear",
+    otherwise: "the system's authorities",
+  }),
+  tlsCert: textOption({
+    ...file,
+    flag: "tls-cert",
+    meaning: "this process's certificate, in PEM",
+    otherwise: "none",
+  }),
+  tlsKey: textOption({
+    ...file,
+    flag: "tls-key",
+    meaning: "the certificate's key, readable by its owner alone",
+    otherwise: "none",
+  }),
+};

@@ -1,0 +1,264 @@
+/** A node that runs ranks: what it takes from whom, what it refuses, and when its ranks end. */
+
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, describe, expect, test } from "vitest";
+import { connectPeer } from "../../src/cluster/link/mod.ts";
+import {
+  Agent,
+  askNode,
+  ClusterNode,
+  type ControlStore,
+  MemoryStore,
+  modelCosts,
+  type NodeRecord,
+  offersOf,
+  planCluster,
+  TIMING_DEFAULT,
+  workEpoch,
+} from "../../src/cluster/mod.ts";
+import { nativeAvailable } from "../../src/kernels/mod.ts";
+import { describePreset } from "../../src/model/mod.ts";
+import { makeFolder } from "../cli/claw.ts";
+import { until } from "./until.ts";
+
+const folder = makeFolder();
+const secret = new Uint8Array(randomBytes(32));
+const root = "ab".repeat(32);
+const timing = { ...TIMING_DEFAULT, leaseMs: 2000 };
+const clock = (): number => performance.now();
+const engine = { driver: "tcp", host: "127.0.0.1", port: 1 } as const;
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+const life = (): string => randomBytes(8).toString("hex");
+const descriptionOf = (name: string) => ({
+  ...{ name, memoryBytes: 1e9, kvBytesPerSecond: 1e10, layerSeconds: 1e-5 },
+  formats: { i8: { bytesPerSecond: 1e10, multiplyAddsPerSecond: 1e11 } },
+});
+
+interface Started {
+  readonly node: ClusterNode;
+  readonly notes: string[];
+  /** What its ranks were told. */
+  told(): string;
+}
+
+/** A node whose ranks are processes that only wait. */
+async function start(store: ControlStore, name: string): Promise<Started> {
+  const notes: string[] = [];
+  const told = join(folder, `${name}-${life()}`);
+  const node = await ClusterNode.join({
+    ...{ store, secret, clock, timing, life: life(), description: descriptionOf(name) },
+    models: [{ root, name: "model", path: "/models/model.gguf" }],
+    listen: { host: "127.0.0.1", port: 0 },
+    command: ["sh", "-c", `cat >>${told}; exec sleep 60`, "claw"],
+    onNote: (text) => notes.push(text),
+  });
+  closing.push(() => node.close());
+  return { node, notes, told: () => readFileSync(told, "utf8") };
+}
+
+/** Somebody who only looks. */
+async function watcher(store: ControlStore): Promise<Agent> {
+  const agent = await Agent.start({ store, secret, clock, timing, self: undefined, plan: () => {} });
+  closing.push(() => agent.stop());
+  return agent;
+}
+
+function recordOf(agent: Agent, name: string): NodeRecord | undefined {
+  return agent.status().peers.find(({ node, alive }) => alive && node === name)?.record;
+}
+
+const asker = { name: "owner", secret };
+
+describe.skipIf(!nativeAvailable())("a node (skipped where no native core is built)", () => {
+  test("measures its links, and says what it has; plans come of it", async () => {
+    const store = new MemoryStore();
+    const agent = await watcher(store);
+    for (const name of ["a", "b", "c"]) await start(store, name);
+    const links = (): number => agent.status().peers.flatMap(({ record }) => record.links).length;
+    await until(() => links() === 3);
+    const records = agent.status().peers.map(({ record }) => record);
+    const { cluster, excluded } = offersOf(records);
+    expect(excluded).toEqual({});
+    expect(cluster.links.map(({ between }) => between)).toEqual([
+      ["a", "b"],
+      ["a", "c"],
+      ["b", "c"],
+    ]);
+    for (const link of cluster.links) {
+      expect(link.latencySeconds).toBeGreaterThan(1e-7);
+      expect(link.latencySeconds).toBeLessThan(1);
+      expect(link.bytesPerSecond).toBeGreaterThan(1e6);
+      expect(link.bytesPerSecond).toBeLessThan(1e12);
+    }
+    const load = { rows: 1, context: 1024, format: "i8", kvFormat: "f16" } as const;
+    const { plan } = planCluster(cluster, modelCosts(describePreset("llama-1b"), load));
+    expect(plan.stages.flatMap(({ ranks }) => ranks).length).toBeGreaterThan(1);
+  });
+
+  test("runs ranks of the newest holder alone; a rank that dies takes nothing with it", async () => {
+    const store = new MemoryStore();
+    const agent = await watcher(store);
+    const { node, told } = await start(store, "a");
+    const work = () => recordOf(agent, "a")?.work;
+    const ask = (epoch: number, rank: number): Promise<void> =>
+      askNode(node.address, asker, { kind: "start", epoch, rank, root, engine });
+    const first = workEpoch(3, 0);
+    await ask(first, 0);
+    await ask(first, 1);
+    await until(() => work()?.ranks.join() === "0,1");
+    const terms = told().split("}{")[0] ?? "";
+    expect(terms).toContain('"model":"/models/model.gguf"');
+    expect(terms).toContain(Buffer.from(secret).toString("hex"));
+    // The same holder's next runtime begins beside the one that runs.
+    await ask(workEpoch(3, 1), 0);
+    await until(() => work()?.ranks.join() === "0,1,0" && work()?.epoch === workEpoch(3, 1));
+    await expect(ask(workEpoch(3, 1), 0)).rejects.toMatchObject({ code: "E_NODE" });
+    await askNode(node.address, asker, { kind: "end", epoch: first });
+    await until(() => work()?.ranks.join() === "0");
+    // Another holder: what worked for the one before it ends, and that one's late words are refused.
+    await ask(workEpoch(4, 0), 2);
+    await until(() => work()?.ranks.join() === "2");
+    await expect(ask(workEpoch(3, 2), 1)).rejects.toMatchObject({ code: "E_NODE" });
+    expect(work()?.ranks).toEqual([2]);
+    await node.close();
+    expect(node.status().self).toBe("left");
+    await until(() => agent.status().peers.length === 0);
+  });
+
+  test("ends ranks of a holder that was overtaken, though nobody tells it", async () => {
+    const store = new MemoryStore();
+    const agent = await watcher(store);
+    const { node } = await start(store, "a");
+    await askNode(node.address, asker, { kind: "start", epoch: workEpoch(1, 0), rank: 0, root, engine });
+    const server = await Agent.start({
+      ...{ store, secret, clock, timing, plan: (_, done) => done({ plan: null, problem: "none" }) },
+      self: {
+        ...{ life: life(), role: "server", address: null, description: descriptionOf("s"), links: [] },
+        ...{ models: [], draining: false, work: { epoch: 0, ranks: [] }, refused: {} },
+        dialect: { protocol: 1, arithmetic: 1 },
+      },
+    });
+    closing.push(() => server.stop());
+    await until(() => server.status().active);
+    // The first epoch is this server's own; one that comes after it is another's.
+    const { epoch } = server.status().state!;
+    expect(recordOf(agent, "a")?.work.ranks).toEqual([0]);
+    server.stop();
+    const next = await Agent.start({
+      ...{ store, secret, clock, timing, plan: (_, done) => done({ plan: null, problem: "none" }) },
+      self: { ...recordOf(agent, "a")!, life: life(), role: "server", description: descriptionOf("t") },
+    });
+    closing.push(() => next.stop());
+    await until(() => next.status().active);
+    expect(next.status().state!.epoch).toBeGreaterThan(epoch);
+    await until(() => recordOf(agent, "a")?.work.ranks.length === 0);
+  });
+
+  test("refuses what it has no model for, what it cannot read, and everything once it is drained", async () => {
+    const store = new MemoryStore();
+    const agent = await watcher(store);
+    const { node, notes } = await start(store, "a");
+    const begin = { kind: "start", epoch: workEpoch(1, 0), rank: 0, root, engine } as const;
+    const other = askNode(node.address, asker, { ...begin, root: "cd".repeat(32) });
+    await expect(other).rejects.toMatchObject({ code: "E_NODE", message: expect.stringContaining("cdcd") });
+    await askNode(node.address, asker, begin);
+    await askNode(node.address, asker, { kind: "drain" });
+    await until(() => recordOf(agent, "a")?.draining === true);
+    const late = askNode(node.address, asker, { ...begin, rank: 1 });
+    await expect(late).rejects.toMatchObject({ code: "E_NODE", message: expect.stringContaining("drained") });
+    expect(offersOf([recordOf(agent, "a")!]).excluded).toEqual({ a: "it is drained" });
+    // It stays for the rank that runs, and leaves after it.
+    await sleep(500);
+    expect(node.status().self).toBe("member");
+    await askNode(node.address, asker, { kind: "end", epoch: begin.epoch });
+    await node.run();
+    expect(node.status().self).toBe("left");
+    expect(notes.filter((text) => text.startsWith("Refused"))).toEqual([]);
+  });
+
+  test("strangers, other versions and garbage are refused with a reason and counted, and it goes on", async () => {
+    const store = new MemoryStore();
+    const agent = await watcher(store);
+    const { node, notes } = await start(store, "a");
+    const address = { driver: "tcp", ...node.address } as const;
+    const refused = (): number =>
+      Object.values(recordOf(agent, "a")?.refused ?? {}).reduce((sum, count) => sum + count, 0);
+    const stranger = { node: "x", secret: new Uint8Array(32), epoch: 0 };
+    await expect(connectPeer(address, stranger)).rejects.toMatchObject({ code: "E_LINK_PEER" });
+    await expect(connectPeer(address, { node: "x", secret, epoch: 7 })).rejects.toMatchObject({
+      code: "E_LINK_PEER",
+    });
+    // A frame of another version, no frame at all, and a process that connects and goes.
+    const frame = Buffer.alloc(32);
+    frame.write("CLNK");
+    frame.writeUInt16LE(99, 4);
+    for (const bytes of [frame, randomBytes(2000), Buffer.alloc(0)]) await throwAt(node.address.port, bytes);
+    await until(() => refused() >= 5);
+    // Members that say what none says: no JSON, no request, one too large.
+    for (const words of ["{", '{"kind":"start"}', '"x"', "[]".repeat(20_000)]) {
+      const { link } = await connectPeer(address, { node: "y", secret, epoch: 0 });
+      await link.send(Buffer.from(words), { spinMicros: 50, limitMs: 5000 });
+      await link.receive(new Uint8Array(100), { spinMicros: 50, limitMs: 5000 }).catch(() => {});
+      await link.close();
+    }
+    await until(() => refused() >= 9);
+    const told = notes.join("\n");
+    for (const reason of ["secret", "epoch 7", "another version", "no JSON", "no node of this version"]) {
+      expect(told).toContain(reason);
+    }
+    await askNode(node.address, asker, { kind: "end", epoch: 1 });
+  });
+});
+
+/** Connects, says something and goes. */
+async function throwAt(port: number, bytes: Buffer): Promise<void> {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => {});
+  await new Promise((resolve) => socket.once("connect", resolve));
+  await new Promise((resolve) => socket.end(bytes, () => resolve(undefined)));
+  await Promise.race([new Promise((resolve) => socket.once("close", resolve)), sleep(3000)]);
+  socket.destroy();
+}
+
+describe("who may take part", () => {
+  const record = (name: string, change: Partial<NodeRecord> = {}): NodeRecord => ({
+    ...{ version: 2, life: life(), beat: 1, edition: 0, role: "node", draining: false, links: [] },
+    ...{ address: { host: "127.0.0.1", port: 1 }, dialect: { protocol: 2, arithmetic: 3 } },
+    ...{ description: descriptionOf(name), models: [{ root, name: "m" }], work: { epoch: 0, ranks: [] } },
+    ...{ refused: {}, ...change },
+  });
+
+  test("nodes of the same words with the model, that are not drained; servers never; the slower of two measured ways", () => {
+    const way = (between: readonly [string, string], latencySeconds: number, bytesPerSecond: number) => ({
+      ...{ between, latencySeconds, bytesPerSecond },
+    });
+    const records = [
+      record("a", { links: [way(["a", "b"], 1, 10), way(["a", "gone"], 1, 1), way(["a", "a"], 1, 1)] }),
+      record("b", { links: [way(["b", "a"], 2, 20)] }),
+      record("old", { dialect: { protocol: 1, arithmetic: 3 } }),
+      record("other", { models: [{ root: "0".repeat(64), name: "m" }] }),
+      record("leaving", { draining: true }),
+      record("deaf", { address: null }),
+      record("server", { role: "server" }),
+    ];
+    const { cluster, excluded } = offersOf(records, { root, dialect: { protocol: 2, arithmetic: 3 } });
+    expect(cluster.nodes.map(({ name }) => name)).toEqual(["a", "b"]);
+    expect(cluster.links).toEqual([way(["a", "b"], 2, 10)]);
+    expect(excluded).toEqual({
+      old: "it speaks protocol 1 and arithmetic 3, the server 2 and 3",
+      other: "it does not have the model",
+      leaving: "it is drained",
+      deaf: "it takes no links",
+    });
+    expect(offersOf(records).cluster.nodes).toHaveLength(4);
+  });
+});
