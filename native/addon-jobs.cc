@@ -10,7 +10,7 @@ void onCompletion(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<Pending> job(static_cast<Pending*>(data));
   if (env == nullptr) return;
   job->settle(env);
-  job->handle()->settled(env);
+  job->handle()->settled(env, job.get());
 }
 
 }  // namespace
@@ -39,15 +39,17 @@ void DeviceHandle::onEnvironmentEnd(void* handle) { static_cast<DeviceHandle*>(h
 
 napi_value DeviceHandle::submit(napi_env env, std::unique_ptr<Pending> job) {
   const napi_value promise = job->promise(env);
-  if (pending_++ == 0) napi_ref_threadsafe_function(env, completions_);
+  if (pending_.empty()) napi_ref_threadsafe_function(env, completions_);
+  pending_.insert(job.get());
   device_->pool().submit(job.release());
   return promise;
 }
 
 void DeviceHandle::post(Pending* job) { napi_call_threadsafe_function(completions_, job, napi_tsfn_nonblocking); }
 
-void DeviceHandle::settled(napi_env env) {
-  if (--pending_ == 0 && !closed_) napi_unref_threadsafe_function(env, completions_);
+void DeviceHandle::settled(napi_env env, Pending* job) {
+  pending_.erase(job);
+  if (pending_.empty() && !closed_) napi_unref_threadsafe_function(env, completions_);
 }
 
 void DeviceHandle::close(napi_env env) {
@@ -57,9 +59,10 @@ void DeviceHandle::close(napi_env env) {
 void DeviceHandle::shutDown(napi_env env) {
   closed_ = true;
   napi_remove_env_cleanup_hook(env_, onEnvironmentEnd, this);
+  for (Pending* job : pending_) job->interrupt();
   for (Job* left : device_->pool().stop()) {
     const std::unique_ptr<Pending> job(static_cast<Pending*>(left));
-    pending_--;
+    pending_.erase(job.get());
     if (env != nullptr) job->cancel(env);
   }
   napi_release_threadsafe_function(completions_, napi_tsfn_release);
@@ -105,10 +108,21 @@ napi_value rejected(napi_env env, const Error& error) {
   return promise;
 }
 
+StepJob::StepJob(ExecutableHandle* owner, napi_ref keepAlive)
+    : Pending(owner->device), executable_(owner->executable), links_(owner->links), owner_(owner), keepAlive_(keepAlive) {
+  owner->busy = true;
+  for (const LinkReference& link : links_) link->busy = true;
+}
+
+void StepJob::interrupt() {
+  for (const LinkReference& link : links_) link->link->interrupt();
+}
+
 Error StepJob::conclude(napi_env env, napi_value*) {
   owner_->busy = false;
+  for (const LinkReference& link : links_) link->giveBack();
   napi_delete_reference(env, keepAlive_);
-  return {};
+  return executable_->stepError();
 }
 
 Error LoadJob::conclude(napi_env env, napi_value* value) {

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <vector>
 
+#include "addon-link.h"
 #include "addon-values.h"
 #include "executor/device.h"
 #include "executor/executable.h"
@@ -21,14 +24,14 @@ class DeviceHandle : public std::enable_shared_from_this<DeviceHandle> {
 
   const std::shared_ptr<Device>& device() const { return device_; }
   bool closed() const { return closed_; }
-  bool idle() const { return pending_ == 0; }
+  bool idle() const { return pending_.empty(); }
   // Queues the job and returns its promise. While one is pending, the process stays alive.
   napi_value submit(napi_env env, std::unique_ptr<Pending> job);
   void close(napi_env env);
   // From a thread of the pool.
   void post(Pending* job);
   // A promise was settled.
-  void settled(napi_env env);
+  void settled(napi_env env, Pending* job);
 
  private:
   // Ends the threads; the jobs that had not begun are rejected when `env` is given.
@@ -38,7 +41,7 @@ class DeviceHandle : public std::enable_shared_from_this<DeviceHandle> {
   napi_env env_ = nullptr;
   std::shared_ptr<Device> device_;
   napi_threadsafe_function completions_ = nullptr;
-  int pending_ = 0;
+  std::set<Pending*> pending_;
   bool closed_ = false;
 };
 
@@ -51,6 +54,8 @@ class Pending : public Job {
   void settle(napi_env env);
   // Rejects the promise of a job that never ran.
   void cancel(napi_env env);
+  // Has a job that waits for others give up.
+  virtual void interrupt() {}
   const std::shared_ptr<DeviceHandle>& handle() const { return handle_; }
 
  protected:
@@ -76,26 +81,24 @@ napi_value rejected(napi_env env, const Error& error);
 struct ExecutableHandle {
   std::shared_ptr<DeviceHandle> device;
   std::shared_ptr<Executable> executable;
+  std::vector<LinkReference> links;
   bool busy = false;
 };
 
+// A step, which has the executable's links to itself.
 class StepJob final : public Pending {
  public:
-  StepJob(ExecutableHandle* owner, napi_ref keepAlive, int32_t part)
-      : Pending(owner->device),
-        executable_(owner->executable),
-        owner_(owner),
-        keepAlive_(keepAlive),
-        part_(part) {}
-  void run(const Team& team) override { executable_->run(team, part_); }
+  StepJob(ExecutableHandle* owner, napi_ref keepAlive);
+  void run(const Team& team) override { executable_->run(team); }
+  void interrupt() override;
 
  private:
   Error conclude(napi_env env, napi_value* value) override;
 
   std::shared_ptr<Executable> executable_;
+  std::vector<LinkReference> links_;
   ExecutableHandle* owner_;  // valid while keepAlive_ holds the external around it
   napi_ref keepAlive_;
-  int32_t part_;
 };
 
 // Resolves to the id of the matrix.

@@ -231,26 +231,44 @@ napi_value makeOffsets(napi_env env, const Executable& executable) {
                          step.outputs, step.logits,    step.status,    step.adapters};
   std::vector<double> offsets;
   for (const void* part : parts) offsets.push_back(static_cast<double>(static_cast<const uint8_t*>(part) - base));
-  for (const Buffer& buffer : executable.buffers()) {
-    if (!buffer.shape.exchanged) continue;
-    offsets.push_back(static_cast<double>(reinterpret_cast<const uint8_t*>(buffer.values) - base));
-  }
   return makeNumbers(env, offsets);
 }
 
-// device, buffers ([quantized, domain, width, segments, format, exchanged] each), tape, logits buffer or -1,
-// [rows, outputs, page entries] -> { executable, memory, offsets }
+// The links of an array, which nothing else has taken; false after throwing.
+bool readLinks(napi_env env, napi_value array, std::vector<LinkReference>* links) {
+  uint32_t count = 0;
+  napi_get_array_length(env, array, &count);
+  for (uint32_t i = 0; i < count; i++) {
+    napi_value element = nullptr;
+    void* held = nullptr;
+    napi_get_element(env, array, i, &element);
+    if (napi_get_value_external(env, element, &held) != napi_ok) {
+      throwError(env, makeError("E_INTERNAL", "A native device exchanges rows over native links alone."));
+      return false;
+    }
+    links->push_back(*static_cast<LinkReference*>(held));
+    if (links->back()->free()) continue;
+    throwError(env, makeError("E_INTERNAL", "A message is still moving over a link that a program needs."));
+    return false;
+  }
+  return true;
+}
+
+// device, buffers ([quantized, domain, width, segments, format] each), tape, logits buffer or -1,
+// [rows, outputs, page entries], links -> { executable, memory, offsets }
 napi_value prepare(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
   const DeviceReference handle = openDevice(env, &arguments);
   if (handle == nullptr) return nullptr;
-  constexpr size_t perBuffer = 6;
+  constexpr size_t perBuffer = 5;
   const std::span<const int32_t> numbers = arguments.integers();
   ProgramSource source{};
   source.tape = arguments.integers();
   source.logits = arguments.integer();
   const std::span<const int32_t> limits = arguments.integers();
-  if (!arguments.intact()) return nullptr;
+  const napi_value array = arguments.next();
+  std::vector<LinkReference> links;
+  if (!arguments.intact() || !readLinks(env, array, &links)) return nullptr;
   if (numbers.size() % perBuffer != 0 || limits.size() != 3) {
     return throwError(env, makeError("E_INTERNAL", "The description of a program is wrong."));
   }
@@ -258,36 +276,49 @@ napi_value prepare(napi_env env, napi_callback_info call) {
   std::vector<BufferShape> shapes;
   for (size_t i = 0; i < numbers.size(); i += perBuffer) {
     shapes.push_back({numbers[i] != 0, static_cast<Domain>(numbers[i + 1]), numbers[i + 2], numbers[i + 3],
-                      static_cast<Format>(numbers[i + 4]), numbers[i + 5] != 0});
+                      static_cast<Format>(numbers[i + 4])});
   }
   source.buffers = shapes;
+  for (const LinkReference& link : links) source.links.push_back(link->link);
   std::shared_ptr<Executable> executable;
   if (const Error error = Executable::prepare(handle->device(), source, &executable)) return throwError(env, error);
   napi_value result = nullptr;
   napi_create_object(env, &result);
   setProperty(env, result, "memory", makeStepMemory(env, *executable));
   setProperty(env, result, "offsets", makeOffsets(env, *executable));
-  auto* held = new ExecutableHandle{handle, std::move(executable)};
+  auto* held = new ExecutableHandle{handle, std::move(executable), std::move(links)};
   setProperty(env, result, "executable", external(env, held));
   return result;
 }
 
-// executable, rows, outputs, part -> promise
+// executable, rows, outputs -> promise
 napi_value execute(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
   auto* held = arguments.held<ExecutableHandle>();
   const int32_t rows = arguments.integer();
   const int32_t outputs = arguments.integer();
-  const int32_t part = arguments.integer();
   if (!arguments.intact()) return nullptr;
   if (held->device->closed()) return rejected(env, makeError("E_SHUTDOWN", "The device is closed."));
   if (held->busy) return rejected(env, makeError("E_INTERNAL", "A step of this program is still running."));
-  if (const Error error = held->executable->beginPart(rows, outputs, part)) return rejected(env, error);
+  for (const LinkReference& link : held->links) {
+    if (!link->free()) return rejected(env, makeError("E_INTERNAL", "A message is still moving over a link of this program."));
+  }
+  if (const Error error = held->executable->beginStep(rows, outputs)) return rejected(env, error);
   Arguments again(env, call);
   napi_ref keepAlive = nullptr;
   if (napi_create_reference(env, again.next(), 1, &keepAlive) != napi_ok) return nullptr;
-  held->busy = true;
-  return held->device->submit(env, std::make_unique<StepJob>(held, keepAlive, part));
+  return held->device->submit(env, std::make_unique<StepJob>(held, keepAlive));
+}
+
+// executable -> [exchanges, messages sent, their bytes]
+napi_value exchangeCounts(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const auto* held = arguments.held<ExecutableHandle>();
+  if (!arguments.intact()) return nullptr;
+  if (held->busy) return throwError(env, makeError("E_INTERNAL", "A step of this program is still running."));
+  const ExchangeCounts& counts = held->executable->exchangeCounts();
+  return makeNumbers(env, {static_cast<double>(counts.exchanges), static_cast<double>(counts.messages),
+                           static_cast<double>(counts.bytes)});
 }
 
 // The f32 buffer of a call and its size in values; null after throwing.
@@ -375,6 +406,7 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"discardPage", discardPage},
       {"prepare", prepare},
       {"execute", execute},
+      {"exchangeCounts", exchangeCounts},
       {"writeBuffer", writeBuffer},
       {"readBuffer", readBuffer},
       {"memory", memory},

@@ -82,7 +82,9 @@ Error Executable::prepare(std::shared_ptr<Device> device, const ProgramSource& s
   const TapeContext context = {source.tape, made->buffers_, made->device_->matrices(), made->device_->vectors()};
   error = compileTape(context, &made->operations_);
   if (error) return error;
-  made->parts_ = partsOf(runsOf(made->operations_));
+  error = Exchanges::plan(made->operations_, source.links, source.limits, made->device_->arena(), &made->exchanges_);
+  if (error) return error;
+  made->runs_ = runsOf(made->operations_);
   made->findNeeds();
   made->planAttention();
   made->shareProducts();
@@ -98,14 +100,11 @@ Error Executable::allocateStep(const ProgramSource& source) {
                     buffers_[index].shape.domain != Domain::outputs)) {
     return makeError("E_INTERNAL", "Buffer %d cannot hold logits.", source.logits);
   }
-  size_t visible = hasLogits ? bufferBytes(buffers_[index], static_cast<size_t>(limits_.outputs)) : 0;
-  for (const Buffer& buffer : buffers_) {
-    if (buffer.shape.exchanged) visible += bufferBytes(buffer, static_cast<size_t>(limits_.of(buffer.shape.domain)));
-  }
+  const size_t logits = hasLogits ? bufferBytes(buffers_[index], static_cast<size_t>(limits_.outputs)) : 0;
   const auto rows = static_cast<size_t>(limits_.rows);
   const auto outputs = static_cast<size_t>(limits_.outputs);
   const auto pages = static_cast<size_t>(limits_.pageEntries);
-  const size_t bytes = 5 * alignUp(rows * 4) + alignUp(outputs * 4) + alignUp(pages * 4) + visible;
+  const size_t bytes = 5 * alignUp(rows * 4) + alignUp(outputs * 4) + alignUp(pages * 4) + logits;
   stepRegion_ = std::make_shared<Region>(device_->arena().map(Purpose::buffers, bytes));
   if (!*stepRegion_) return refusal(device_->arena(), "a program's buffers", bytes);
   step_.tokens = stepRegion_->take<int32_t>(rows);
@@ -117,9 +116,6 @@ Error Executable::allocateStep(const ProgramSource& source) {
   step_.outputs = stepRegion_->take<int32_t>(outputs);
   if (hasLogits) place(&buffers_[index], stepRegion_.get(), outputs);
   step_.logits = hasLogits ? buffers_[index].values : reinterpret_cast<float*>(stepRegion_->base());
-  for (Buffer& buffer : buffers_) {
-    if (buffer.shape.exchanged) place(&buffer, stepRegion_.get(), static_cast<size_t>(limits_.of(buffer.shape.domain)));
-  }
   return {};
 }
 
@@ -255,17 +251,7 @@ Error Executable::checkRow(int32_t row) const {
   return {};
 }
 
-Error Executable::beginPart(int32_t rows, int32_t outputs, int32_t part) {
-  if (part == 0) return beginStep(rows, outputs);
-  if (part != nextPart_ || part >= parts() || rows != rows_ || outputs != outputs_) {
-    return makeError("E_INTERNAL", "Part %d of %d does not follow in this step.", part, parts());
-  }
-  nextPart_ = part + 1;
-  return {};
-}
-
 Error Executable::beginStep(int32_t rows, int32_t outputs) {
-  nextPart_ = parts();
   if (rows < 0 || rows > limits_.rows || outputs < 0 || outputs > limits_.outputs) {
     return makeError("E_INTERNAL", "A step of %d rows and %d outputs is beyond its limits of %d and %d.", rows, outputs,
                      limits_.rows, limits_.outputs);
@@ -283,7 +269,8 @@ Error Executable::beginStep(int32_t rows, int32_t outputs) {
   if (error) return error;
   rows_ = rows;
   outputs_ = outputs;
-  nextPart_ = 1;
+  stepError_ = {};
+  exchanged_.store(0, std::memory_order_relaxed);
   std::fill_n(step_.status, rows, 0);
   const auto count = static_cast<size_t>(rows);
   dealProducts();

@@ -1,6 +1,7 @@
 // A program with its memory: allocated and checked once, then run step after step.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -11,6 +12,7 @@
 #include "executor/attention-plan.h"
 #include "executor/block-shares.h"
 #include "executor/error.h"
+#include "executor/exchange.h"
 #include "executor/phases.h"
 #include "executor/program.h"
 #include "executor/thread-pool.h"
@@ -24,6 +26,7 @@ struct ProgramSource {
   std::span<const int32_t> tape;
   int32_t logits;
   Limits limits;
+  std::vector<std::shared_ptr<Link>> links = {};  // that SEND and RECEIVE name, by their numbers; open
 };
 
 // The memory a step is described in, shared with TypeScript (StepBlock in src/kernels/contract.ts).
@@ -54,11 +57,11 @@ class Executable {
 
   // Checks everything the step block says against this program and the device's KV cache; clears the statuses.
   Error beginStep(int32_t rows, int32_t outputs);
-  // Part 0 begins a step; each other one has to follow the one before it.
-  Error beginPart(int32_t rows, int32_t outputs, int32_t part);
-  int32_t parts() const { return static_cast<int32_t>(parts_.size()); }
-  // On every thread of the pool: all operations of a part over the step's rows.
-  void run(const Team& team, int32_t part) const;
+  // On every thread of the pool: all operations over the rows of the step that was begun.
+  void run(const Team& team);
+  // What the step that ran last failed with: E_LINK, E_LINK_PEER.
+  const Error& stepError() const { return stepError_; }
+  const ExchangeCounts& exchangeCounts() const { return exchanges_->counts(); }
 
  private:
   Error allocateStep(const ProgramSource& source);
@@ -74,6 +77,7 @@ class Executable {
   void dealProducts();
   int32_t sequencePages() const;
   float* quantizeScratch(int thread) const;
+  bool exchange(Run run, const Team& team, uint32_t* met);
 
   std::shared_ptr<Device> device_;
   Limits limits_{};
@@ -84,10 +88,12 @@ class Executable {
   StepBlock step_{};
   std::vector<Buffer> buffers_;
   std::vector<Operation> operations_;
-  std::vector<std::vector<Run>> parts_;  // of operations_
+  std::vector<Run> runs_;  // of operations_
+  std::unique_ptr<Exchanges> exchanges_;
+  Error stepError_;  // of the thread that exchanges; the others read it after exchanged_
+  alignas(64) std::atomic<uint32_t> exchanged_{0};  // exchanges that ended in this step
   int32_t rows_ = 0;  // of the step that was begun
   int32_t outputs_ = 0;
-  int32_t nextPart_ = 0;
   std::unique_ptr<BlockShares> blockShares_;  // of the products; dealt out anew for each step
   int32_t tokenCount_ = INT32_MAX;
   int32_t positionCount_ = INT32_MAX;

@@ -200,11 +200,25 @@ void runPieces(Run run, const Walk& walk) {
 
 }  // namespace
 
-void Executable::run(const Team& team, int32_t part) const {
+// One thread exchanges while the others wait; false when that failed, and the step ends.
+bool Executable::exchange(Run run, const Team& team, uint32_t* met) {
+  const uint32_t before = (*met)++;
+  if (team.thread == 0) {
+    stepError_ = exchanges_->run(run, step_.tokens, rows_);
+    exchanged_.store(*met, std::memory_order_release);
+    exchanged_.notify_all();
+  } else {
+    waitUntilChanged(exchanged_, before);
+  }
+  return !stepError_;
+}
+
+void Executable::run(const Team& team) {
   const AttentionContext attention = {team, device_->kernels(), device_->kv(), step_, plans_, scratch_};
   const Walk walk = {team,      device_->kernels(), device_->kv(), step_, rows_, outputs_,
                      attention, *blockShares_,      quantizeScratch(team.thread)};
-  for (const Run& run : parts_[static_cast<size_t>(part)]) {
+  uint32_t met = 0;
+  for (const Run& run : runs_) {
     if (run.front().barrier) team.barrier.wait();
     switch (run.front().share) {
       case Share::rows:
@@ -220,6 +234,7 @@ void Executable::run(const Team& team, int32_t part) const {
         AttentionRun(run.front(), walk.attention).run();
         break;
       case Share::exchange:
+        if (!exchange(run, team, &met)) return;
         break;
     }
   }

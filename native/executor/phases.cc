@@ -96,15 +96,22 @@ bool mayFollowFreely(const Operation& earlier, const Operation& later) {
   return sameShare(earlier, later) || !conflict(earlier, later);
 }
 
+// All threads meet before an exchange, and wait for its end.
 void placeBarriers(std::span<Operation> operations) {
   size_t phaseFirst = 0;
   for (size_t i = 0; i < operations.size(); i++) {
     Operation& op = operations[i];
-    op.barrier = exchanges(op) || (i > 0 && exchanges(operations[i - 1]));
+    const bool follows = i > 0 && exchanges(operations[i - 1]);
+    op.barrier = exchanges(op) && !follows;
+    if (op.barrier || follows) phaseFirst = i;
+    if (exchanges(op)) continue;
     for (size_t k = phaseFirst; k < i && !op.barrier; k++) op.barrier = !mayFollowFreely(operations[k], op);
     if (op.barrier) phaseFirst = i;
   }
 }
+
+// Operations of one exchange are all under way at once.
+bool together(const Operation& a, const Operation& b) { return sameShare(a, b) || (exchanges(a) && exchanges(b)); }
 
 }  // namespace
 
@@ -117,23 +124,11 @@ std::vector<Run> runsOf(std::span<const Operation> operations) {
   std::vector<Run> runs;
   size_t first = 0;
   for (size_t i = 1; i <= operations.size(); i++) {
-    if (i < operations.size() && !operations[i].barrier && sameShare(operations[first], operations[i])) continue;
+    if (i < operations.size() && !operations[i].barrier && together(operations[first], operations[i])) continue;
     runs.push_back(operations.subspan(first, i - first));
     first = i;
   }
   return runs;
-}
-
-std::vector<std::vector<Run>> partsOf(std::span<const Run> runs) {
-  std::vector<std::vector<Run>> parts(1);
-  bool exchanging = false;
-  for (const Run& run : runs) {
-    const bool was = exchanging;
-    exchanging = exchanges(run.front());
-    if (exchanging && !was) parts.emplace_back();
-    if (!exchanging) parts.back().push_back(run);
-  }
-  return parts;
 }
 
 }  // namespace claw

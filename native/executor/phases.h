@@ -10,16 +10,13 @@
 
 namespace claw {
 
-// Never empty; more than one operation only where they share rows or pieces.
+// Never empty; more than one operation only where they share rows or pieces, or are one exchange with other ranks.
 using Run = std::span<const Operation>;
 
-// Decides each operation's share, and before which operations the threads must meet.
+// Decides each operation's share, and before which operations the threads must meet. After an exchange they have met.
 void shareOut(std::vector<Operation>* operations);
 
 // The runs of operations that were shared out, in order; the spans are of `operations`.
 std::vector<Run> runsOf(std::span<const Operation> operations);
-
-// The runs before, between and after the exchanges with other ranks; exchanges that stand together are one.
-std::vector<std::vector<Run>> partsOf(std::span<const Run> runs);
 
 }  // namespace claw

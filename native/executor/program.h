@@ -39,7 +39,6 @@ struct BufferShape {
   int32_t width;
   int32_t segments;  // quantized only
   Format format;     // quantized only: of the matrices that read it
-  bool exchanged = false;  // whether TypeScript looks at it between two parts of a step
 };
 
 struct Buffer {
@@ -69,8 +68,14 @@ struct AdapterFactor {
 };
 
 // What is dealt out to the threads: whole rows, pieces of rows (a piece is `pieceWidth` values), blocks of a matrix's
-// rows, or pairs of a row and a KV head. What is exchanged with other ranks is not dealt out: the tape stops for it.
+// rows, or pairs of a row and a KV head. What is exchanged with other ranks is not dealt out: one thread sees to it.
 enum class Share : int32_t { rows, pieces, blocks, heads, exchange };
+
+// Columns of a buffer that travel.
+struct ColumnRange {
+  int32_t first;
+  int32_t count;
+};
 
 // One operation, its operands checked and looked up. Fields an operation does not use are zero.
 struct Operation {
@@ -85,8 +90,10 @@ struct Operation {
   const Matrix* matrix = nullptr;
   const float* vector = nullptr;
   int32_t positions = 0;  // ROPE: rows of its table
-  int32_t firstToken = 0;  // EMBED, EMBED_PARTIAL: that of the matrix's first row
-  int32_t vocabulary = 0;  // of both
+  int32_t firstToken = 0;  // EMBED, EMBED_PARTIAL: that of the matrix's first row; SEND, RECEIVE: of the rows that travel
+  int32_t endToken = 0;    // SEND, RECEIVE
+  int32_t link = 0;        // of both
+  int32_t vocabulary = 0;  // EMBED, EMBED_PARTIAL
   float number = 0;       // epsilon or scale
   int32_t layer = 0;
   int32_t firstHead = 0;
@@ -101,6 +108,7 @@ struct Operation {
   int32_t stride = 0;      // ADAPT_DOWN, ADAPT_UP: floats of a segment's leaves
   std::vector<AdapterFactor> adapters;  // ADAPT_DOWN, ADAPT_UP: by the adapter's index
   std::vector<Subtree> subtrees;  // LINEAR: the whole tree; LINEAR_PARTIAL: maximal; COMBINE: those present
+  std::vector<ColumnRange> columns;  // SEND, RECEIVE
 };
 
 }  // namespace claw

@@ -206,21 +206,21 @@ bool TapeCompiler::gather() {
   return intact_ && !onTokens(op_.dst) && onTokens(op_.a) && op_.dst->shape.width == op_.a->shape.width;
 }
 
-// Which link and which tokens' rows is for the exchange itself to know.
+// Whether there is such a link is for the exchange itself to know.
 bool TapeCompiler::exchange(bool sends) {
   const Buffer* const buffer = floats();
-  take();
-  take();
-  take();
+  op_.link = take();
+  op_.firstToken = take();
+  op_.endToken = take();
   const int32_t count = take();
   if (!intact_ || count < 1 || count > kSegmentsMax) return false;
   for (int32_t i = 0; i < count; i++) {
-    const int32_t first = take();
-    const int32_t columns = take();
-    if (first < 0 || columns < 1 || first > buffer->shape.width - columns) return false;
+    const ColumnRange range = {take(), take()};
+    if (range.first < 0 || range.count < 1 || range.first > buffer->shape.width - range.count) return false;
+    op_.columns.push_back(range);
   }
   (sends ? op_.a : op_.dst) = buffer;
-  return intact_ && onTokens(buffer) && buffer->shape.exchanged;
+  return intact_ && onTokens(buffer);
 }
 
 // A list of adapters' matrices, each of `width` times its rank values.

@@ -6,8 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
+#include "link/link-queue.h"
 #include "tests/link-pair.h"
 
 namespace {
@@ -198,11 +200,103 @@ void testWaking(LinkDriver driver) {
   CHECK(overslept < 5);
 }
 
+// A wait without a limit ends when another thread says so, whether this one spins or sleeps.
+void testInterrupting(LinkDriver driver) {
+  for (const int spin : {0, 1'000'000}) {
+    Pair pair = opened(driver);
+    Bytes into(8);
+    CHECK(!pair.one->postReceive(into));
+    std::atomic<bool> ended{false};
+    std::thread waiting([&] {
+      CHECK(std::strcmp(complete(pair.one.get(), {std::chrono::microseconds(spin), kWithoutLimit}).code, "E_LINK") == 0);
+      ended = true;
+    });
+    std::this_thread::sleep_for(Milliseconds(50));
+    CHECK(!ended);
+    const auto begin = std::chrono::steady_clock::now();
+    pair.one->interrupt();
+    waiting.join();
+    CHECK(std::chrono::steady_clock::now() - begin < Milliseconds(1000));
+    // Nothing had come of the message: the link itself is whole, but nobody waits for it any more.
+    CHECK(pair.one->drop() == Drop::none && pair.one->interrupted());
+    CHECK(!pair.one->postReceive(into) && complete(pair.one.get(), kPatient));
+  }
+}
+
+// Every one of three sends to both others at once, messages of which many do not fit into what links hold.
+void testSeveral(LinkDriver driver) {
+  constexpr size_t sides = 3;
+  Pair pairs[sides];  // between a side and the next one
+  for (Pair& pair : pairs) pair = opened(driver);
+  const auto side = [&](size_t at) {
+    Link* const links[] = {pairs[at].one.get(), pairs[(at + sides - 1) % sides].other.get()};
+    for (size_t round = 0; round < 20; round++) {
+      const Bytes out(round * 100'000 + 1, static_cast<uint8_t>(at));
+      Bytes into[2] = {Bytes(out.size()), Bytes(out.size())};
+      for (int i = 0; i < 2; i++) CHECK(!links[i]->postSend(out) && !links[i]->postReceive(into[i]));
+      CHECK(!complete(links, kPatient));
+      CHECK(into[0] == Bytes(out.size(), static_cast<uint8_t>((at + 1) % sides)));
+      CHECK(into[1] == Bytes(out.size(), static_cast<uint8_t>((at + 2) % sides)));
+    }
+  };
+  std::thread second(side, 1);
+  std::thread third(side, 2);
+  side(0);
+  second.join();
+  third.join();
+}
+
+struct Counted final : LinkQueue::Transfer {
+  void done(const Error& error, size_t bytes) override {
+    failed = static_cast<bool>(error);
+    moved = bytes;
+    ended = true;
+  }
+  std::atomic<bool> ended{false};
+  bool failed = false;
+  size_t moved = 0;
+};
+
+// Messages queued on both sides; then one side ends while the other waits.
+void testQueue(LinkDriver driver) {
+  Pair pair = opened(driver);
+  auto one = LinkQueue::start(std::move(pair.one));
+  auto other = LinkQueue::start(std::move(pair.other));
+  Bytes out(300'000, 5);
+  Bytes into[10];
+  Counted sent[10];
+  Counted received[11];
+  for (int i = 0; i < 10; i++) {
+    into[i].resize(out.size());
+    sent[i].memory = out;
+    received[i].memory = into[i];
+    other->receive(&received[i]);
+    one->send(&sent[i]);
+  }
+  Bytes more(1);
+  received[10].memory = more;
+  other->receive(&received[10]);
+  for (int i = 0; i < 10; i++) {
+    while (!sent[i].ended || !received[i].ended) sched_yield();
+    CHECK(!sent[i].failed && !received[i].failed && received[i].moved == out.size() && into[i] == out);
+  }
+  CHECK(!received[10].ended);
+  one.reset();
+  while (!received[10].ended) sched_yield();
+  CHECK(received[10].failed);
+  Counted late;
+  late.memory = more;
+  other->send(&late);
+  while (!late.ended) sched_yield();
+  CHECK(late.failed);
+}
+
 using Test = void (*)(LinkDriver);
 constexpr std::pair<const char*, Test> kTests[] = {
     {"sizes", testSizesInOrder}, {"directions", testBothDirections}, {"back-pressure", testBackPressure},
     {"time", testTime},          {"goodbye", testGoodbye},           {"epochs", testEpochs},
     {"hello", testHandshakeMessages}, {"killed", testKilledPeer},    {"waking", testWaking},
+    {"interrupting", testInterrupting}, {"several", testSeveral},  {"queue", testQueue},
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "executor/executable.h"
+#include "tests/link-pair.h"
 #include "tests/matrix.h"
 
 namespace {
@@ -15,16 +16,13 @@ using namespace claw;
 
 class Step final : public Job {
  public:
-  Step(const Executable& executable, int32_t part) : executable_(executable), part_(part) {}
-  void run(const Team& team) override { executable_.run(team, part_); }
+  explicit Step(Executable* executable) : executable_(*executable) {}
+  void run(const Team& team) override { executable_.run(team); }
   void finished() override { done_.store(true); }
-  void wait() const {
-    while (!done_.load()) sched_yield();
-  }
+  bool done() const { return done_.load(); }
 
  private:
-  const Executable& executable_;
-  int32_t part_;
+  Executable& executable_;
   std::atomic<bool> done_{false};
 };
 
@@ -34,7 +32,7 @@ constexpr BufferShape kBuffers[] = {
     {false, Domain::tokens, 20, 0, {}},  // 2
     {false, Domain::tokens, 40, 0, {}},  // 3: partial sums of 2 segments
     {false, Domain::outputs, 20, 0, {}}, // 4
-    {false, Domain::tokens, 32, 0, {}, true},  // 5
+    {false, Domain::tokens, 32, 0, {}},  // 5
     {true, Domain::tokens, 32, 4, Format::i8},  // 6
     {false, Domain::tokens, 4, 0, {}},  // 7: leaves of 2 segments, ranks up to 2
 };
@@ -51,15 +49,35 @@ void placeRows(const Executable& executable) {
   for (int32_t i = 0; i < kLimits.pageEntries; i++) step.pages[i] = i;
 }
 
-// On both threads, to its end; the step was begun.
-void runStep(Executable* executable, int32_t rows, int32_t outputs) {
-  for (int32_t part = 0; part < executable->parts(); part++) {
-    CHECK(part == 0 || !executable->beginPart(rows, outputs, part));
-    Step step(*executable, part);
-    executable->device()->pool().submit(&step);
-    step.wait();
+// Both ends of a link: what a program sends over number 0 it receives over number 1. New ones after they ended.
+class Loop {
+ public:
+  std::vector<std::shared_ptr<Link>> links() {
+    if (ends_.empty() || ends_[0]->drop() != Drop::none || ends_[1]->drop() != Drop::none || ends_[0]->interrupted()) {
+      test::Pair pair = test::opened(LinkDriver::tcp);
+      ends_ = {std::move(pair.one), std::move(pair.other)};
+    }
+    return ends_;
   }
-  CHECK(executable->beginPart(rows, outputs, executable->parts()));
+  void interrupt() {
+    for (const auto& end : ends_) end->interrupt();
+  }
+
+ private:
+  std::vector<std::shared_ptr<Link>> ends_;
+};
+
+Loop loop;
+
+// On both threads, to its end; the step was begun. One that awaits what nobody sends is interrupted.
+Error runStep(Executable* executable) {
+  Step step(executable);
+  executable->device()->pool().submit(&step);
+  for (int yields = 0; !step.done(); yields++) {
+    if (yields == 500) loop.interrupt();
+    sched_yield();
+  }
+  return executable->stepError();
 }
 
 std::shared_ptr<Device> makeDevice() {
@@ -76,14 +94,14 @@ std::shared_ptr<Device> makeDevice() {
 }
 
 Error prepare(const std::shared_ptr<Device>& device, const std::vector<int32_t>& tape, std::shared_ptr<Executable>* made) {
-  return Executable::prepare(device, {kBuffers, tape, 4, kLimits}, made);
+  return Executable::prepare(device, {kBuffers, tape, 4, kLimits, loop.links()}, made);
 }
 
 const std::vector<std::vector<int32_t>> kParts = {
     {1, 0, 0},           {2, 0, 5, 0, 0x3727c5ac}, {3, 1, 0},           {4, 2, 1, 0},
     {5, 3, 1, 0},        {6, 2, 3, 1, 0, 2},       {6, 2, 3, 2, 0, 1, 1, 2}, {7, 0, 0, 2, 16, 1},
     {8, 0, 5, 0, 0, 2},  {9, 5, 0, 0, 0, 2, 2, 0x3e800000}, {10, 5, 0, 0}, {11, 0, 0, 5},
-    {12, 4, 2},          {13, 0, 0, 1, 21},    {14, 5, 0, 0, 9, 1, 0, 32}, {15, 5, 1, 2, 3, 2, 0, 4, 20, 12},
+    {12, 4, 2},          {13, 0, 0, 1, 21},    {14, 5, 0, 0, 9, 1, 0, 32}, {15, 5, 1, 0, 9, 2, 0, 12, 12, 20},
     {12, 4, 2},          {16, 7, 5, 0, 2, 2, 2, -1, 0, 0, 1},
     {17, 2, 7, 2, 2, -1, 0, 0, 1, 2, 0x3f000000},
 };
@@ -106,13 +124,25 @@ void testWhatRuns(const std::shared_ptr<Device>& device) {
     placeRows(*executable);
     for (int32_t row = 0; row < kLimits.rows; row++) executable->step().adapters[row] = row % 3;
     CHECK(!executable->beginStep(rows, outputs));
-    runStep(executable.get(), rows, outputs);
+    CHECK(!runStep(executable.get()));
   }
-  CHECK(executable->parts() == 2);
+  // A step without rows sends nothing.
+  CHECK(executable->exchangeCounts().exchanges == kLimits.rows + 1 && executable->exchangeCounts().messages == kLimits.rows);
   for (const int32_t adapter : {-1, 3}) {
     executable->step().adapters[0] = adapter;
     CHECK(executable->beginStep(1, 1));
   }
+}
+
+// Links that a program names have to be there, and an exchange uses each direction of one once.
+void testLinks(const std::shared_ptr<Device>& device) {
+  std::shared_ptr<Executable> executable;
+  for (const int32_t link : {-1, 2}) CHECK(prepare(device, {14, 5, link, 0, 9, 1, 0, 32, 0}, &executable));
+  const std::vector<int32_t> send = {14, 5, 0, 0, 9, 1, 0, 32};
+  std::vector<int32_t> twice = send;
+  twice.insert(twice.end(), send.begin(), send.end());
+  twice.push_back(0);
+  CHECK(prepare(device, twice, &executable));
 }
 
 // Some parts, some of their words changed, perhaps cut short.
@@ -134,6 +164,8 @@ void testMutations(const std::shared_ptr<Device>& device) {
   test::Random random(11);
   int ran = 0;
   int refused = 0;
+  int failed = 0;
+  int64_t messages = 0;
   for (int i = 0; i < 6000; i++) {
     std::shared_ptr<Executable> executable;
     if (prepare(device, mutatedTape(&random), &executable)) {
@@ -142,10 +174,13 @@ void testMutations(const std::shared_ptr<Device>& device) {
     }
     placeRows(*executable);
     if (executable->beginStep(3, 2)) continue;
-    runStep(executable.get(), 3, 2);
-    ran++;
+    const Error error = runStep(executable.get());
+    ran += error ? 0 : 1;
+    failed += error ? 1 : 0;
+    messages += executable->exchangeCounts().messages;
   }
-  CHECK(ran > 1000 && refused > 1000);
+  std::printf("tapes: %d ran, %d refused, %d failed, %lld messages\n", ran, refused, failed, static_cast<long long>(messages));
+  CHECK(ran > 1000 && refused > 1000 && failed > 50 && messages > 100);
 }
 
 std::vector<bool> barriersOf(const std::shared_ptr<Device>& device, const std::vector<int32_t>& tape) {
@@ -173,8 +208,9 @@ void testBarriers(const std::shared_ptr<Device>& device) {
   CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 3, 1, 5, 0}) == Flags{false, true}));
   // Two of attention meet: the second must not overwrite chunks that the first keeps for other threads.
   CHECK((barriersOf(device, {9, 5, 0, 0, 0, 2, 2, 0, 9, 0, 5, 0, 0, 2, 2, 0, 0}) == Flags{false, true}));
-  // The tape stops for what is exchanged with others.
-  CHECK((barriersOf(device, {11, 2, 2, 2, 14, 5, 0, 0, 9, 1, 0, 32, 11, 2, 2, 2, 0}) == Flags{false, true, true}));
+  // All meet before what is exchanged with others, and have met after it.
+  CHECK((barriersOf(device, {11, 2, 2, 2, 14, 5, 0, 0, 9, 1, 0, 32, 15, 2, 1, 0, 9, 1, 0, 20, 11, 2, 2, 2, 0}) ==
+         Flags{false, true, false, false}));
   // What adapters add waits for the product and for the leaves, which do not wait for the product.
   CHECK((barriersOf(device, {4, 2, 1, 0, 16, 7, 5, 0, 2, 2, 1, 0, 1, 17, 2, 7, 2, 1, 1, 2, 0, 0}) ==
          Flags{false, false, true}));
@@ -192,6 +228,11 @@ void testRuns(const std::shared_ptr<Device>& device) {
   std::vector<size_t> sizes;
   for (const Run& run : runsOf(executable->operations())) sizes.push_back(run.size());
   CHECK((sizes == std::vector<size_t>{3, 1, 2, 1, 1}));
+  // sum | send, receive | sum
+  CHECK(!prepare(device, {11, 2, 2, 2, 14, 5, 0, 0, 9, 1, 0, 32, 15, 2, 1, 0, 9, 1, 0, 20, 11, 2, 2, 2, 0}, &executable));
+  sizes.clear();
+  for (const Run& run : runsOf(executable->operations())) sizes.push_back(run.size());
+  CHECK((sizes == std::vector<size_t>{1, 2, 1}));
 }
 
 }  // namespace
@@ -200,6 +241,7 @@ int main() {
   const auto device = makeDevice();
   testRuns(device);
   testWhatRuns(device);
+  testLinks(device);
   testMutations(device);
   testBarriers(device);
   return 0;

@@ -75,7 +75,7 @@ export interface LinkTimes {
 
 export interface NativePrepared {
   readonly executable: NativeExecutable;
-  /** The step block; `offsets` are of its parts, in the order of `StepBlock`, then of exchanged buffers in theirs. */
+  /** The step block; `offsets` are of its parts, in the order that `native.ts` reads them in. */
   readonly memory: ArrayBuffer;
   readonly offsets: readonly number[];
 }
@@ -120,14 +120,16 @@ export interface Addon {
   prepare(
     device: NativeHandle,
     buffers: Int32Array,
-    ...program: readonly [tape: Int32Array, logits: number, limits: Int32Array]
+    ...program: readonly [
+      tape: Int32Array,
+      logits: number,
+      limits: Int32Array,
+      links: readonly (NativeLink | undefined)[],
+    ]
   ): NativePrepared;
-  /** Runs the tape's operations up to its first exchange, or after the exchange of number `part`: parts in order, from 0. */
-  execute(
-    executable: NativeExecutable,
-    rows: number,
-    ...rest: readonly [outputs: number, part: number]
-  ): Promise<void>;
+  execute(executable: NativeExecutable, rows: number, outputs: number): Promise<void>;
+  /** [exchanges, messages sent, their bytes] */
+  exchangeCounts(executable: NativeExecutable): readonly [number, number, number];
   writeBuffer(executable: NativeExecutable, buffer: number, values: Float32Array): void;
   /** Fills `values` with the first values of the buffer. */
   readBuffer(executable: NativeExecutable, buffer: number, values: Float32Array): void;

@@ -249,11 +249,25 @@ export interface StepBlock {
   readonly status: Int32Array;
 }
 
+/** What an executable exchanged with other ranks since it was prepared. */
+export interface ExchangeCounts {
+  /** Of which all messages are under way at once: round trips, where both sides send. */
+  readonly exchanges: number;
+  /** Sent, and bytes in them. */
+  readonly messages: number;
+  readonly bytes: number;
+}
+
 /** A program made ready on a device, with its buffers. */
 export interface Executable {
   readonly step: StepBlock;
-  /** Runs the tape over `rows` token rows and `outputs` output rows of the step block. One call at a time. */
+  /**
+   * Runs the tape over `rows` token rows and `outputs` output rows of the step block. One call at a time. What a link to another
+   * rank fails with; closing the link ends a step that waits for it.
+   */
   execute(rows: number, outputs: number): Promise<void>;
+  /** Between steps. Undefined where it is not counted. */
+  exchangeCounts?(): ExchangeCounts;
   /** Copies rows into or out of an f32 buffer: for tests and tools, never between steps of a running engine. */
   writeBuffer(buffer: number, values: Float32Array): void;
   readBuffer(buffer: number, rows: number): Float32Array;
@@ -340,6 +354,8 @@ export interface Device extends KvPages {
    * written. E_MEMORY.
    */
   allocateKv(shape: KvShape): void;
+  /** Whether its executables move messages over native links by themselves; they take no other links. */
+  readonly nativeLinks?: boolean;
   /** `links`: those that the program's SEND and RECEIVE name, by their numbers. */
   prepare(program: Program, limits: StepLimits, links?: readonly RankLink[]): Executable;
   memory(): DeviceMemory;

@@ -17,6 +17,7 @@ import {
   type BufferSpec,
   type Device,
   type DeviceMemory,
+  type ExchangeCounts,
   type Executable,
   type FileHasher,
   type FileRange,
@@ -31,7 +32,6 @@ import {
   type StepBlock,
   type StepLimits,
 } from "./contract.ts";
-import { Exchanges, exchangedBuffers } from "./exchange.ts";
 import { translate, translated } from "./native-error.ts";
 import { weightsError } from "./weights-error.ts";
 
@@ -112,6 +112,7 @@ class NativeDevice implements Device {
   readonly threads: number;
   readonly packed: PackedMatrices;
   readonly files: FileHasher;
+  readonly nativeLinks = true;
   readonly #addon: Addon;
   readonly #handle: NativeHandle;
   #kvPageBytes = 0;
@@ -248,25 +249,21 @@ class NativeProgram implements Executable {
   readonly #addon: Addon;
   readonly #executable: NativeExecutable;
   readonly #buffers: readonly BufferSpec[];
-  readonly #exchanges: Exchanges;
-  /** Buffers that are exchanged, as views. */
-  readonly #shared: ReadonlyMap<number, Float32Array>;
 
   constructor(
     addon: Addon,
     device: NativeHandle,
     { program, limits, links }: { program: Program; limits: StepLimits; links: readonly RankLink[] },
   ) {
-    const exchanged = exchangedBuffers(program);
-    const buffers = program.buffers.flatMap((spec, index) => bufferNumbers(spec, exchanged.has(index)));
+    const buffers = program.buffers.flatMap(bufferNumbers);
     const sizes = Int32Array.of(limits.rows, limits.outputs, limits.pageEntries);
     const logits = program.logits ?? NO_LOGITS;
-    const prepared = addon.prepare(device, Int32Array.from(buffers), program.tape, logits, sizes);
+    const ways = links.map(({ native }) => native);
+    const prepared = addon.prepare(device, Int32Array.from(buffers), program.tape, logits, sizes, ways);
     const width = program.logits === undefined ? 0 : at(program.buffers, program.logits).width;
     this.#addon = addon;
     this.#executable = prepared.executable;
     this.#buffers = program.buffers;
-    this.#exchanges = new Exchanges(program, limits, links);
     const ints = (part: number, length: number): Int32Array =>
       new Int32Array(prepared.memory, at(prepared.offsets, part), length);
     const floats = (part: number, length: number): Float32Array =>
@@ -281,35 +278,19 @@ class NativeProgram implements Executable {
       status: ints(6, limits.rows),
       adapters: ints(7, limits.rows),
     };
-    const inOrder = [...exchanged].sort((a, b) => a - b);
-    this.#shared = new Map(
-      inOrder.map((buffer, i) => [
-        buffer,
-        floats(STEP_PARTS + i, limits.rows * at(this.#buffers, buffer).width),
-      ]),
-    );
-  }
-
-  values(buffer: number): Float32Array {
-    const shared = this.#shared.get(buffer);
-    assert(shared !== undefined, `Buffer ${buffer} is not exchanged.`);
-    return shared;
   }
 
   async execute(rows: number, outputs: number): Promise<void> {
-    await this.#run(0, rows, outputs);
-    for (let part = 1; part <= this.#exchanges.count; part++) {
-      await this.#exchanges.run(part - 1, rows, this);
-      await this.#run(part, rows, outputs);
-    }
-  }
-
-  async #run(part: number, rows: number, outputs: number): Promise<void> {
     try {
-      await this.#addon.execute(this.#executable, rows, outputs, part);
+      await this.#addon.execute(this.#executable, rows, outputs);
     } catch (error) {
       throw translate(error);
     }
+  }
+
+  exchangeCounts(): ExchangeCounts {
+    const [exchanges, messages, bytes] = translated(() => this.#addon.exchangeCounts(this.#executable));
+    return { exchanges, messages, bytes };
   }
 
   writeBuffer(buffer: number, values: Float32Array): void {
@@ -323,16 +304,15 @@ class NativeProgram implements Executable {
   }
 }
 
-/** As `prepare` of the addon takes them: no buffer of logits, and how many parts the step block has. */
+/** As `prepare` of the addon takes it: no buffer of logits. */
 const NO_LOGITS = -1;
-const STEP_PARTS = 8;
 
-/** [quantized, domain, width, segments, format, exchanged], as `prepare` of the addon takes it. */
-function bufferNumbers(spec: BufferSpec, exchanged: boolean): readonly number[] {
+/** [quantized, domain, width, segments, format], as `prepare` of the addon takes it. */
+function bufferNumbers(spec: BufferSpec): readonly number[] {
   const domain = spec.domain === "tokens" ? 0 : 1;
   return spec.kind === "quantized"
-    ? [1, domain, spec.width, spec.segments, formatNumber[spec.format], 0]
-    : [0, domain, spec.width, 0, 0, exchanged ? 1 : 0];
+    ? [1, domain, spec.width, spec.segments, formatNumber[spec.format]]
+    : [0, domain, spec.width, 0, 0];
 }
 
 /** An error of loading a matrix, with the tensor's name. */

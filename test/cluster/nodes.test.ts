@@ -1,5 +1,6 @@
 /** Ranks as processes of `claw`: the answers of one process, slices of the weights, and what happens when one is lost. */
 
+import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -65,14 +66,18 @@ class Others {
   start(
     rank: number,
     place: LinkPlace,
-  ): { readonly exited: Promise<number | null>; readonly words: readonly string[] } {
+  ): {
+    readonly process: ChildProcess;
+    readonly exited: Promise<number | null>;
+    readonly words: readonly string[];
+  } {
     const child = start(["node", "rank"]);
     const words: string[] = [];
     child.stderr?.on("data", (part) => words.push(String(part)));
     const engine = at(this.meeting.place.addresses, 0);
     const terms: RankTerms = { rank, engine, place, ...this.#access };
     child.stdin?.end(JSON.stringify(terms));
-    return { exited: exitOf(child), words };
+    return { process: child, exited: exitOf(child), words };
   }
 
   async close(): Promise<void> {
@@ -94,6 +99,9 @@ describe("ranks as processes", () => {
     const runtime = await startNodes(model, { ...sizes, ...how, placement, microBatchRows: 4 });
     expect(await answersOf(runtime, vocabulary, questions)).toEqual(expected);
     expect(runtime.executable.cutSteps).toBeGreaterThan(0);
+    for (const { exchanges, messages, bytes } of await runtime.countExchanges()) {
+      expect(Math.min(exchanges, messages, bytes)).toBeGreaterThan(10);
+    }
     await runtime.close();
     expect(runtime.processes.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0, 0]);
     expect(folders().filter((name) => !before.includes(name))).toEqual([]);
@@ -167,6 +175,43 @@ describe("ranks as processes", () => {
       rank?.link.close();
       expect(await child.exited).toBe(1);
       expect(child.words.join("")).toContain("Talking to the engine's process failed.");
+    } finally {
+      await meeting.close();
+    }
+  });
+
+  test("whose peer is stopped in the middle of a step, end with the engine's link", async () => {
+    const { model } = tiny;
+    const meeting = new Others("stopped");
+    const placement = proportionalPlacement(model.description, { stages: [1], shards: [1, 1] });
+    const options = { ...sizes, device: "auto", threads: 1, placement } as const;
+    try {
+      const children = [0, 1].map((rank) =>
+        meeting.start(rank, { host: "here", addresses: [meeting.shared(`rank-${rank}`)] }),
+      );
+      const ranks = await joinRanks(meeting.meeting, 2);
+      const report = joinedReport(await startRanks(model, ranks, options));
+      const links = ranks.map(({ link }) => link);
+      const { executable } = planRanks(model.description, options).join({
+        links,
+        report,
+        end: async () => {},
+      });
+      await executable.execute(1, 1);
+      const stopped = at(children, 1).process;
+      stopped.kill("SIGSTOP");
+      let over = false;
+      const step = executable.execute(1, 1).finally(() => {
+        over = true;
+      });
+      step.catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect(over).toBe(false); // rank 0's compute thread waits
+      at(links, 0).close();
+      await expect(step).rejects.toMatchObject({ code: "E_LINK" });
+      expect(await at(children, 0).exited).toBe(1);
+      stopped.kill("SIGKILL");
+      await at(children, 1).exited;
     } finally {
       await meeting.close();
     }

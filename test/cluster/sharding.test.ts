@@ -32,7 +32,9 @@ import { degreeMost, randomPlacement, randomShards, traitsOf } from "./placement
 const formats = ["f16", "i8", "i4"] as const;
 
 /** The reference takes ten times as long, and shows what it shows in few cases. */
-const runs = nativeAvailable() ? { reference: 10, native: 110 } : { reference: 40, native: 0 };
+const runs = nativeAvailable()
+  ? { reference: 10, native: 100, threaded: 10, mixed: 5 }
+  : { reference: 40, native: 0, threaded: 0, mixed: 0 };
 
 interface Case {
   readonly model: RandomModel;
@@ -71,12 +73,22 @@ interface Split {
   readonly wrapLink?: (link: RankLink, rank: number) => RankLink;
 }
 
-async function split(of: Case, how: Split): Promise<Answers & { readonly cutSteps: number }> {
+interface Seen {
+  readonly cutSteps: number;
+  readonly exchanges: number;
+  readonly messages: number;
+}
+
+async function split(of: Case, how: Split): Promise<Seen & { readonly answers: Answers }> {
   const { placement, microBatchRows, model } = of;
   const runtime = await startLocal(model.file, { ...optionsOf(of), placement, microBatchRows, ...how });
   try {
     const answers = await answersOf(runtime, model.file.description.vocabulary, of.questions);
-    return { ...answers, cutSteps: runtime.executable.cutSteps };
+    const counts = runtime.executables.map((each) => each.exchangeCounts?.());
+    const sum = (of: "exchanges" | "messages"): number =>
+      counts.reduce((all, each) => all + (each?.[of] ?? 0), 0);
+    const { cutSteps } = runtime.executable;
+    return { answers, cutSteps, exchanges: sum("exchanges"), messages: sum("messages") };
   } finally {
     await runtime.close();
   }
@@ -93,11 +105,13 @@ const seen = {
   wide: 0,
   deep: 0,
   cutSteps: 0,
+  exchanges: 0,
+  messages: 0,
   tokens: 0,
   logits: 0,
 };
 
-function count(of: Case, answers: Answers & { readonly cutSteps: number }): void {
+function count(of: Case, answers: Answers, counts: Seen): void {
   const traits = traitsOf(of.model.file.description, of.placement);
   seen.cases++;
   if (traits.uneven) seen.uneven++;
@@ -108,18 +122,20 @@ function count(of: Case, answers: Answers & { readonly cutSteps: number }): void
   if (traits.sharedKvHead) seen.sharedKvHead++;
   if (traits.degree >= 5) seen.wide++;
   if (traits.stages >= 3) seen.deep++;
-  seen.cutSteps += answers.cutSteps;
+  seen.cutSteps += counts.cutSteps;
+  seen.exchanges += counts.exchanges;
+  seen.messages += counts.messages;
   seen.tokens += answers.events.flat().length;
   seen.logits += answers.logits.length;
 }
 
-async function agree(seed: number, openDevice: () => Device): Promise<void> {
+async function agree(seed: number, openDevice: (rank: number) => Device): Promise<void> {
   const of = randomCase(new Random(seed));
   try {
-    const expected = await alone(of, openDevice());
-    const { cutSteps, ...answers } = await split(of, { openDevice });
+    const expected = await alone(of, openDevice(0));
+    const { answers, ...counts } = await split(of, { openDevice });
     expect(answers).toEqual(expected);
-    count(of, { ...answers, cutSteps });
+    count(of, answers, counts);
   } finally {
     of.model.remove();
   }
@@ -127,6 +143,8 @@ async function agree(seed: number, openDevice: () => Device): Promise<void> {
 
 const reference = (): Device => new ReferenceDevice();
 const native = (): Device => openNativeDevice({ threads: 1, pinThreads: "never" });
+/** Every other rank has threads that wait while one of them exchanges. */
+const threaded = (rank: number): Device => openNativeDevice({ threads: 1 + (rank % 2), pinThreads: "never" });
 
 describe("a model that is split answers as one process does", () => {
   test("on the reference", async () => {
@@ -139,8 +157,26 @@ describe("a model that is split answers as one process does", () => {
     await fc.assert(property, { numRuns: runs.native, seed: 8, endOnFailure: true });
   });
 
+  test.skipIf(!nativeAvailable())(
+    "with several threads (skipped where no native core is built)",
+    async () => {
+      const property = fc.asyncProperty(fc.nat(), (seed) => agree(seed, threaded));
+      await fc.assert(property, { numRuns: runs.threaded, seed: 10, endOnFailure: true });
+    },
+  );
+
+  test.skipIf(!nativeAvailable())(
+    "on both kinds at once (skipped where no native core is built)",
+    async () => {
+      const property = fc.asyncProperty(fc.nat(), (seed) =>
+        agree(seed, (rank) => (rank % 2 === 0 ? native() : reference())),
+      );
+      await fc.assert(property, { numRuns: runs.mixed, seed: 9, endOnFailure: true });
+    },
+  );
+
   test("the splits were of every kind", () => {
-    expect(seen.cases).toBe(runs.reference + runs.native);
+    expect(seen.cases).toBe(Object.values(runs).reduce((all, each) => all + each));
     // Of 40 cases at least.
     expect(seen.uneven).toBeGreaterThan(10);
     expect(seen.combined).toBeGreaterThan(6);
@@ -151,6 +187,9 @@ describe("a model that is split answers as one process does", () => {
     expect(seen.wide).toBeGreaterThan(2);
     expect(seen.deep).toBeGreaterThan(5);
     expect(seen.cutSteps).toBeGreaterThan(50);
+    // By compute threads.
+    expect(seen.exchanges).toBeGreaterThan(runs.native > 0 ? 20_000 : -1);
+    expect(seen.messages).toBeGreaterThan(runs.native > 0 ? 20_000 : -1);
     expect(seen.tokens).toBeGreaterThan(200);
     expect(seen.logits).toBeGreaterThan(500);
   });
@@ -174,10 +213,8 @@ describe("a split that is wrong is noticed", () => {
     const of = wrongCase();
     try {
       const expected = await alone(of, reference());
-      const { cutSteps: _, ...right } = await split(of, { openDevice: reference });
-      expect(right).toEqual(expected);
-      const { cutSteps: __, ...wrong } = await split(of, how);
-      expect(wrong).not.toEqual(expected);
+      expect((await split(of, { openDevice: reference })).answers).toEqual(expected);
+      expect((await split(of, how)).answers).not.toEqual(expected);
     } finally {
       of.model.remove();
     }

@@ -4,13 +4,13 @@
  */
 
 import type { EngineSettings } from "../../engine/mod.ts";
-import type { RankLink } from "../../kernels/mod.ts";
+import type { ExchangeCounts, RankLink } from "../../kernels/mod.ts";
 import type { OpenedFile } from "../../model/mod.ts";
 import { type LinkPlace, type NodeReport, type NodeTask, receiveHello, sendTask } from "./joining.ts";
 import { type Meeting, withinTime } from "./meeting.ts";
 import { NativeRankLink } from "./native-rank-link.ts";
 import { type PlacedRuntimeOptions, planRanks } from "./placed-runtime.ts";
-import { receiveReport } from "./step-message.ts";
+import { receiveReport, sendCommand } from "./step-message.ts";
 
 export interface RanksOptions extends PlacedRuntimeOptions {
   readonly device: EngineSettings["device"];
@@ -52,6 +52,16 @@ export async function startRanks(
     ranks.map(async ({ link }) => {
       await sendTask(link, task);
       return (await receiveReport(link)) as NodeReport;
+    }),
+  );
+}
+
+/** What each rank exchanged with others since it started; between two steps. */
+export function countExchanges(ranks: readonly JoinedRank[]): Promise<ExchangeCounts[]> {
+  return Promise.all(
+    ranks.map(async ({ link }) => {
+      await sendCommand(link, { kind: "counts" });
+      return (await receiveReport(link)) as ExchangeCounts;
     }),
   );
 }

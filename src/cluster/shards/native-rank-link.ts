@@ -1,7 +1,13 @@
 /** Links between ranks over those of the native core: of one process, of one host, or between hosts. */
 
 import { ClawError } from "../../base/mod.ts";
-import type { Link, NativeLink, RankLink } from "../../kernels/mod.ts";
+import {
+  LINK_MESSAGE_BYTES_MAX,
+  type Link,
+  linkPair,
+  type NativeLink,
+  type RankLink,
+} from "../../kernels/mod.ts";
 import type { PeerLink } from "../link/mod.ts";
 import { lengthError } from "./memory-link.ts";
 
@@ -51,4 +57,12 @@ export class NativeRankLink implements RankLink {
       throw new ClawError(error.code, `Talking to ${this.#name} failed. ${error.message}`, { cause: error });
     }
   }
+}
+
+/** The two ends of a link between two ranks of this process. E_LINK, E_LINK_MEMORY. */
+export function nativePair(): readonly [RankLink, RankLink] {
+  const [one, other] = linkPair();
+  const named = (link: Link): RankLink =>
+    new NativeRankLink({ link, peer: "another rank", messageBytesMax: LINK_MESSAGE_BYTES_MAX });
+  return [named(one), named(other)];
 }

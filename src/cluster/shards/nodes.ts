@@ -7,10 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { at, ClawError } from "../../base/mod.ts";
-import type { LinkAddress, LinkDriver } from "../../kernels/mod.ts";
+import type { ExchangeCounts, LinkAddress, LinkDriver } from "../../kernels/mod.ts";
 import type { OpenedFile } from "../../model/mod.ts";
 import { SECRET_BYTES } from "../link/mod.ts";
-import { joinRanks, type RanksOptions, startRanks } from "./joined.ts";
+import { countExchanges, joinRanks, type RanksOptions, startRanks } from "./joined.ts";
 import { joinedReport, type NodeReport, type RankTerms, settingsOf } from "./joining.ts";
 import { END_MS } from "./limits.ts";
 import { Meeting } from "./meeting.ts";
@@ -27,6 +27,8 @@ export interface NodesRuntime extends PlacedRuntime {
   /** By rank. */
   readonly reports: readonly NodeReport[];
   readonly processes: readonly ChildProcess[];
+  /** What each rank exchanged with others since it started; between two steps. */
+  countExchanges(): Promise<ExchangeCounts[]>;
 }
 
 /** Starts a process for every rank. E_PLACEMENT, E_LINK, E_NATIVE, and what loading refuses. */
@@ -55,7 +57,8 @@ export async function startNodes(model: OpenedFile, options: NodesOptions): Prom
     const ranks = await Promise.race([joinRanks(meeting, processes.length), ...processes.map(diedEarly)]);
     const reports = await startRanks(model, ranks, options);
     const links = ranks.map(({ link }) => link);
-    return { ...plan.join({ links, report: joinedReport(reports), end }), reports, processes };
+    const runtime = plan.join({ links, report: joinedReport(reports), end });
+    return { ...runtime, reports, processes, countExchanges: () => countExchanges(ranks) };
   } catch (error) {
     await end(true);
     throw error;

@@ -1,7 +1,15 @@
 /** A rank: one shard of one stage, on a device of its own. Does what the process with the engine tells it, in order. */
 
 import { asClawError } from "../../base/mod.ts";
-import type { Device, Executable, KvFormat, KvPages, RankLink, StepLimits } from "../../kernels/mod.ts";
+import type {
+  Device,
+  ExchangeCounts,
+  Executable,
+  KvFormat,
+  KvPages,
+  RankLink,
+  StepLimits,
+} from "../../kernels/mod.ts";
 import { loadProgram, type OpenedFile, type RankProgram } from "../../model/mod.ts";
 import {
   type Command,
@@ -10,6 +18,7 @@ import {
   type StepSize,
   sendAnswer,
   sendFailure,
+  sendReport,
 } from "./step-message.ts";
 
 /** What all ranks of a placement have in common. */
@@ -40,6 +49,9 @@ export async function prepareRank(
   return { executable: device.prepare(program, sizes.limits, links), kv: device };
 }
 
+/** Of an executable that does not count. */
+const NO_COUNTS: ExchangeCounts = { exchanges: 0, messages: 0, bytes: 0 };
+
 export interface ServedRank {
   /** To the process with the engine. */
   readonly link: RankLink;
@@ -66,6 +78,7 @@ export async function serveRank(
     const following = next();
     if (command.kind === "copy") kv.copyPage(command.from, command.to);
     else if (command.kind === "discard") kv.discardPage(command.page);
+    else if (command.kind === "counts") await sendReport(link, executable.exchangeCounts?.() ?? NO_COUNTS);
     else await step(executable, link, command.size);
     command = await following;
   }

@@ -12,6 +12,7 @@ export type Command =
   | { readonly kind: "step"; readonly size: StepSize }
   | { readonly kind: "copy"; readonly from: number; readonly to: number }
   | { readonly kind: "discard"; readonly page: number }
+  | { readonly kind: "counts" }
   | { readonly kind: "end" };
 
 /** How much of each part of a step block is in use. */
@@ -21,7 +22,7 @@ export interface StepSize {
   readonly pageEntries: number;
 }
 
-const kinds = ["step", "copy", "discard", "end"] as const;
+const kinds = ["step", "copy", "discard", "end", "counts"] as const;
 const COMMAND_WORDS = 4;
 const ANSWER_WORDS = 2;
 
@@ -48,6 +49,7 @@ export async function receiveCommand(link: RankLink, limits: StepLimits): Promis
   if (kinds[kind] === "copy") return { kind: "copy", from: a, to: b };
   if (kinds[kind] === "discard") return { kind: "discard", page: a };
   if (kinds[kind] === "end") return { kind: "end" };
+  if (kinds[kind] === "counts") return { kind: "counts" };
   throw new ClawError("E_LINK", `There is no command ${kind} for a rank.`);
 }
 

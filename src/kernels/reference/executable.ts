@@ -12,11 +12,11 @@ import {
   type StepBlock,
   type StepLimits,
 } from "../contract.ts";
-import { Exchanges, isExchange } from "../exchange.ts";
 import { type OperationName, operationsOf, type TapeOperation } from "../tape.ts";
 import { adaptDownRow, adaptUpRow } from "./adapt.ts";
 import { attendHead, type ReferenceKv, storeKept } from "./attention.ts";
 import { addRow, rmsNormRow, ropeRow, siluMulRow } from "./elementwise.ts";
+import { Exchanges, isExchange } from "./exchange.ts";
 import { floatFromBits } from "./float.ts";
 import { rotateKey, rotateQuery } from "./kv-rotation.ts";
 import { combineRow, embedRow, type LinearInput, linearPartialRow, linearRow } from "./linear.ts";

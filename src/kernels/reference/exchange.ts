@@ -1,8 +1,8 @@
-/** SEND and RECEIVE: rows between a program's buffers and the links to other ranks. */
+/** SEND and RECEIVE of the reference: rows between a program's buffers and the links to other ranks. */
 
-import { assert, at } from "../base/mod.ts";
-import type { Program, RankLink, StepBlock, StepLimits } from "./contract.ts";
-import { operationsOf, type TapeOperation } from "./tape.ts";
+import { assert, at } from "../../base/mod.ts";
+import type { Program, RankLink, StepBlock, StepLimits } from "../contract.ts";
+import { operationsOf, type TapeOperation } from "../tape.ts";
 
 /** What an exchange uses of the executable it belongs to. */
 interface ExchangeView {
@@ -26,11 +26,6 @@ interface Transfer {
 
 /** Operations of SEND and RECEIVE that stand together: all are under way at once. */
 type Group = readonly Transfer[];
-
-/** The buffers that a program sends from or receives into. */
-export function exchangedBuffers(program: Program): ReadonlySet<number> {
-  return new Set(operationsOf(program.tape).flatMap((op) => (isExchange(op) ? [at(op.operands, 0)] : [])));
-}
 
 export function isExchange({ name }: TapeOperation): boolean {
   return name === "SEND" || name === "RECEIVE";
