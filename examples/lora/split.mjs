@@ -20,6 +20,12 @@ writeFileSync(join(folder, "test.txt"), document.slice(end).trim());
 
 /** A published book without its notices, and with a line for each paragraph and single spaces, as tales knows them; other texts as they are. */
 function plain(text) {
-  const [, book] = /^\*\*\* ?START OF .*$([^]*)^\*\*\* ?END OF /m.exec(text.replaceAll("\r\n", "\n")) ?? [];
-  return book === undefined ? text : book.replace(/(?<=\S)\n(?=\S)/g, " ").replace(/ {2,}/g, " ").replace(/\n{3,}/g, "\n\n");
+  const [, book] =
+    /^\*\*\* ?START OF .*$([\s\S]*)^\*\*\* ?END OF /m.exec(text.replaceAll("\r\n", "\n")) ?? [];
+  return book === undefined
+    ? text
+    : book
+        .replace(/(?<=\S)\n(?=\S)/g, " ")
+        .replace(/ {2,}/g, " ")
+        .replace(/\n{3,}/g, "\n\n");
 }
