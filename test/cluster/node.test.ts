@@ -1,11 +1,11 @@
 /** A node that runs ranks: what it takes from whom, what it refuses, and when its ranks end. */
 
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { connectPeer } from "../../src/cluster/link/mod.ts";
 import {
   Agent,
@@ -16,13 +16,18 @@ import {
   modelCosts,
   type NodeRecord,
   offersOf,
+  openOnNodes,
   planCluster,
   TIMING_DEFAULT,
   workEpoch,
 } from "../../src/cluster/mod.ts";
+import { createRuntime, openDevice } from "../../src/engine/mod.ts";
 import { nativeAvailable } from "../../src/kernels/mod.ts";
-import { describePreset } from "../../src/model/mod.ts";
-import { makeFolder } from "../cli/claw.ts";
+import { describePreset, type OpenedFile, proportionalPlacement } from "../../src/model/mod.ts";
+import { makeFolder, repository } from "../cli/claw.ts";
+import { type TinyModel, tinyModel } from "../engine/tiny.ts";
+import { Random } from "../kernels/random.ts";
+import { answersOf, BATCH, CONTEXT, ROWS, randomQuestions } from "./answers.ts";
 import { until } from "./until.ts";
 
 const folder = makeFolder();
@@ -43,6 +48,13 @@ const descriptionOf = (name: string) => ({
   formats: { i8: { bytesPerSecond: 1e10, multiplyAddsPerSecond: 1e11 } },
 });
 
+interface Running {
+  readonly root?: string;
+  readonly model?: string;
+  /** What its ranks are run by; undefined: processes that only wait. */
+  readonly command?: readonly string[];
+}
+
 interface Started {
   readonly node: ClusterNode;
   readonly notes: string[];
@@ -50,15 +62,14 @@ interface Started {
   told(): string;
 }
 
-/** A node whose ranks are processes that only wait. */
-async function start(store: ControlStore, name: string): Promise<Started> {
+async function start(store: ControlStore, name: string, running: Running = {}): Promise<Started> {
   const notes: string[] = [];
   const told = join(folder, `${name}-${life()}`);
   const node = await ClusterNode.join({
     ...{ store, secret, clock, timing, life: life(), description: descriptionOf(name) },
-    models: [{ root, name: "model", path: "/models/model.gguf" }],
-    listen: { host: "127.0.0.1", port: 0 },
-    command: ["sh", "-c", `cat >>${told}; exec sleep 60`, "claw"],
+    models: [{ root: running.root ?? root, name: "model", path: running.model ?? "/models/model.gguf" }],
+    ...{ listen: { host: "127.0.0.1", port: 0 }, threads: 1 },
+    command: running.command ?? ["sh", "-c", `cat >>${told}; exec sleep 60`, "claw"],
     onNote: (text) => notes.push(text),
   });
   closing.push(() => node.close());
@@ -216,6 +227,66 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
       expect(told).toContain(reason);
     }
     await askNode(node.address, asker, { kind: "end", epoch: 1 });
+  });
+});
+
+describe.skipIf(!nativeAvailable())("ranks on nodes (skipped where no native core is built)", () => {
+  const command = ["env", `XDG_CACHE_HOME=${folder}`, join(repository, "claw")];
+  const sizes = { format: "i8", context: CONTEXT, batch: BATCH, rows: ROWS } as const;
+  let tiny: TinyModel;
+
+  beforeAll(() => {
+    tiny = tinyModel(3);
+  });
+
+  afterAll(() => tiny.remove());
+
+  test("answer as one process does, each from its own file, and fail as a node that cannot start one says", async () => {
+    const { model } = tiny;
+    const { vocabulary } = model.description;
+    const questions = randomQuestions(vocabulary, new Random(9));
+    const { device } = await openDevice({ device: "auto", threads: 1 });
+    const expected = await answersOf(await createRuntime(device, model, sizes), vocabulary, questions);
+    device.close();
+    const store = new MemoryStore();
+    const names = ["a", "b", "c"];
+    const started = await Promise.all(
+      names.map((name) => {
+        // Where the owner's path leads nowhere on this host.
+        const own = join(folder, `${name}.gguf`);
+        copyFileSync(tiny.path, own);
+        return start(store, name, { command, model: own });
+      }),
+    );
+    const elsewhere = { ...model, source: { ...model.source, name: "/nowhere.gguf" } } as OpenedFile;
+    const placement = proportionalPlacement(model.description, { stages: [2, 1], shards: [1, 1] });
+    const nodes = [0, 1, 2, 0].map((index) => {
+      const { node } = started[index]!;
+      return { name: names[index]!, life: "", address: node.address };
+    });
+    const options = {
+      ...{ ...sizes, placement, nodes, asker, root, host: "127.0.0.1", threads: 1, microBatchRows: 4 },
+      device: "auto",
+    } as const;
+    const runtime = await openOnNodes(elsewhere, { ...options, epoch: workEpoch(2, 0) });
+    expect(started.map(({ node }) => node.ranks.length)).toEqual([2, 1, 1]);
+    expect(await answersOf(runtime, vocabulary, questions)).toEqual(expected);
+    expect(runtime.executable.cutSteps).toBeGreaterThan(0);
+    await runtime.close();
+    await until(() => started.every(({ node }) => node.ranks.length === 0));
+    // One node of an older plan, and one that is gone: whoever did start ends again.
+    const old = openOnNodes(elsewhere, { ...options, epoch: workEpoch(1, 0) });
+    await expect(old).rejects.toMatchObject({
+      code: "E_LINK",
+      message: expect.stringContaining("was seen since"),
+    });
+    await started[1]!.node.close();
+    const gone = openOnNodes(elsewhere, { ...options, epoch: workEpoch(2, 1) });
+    await expect(gone).rejects.toMatchObject({
+      code: "E_LINK",
+      node: expect.objectContaining({ name: "b" }),
+    });
+    await until(() => started.every(({ node }) => node.ranks.length === 0));
   });
 });
 

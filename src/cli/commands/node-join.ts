@@ -1,6 +1,7 @@
 /** I/O: `claw node join`: this machine as a node of a cluster, until it is drained or stopped. */
 
 import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { ClawError } from "../../base/mod.ts";
 import { measureNode } from "../../bench/mod.ts";
@@ -114,6 +115,7 @@ export const nodeJoin: Command = defineCommand<JoinSettings>({
       const node = await ClusterNode.join({
         ...control,
         ...{ description, models, listen, onNote: note },
+        threads: settings.threads ?? availableParallelism(),
         life: randomBytes(8).toString("hex"),
         command: [process.execPath, ...process.execArgv, process.argv[1] ?? ""],
         clock: () => performance.now(),

@@ -17,6 +17,7 @@ export {
   CONTROL_VERSION,
   type Dialect,
   type HeldModel,
+  type NodeAddress,
   type NodeRecord,
   nodeKey,
   readState,

@@ -9,6 +9,9 @@ export const REASON_CHARS_MAX = 2000;
 /** How long a node waits for the next request on a link, and whoever asks for its answer: both hold a thread of libuv's pool. */
 export const REQUEST_MS = 5000;
 
+/** Nodes that are asked at a time: each holds a thread of libuv's pool until it answers, and others need some. */
+export const ASKED_MAX = 2;
+
 /** How long a node may take to start a rank's process. */
 export const START_MS = 30_000;
 

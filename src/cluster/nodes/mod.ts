@@ -2,4 +2,5 @@ export { workEpoch } from "./epoch.ts";
 export { ClusterNode, type ModelOnNode } from "./node.ts";
 export { observeCluster } from "./observe.ts";
 export { offersOf } from "./offers.ts";
+export { openOnNodes } from "./remote-ranks.ts";
 export { askNode } from "./request.ts";

@@ -20,7 +20,7 @@ import type { NodeDescription } from "../plan/mod.ts";
 import { PROTOCOL_VERSION, type RankTerms } from "../shards/mod.ts";
 import { DRAIN_LOOK_MS } from "./limits.ts";
 import { echoMeasurement } from "./measure-link.ts";
-import { RankProcesses } from "./rank-processes.ts";
+import { type RankPlace, RankProcesses } from "./rank-processes.ts";
 import {
   type Asker,
   type NodeRequest,
@@ -42,6 +42,8 @@ export interface NodeOptions {
   readonly secret: Uint8Array;
   readonly description: NodeDescription;
   readonly models: readonly ModelOnNode[];
+  /** Compute threads of each rank. */
+  readonly threads: number;
   /** Where it listens, and others reach it; port 0: any that is free. */
   readonly listen: Pick<LinkAddress, "host" | "port">;
   /** Of this process, 16 random hexadecimal digits. */
@@ -110,6 +112,11 @@ export class ClusterNode {
   /** With the port that was free. */
   get address(): Pick<LinkAddress, "host" | "port"> {
     return this.#listener.address;
+  }
+
+  /** That run here. */
+  get ranks(): readonly RankPlace[] {
+    return this.#ranks.running;
   }
 
   status(): MemberStatus {
@@ -236,7 +243,7 @@ export class ClusterNode {
   }
 
   #start({ epoch, rank, root, engine }: StartRequest): void {
-    const { models, description, secret } = this.#options;
+    const { models, description, secret, threads } = this.#options;
     if (this.#leaving !== undefined) {
       throw new ClawError("E_NODE", `The node ${description.name} is drained and takes no ranks.`);
     }
@@ -246,7 +253,10 @@ export class ClusterNode {
     }
     const { host } = this.#listener.address;
     const place = { host: description.name, addresses: [{ driver: "tcp", host, port: 0 }] } as const;
-    const terms: RankTerms = { rank, epoch, engine, place, model: model.path, secret: toHex(secret) };
+    const terms: RankTerms = {
+      ...{ rank, epoch, engine, place, threads, model: model.path },
+      secret: toHex(secret),
+    };
     this.#ranks.start({ epoch, rank }, JSON.stringify(terms));
   }
 

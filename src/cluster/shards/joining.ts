@@ -53,6 +53,8 @@ export interface RankTerms {
   readonly epoch: number;
   /** Where the model file is on this host, if elsewhere than on the engine's. */
   readonly model?: string | undefined;
+  /** Compute threads, where this host has its own mind about it. */
+  readonly threads?: number | undefined;
 }
 
 const termsShape = z.strictObject({
@@ -62,6 +64,7 @@ const termsShape = z.strictObject({
   secret: z.string().length(2 * SECRET_BYTES),
   epoch: z.int().nonnegative(),
   model: z.string().optional(),
+  threads: z.int().min(1).optional(),
 });
 
 /** E_USAGE where the text is none that `claw node rank` can begin with. */

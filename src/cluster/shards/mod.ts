@@ -1,4 +1,4 @@
-export { joinRanks, startRanks } from "./joined.ts";
+export { joinRanks, type RanksOptions, startRanks } from "./joined.ts";
 export { joinedReport, type LinkPlace, PROTOCOL_VERSION, type RankTerms, settingsOf } from "./joining.ts";
 export { startLocal } from "./local.ts";
 export { Meeting } from "./meeting.ts";

@@ -63,7 +63,8 @@ interface StartedNode {
 }
 
 async function loadNode(task: NodeTask, joining: Joining): Promise<StartedNode> {
-  const { format, placement, sizes, threads, places } = task;
+  const { format, placement, sizes, places } = task;
+  const { threads = task.threads } = joining.terms;
   const model: OpenedFile = openModelFile(joining.terms.model ?? task.model);
   try {
     const rank = at(compile(model.description, { format, placement }), joining.terms.rank);
