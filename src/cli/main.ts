@@ -8,8 +8,8 @@ import { cacheFolder, makePrivateFolder } from "../config/folders/mod.ts";
 const cache = join(cacheFolder(), "code");
 if (makePrivateFolder(cache)) {
   enableCompileCache(cache);
-  // The engine's thread reads it here.
-  process.env["NODE_COMPILE_CACHE"] = cache;
+  // Threads read it here; somebody may have named another folder, which is in use then.
+  process.env["NODE_COMPILE_CACHE"] ??= cache;
 }
 
 const { runCommandLine } = await import("./command-line.ts");

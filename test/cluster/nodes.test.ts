@@ -31,6 +31,9 @@ import { type TinyModel, tinyModel } from "../engine/tiny.ts";
 import { Random } from "../kernels/random.ts";
 import { answersOf, BATCH, CONTEXT, ROWS, randomQuestions } from "./answers.ts";
 
+// What ranks leave behind is looked for, and other tests start ranks, too.
+process.env["TMPDIR"] = makeFolder();
+
 const command = ["env", `XDG_CACHE_HOME=${makeFolder()}`, join(repository, "claw")];
 const how = { command, device: "auto", threads: 1 } as const;
 const sizes = { format: "i8", context: CONTEXT, batch: BATCH, rows: ROWS } as const;

@@ -63,6 +63,9 @@ async function collect(
 }
 
 describe("a thread that dies", () => {
+  /** So that there is much left to do when its thread is ended, also where this one has to wait for a core. */
+  const long = { maxTokens: 900 };
+
   test("is started again, and every request goes on as if nothing had been", async () => {
     const { client, thread, close } = await startClient();
     const requests = [0, 1, 2, 3, 4, 5].map((seed) =>
@@ -92,7 +95,7 @@ describe("a thread that dies", () => {
   test("does not take a request along for ever: E_ENGINE_RESTARTED", async () => {
     const { client, thread, close } = await startClient();
     const killed = new Set<Worker>();
-    const deadly = collect(client.generate(request(1)), () => {
+    const deadly = collect(client.generate(request(1, long)), () => {
       if (!killed.has(thread())) void thread().terminate();
       killed.add(thread());
     });
@@ -119,7 +122,7 @@ describe("a thread that dies", () => {
     settings = { ...settings, model: own.path };
     const { client, thread, close } = await startClient();
     settings = kept;
-    const failing = collect(client.generate(request(1)), (count) => {
+    const failing = collect(client.generate(request(1, long)), (count) => {
       if (count === 1) rmSync(own.path);
       if (count === 1) void thread().terminate();
     });
