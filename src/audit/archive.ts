@@ -50,6 +50,13 @@ export class Archive {
     return parseEntry(await this.#log.entry(index));
   }
 
+  /** The bytes of the entries [first, end). Errors: those of `entry`. */
+  async entries(first: number, end: number): Promise<Uint8Array[]> {
+    const found: Uint8Array[] = [];
+    for (let index = first; index < end; index++) found.push(await this.#log.entry(index));
+    return found;
+  }
+
   /** What a stream had come to at an entry. Errors: E_PARAMETER for an open entry: nothing was drawn then. */
   async state(index: number): Promise<StreamState> {
     const entry = await this.entry(index);

@@ -77,6 +77,17 @@ export function storedAt(folder: string, postgres: string | undefined): StoredLo
   return new PostgresStorage({ url: postgres, log: readFileSync(inPostgres, "utf8").trim() });
 }
 
+/**
+ * A log to look at from where somebody says it is: a server's ledger folder, the log's folder in it or a copy of that, or, in a
+ * database, the log's name in place of a folder. Errors: E_LEDGER where it is in PostgreSQL and no database is named.
+ */
+export function storedLog(place: string, postgres: string | undefined): StoredLog {
+  const { log, inPostgres } = ledgerPaths(place);
+  if (existsSync(inPostgres) || existsSync(join(log, CHECKPOINT))) return storedAt(place, postgres);
+  if (postgres !== undefined) return new PostgresStorage({ url: postgres, log: place });
+  return storedInFiles(new FolderDisk(place));
+}
+
 function elsewhere(folder: string, why: string): ClawError {
   return new ClawError("E_LEDGER", `The ledger's folder ${folder} cannot be used so: ${why}.`);
 }

@@ -1,19 +1,10 @@
-/** A log read from its storage, by whoever writes nothing; its server may run meanwhile. */
+/** A log's entries read from its storage by their indexes. */
 
 import { ClawError } from "../base/mod.ts";
-import { readCheckpoint, readingDisk } from "./audit.ts";
-import type { Disk } from "./disk/mod.ts";
+import { readCheckpoint } from "./audit.ts";
 import { READ_TRIES_MAX, TILE_WIDTH } from "./limits.ts";
-import { FileStorage, type LogStorage } from "./storage/mod.ts";
+import type { StoredLog } from "./stored-log.ts";
 import { decodeBundle, tilePath } from "./tiles.ts";
-
-/** Reading is all that a reader does. */
-export type StoredLog = Pick<LogStorage, "read" | "replay">;
-
-/** The log in files. What a running server appends is not whole at first; whoever only looks does not cut it off. */
-export function storedInFiles(disk: Disk): StoredLog {
-  return new FileStorage(readingDisk(disk));
-}
 
 export class LogReader {
   readonly #storage: StoredLog;

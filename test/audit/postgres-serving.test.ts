@@ -83,9 +83,21 @@ describe.skipIf(!postgresHere)(`PostgreSQL${noPostgres}`, () => {
 
     const close = streams.find(({ request }) => request.startsWith("of-1"))?.record?.entry;
     const replaying = ["audit", "replay", `${close}`, "--ledger", second.ledger, "--model", model];
-    const replayed = await claw([...replaying, "--ledger-postgres-url-file", urlFile, "--json"]);
-    expect(JSON.parse(replayed.stdout)).toMatchObject({ index: close, same: true });
+    const again = await claw([...replaying, "--ledger-postgres-url-file", urlFile, "--json"]);
+    expect(JSON.parse(again.stdout)).toMatchObject({ index: close, same: true });
     expect((await claw(replaying)).stderr).toContain("its log is in PostgreSQL");
+
+    const range = ["audit", "range", "0", "end", ...replaying.slice(3), "--max-batch", "8", "--json"];
+    const ranged = await claw([...range, "--ledger-postgres-url-file", urlFile]);
+    const { replayed, different } = JSON.parse(ranged.stdout) as { replayed: number; different: unknown[] };
+    expect(different).toEqual([]);
+    expect(replayed).toBeGreaterThanOrEqual(5);
+    const verifying = ["--ledger-postgres-url-file", urlFile, "--json", "--key"];
+    for (const place of [second.ledger, "ledger.example/shared"]) {
+      const verified = await claw(["ledger", "verify", place, ...verifying, join(second.ledger, "log.pub")]);
+      expect(JSON.parse(verified.stdout)).toMatchObject({ size: entries.length, journaled: 0 });
+    }
+    expect((await claw(["ledger", "verify", second.ledger])).stderr).toContain("its log is in PostgreSQL");
   });
 
   test("a database that is killed and started again breaks streams off with a code, and loses nothing", {

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Archive } from "../../src/audit/mod.ts";
 import { leafHash, noteVerifier, toHex } from "../../src/crypto/mod.ts";
-import { auditLog, FolderDisk } from "../../src/ledger/mod.ts";
+import { auditLog, FolderDisk, storedInFiles } from "../../src/ledger/mod.ts";
 import { type Entry, encodeEntry } from "../../src/records/mod.ts";
 import type { Streamed } from "./stream-clients.ts";
 
@@ -57,5 +57,5 @@ function unkept(
 /** The whole log, every tile and signature of it; its entries below the checkpoint. */
 export async function auditedSize(folder: string): Promise<number> {
   const keys = readFileSync(join(folder, "log.pub"), "utf8").trim().split("\n");
-  return (await auditLog(new FolderDisk(join(folder, "log")), keys.map(noteVerifier))).size;
+  return (await auditLog(storedInFiles(new FolderDisk(join(folder, "log"))), keys.map(noteVerifier))).size;
 }

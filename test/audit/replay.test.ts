@@ -1,12 +1,14 @@
-/** Answers made under mixed load, computed once more by another process on other threads, instructions and batches. */
+/** Answers made under mixed load, some with one of two adapters, computed once more by another process on other threads, instructions and batches. */
 
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Archive, replay } from "../../src/audit/mod.ts";
+import { Archive, type Found, findEntries, replay } from "../../src/audit/mod.ts";
 import type { ServeOptions } from "../../src/config/mod.ts";
 import { EngineClient, type TokenGenerator } from "../../src/engine/mod.ts";
 import { nativeAvailable, nativeInstructionSets } from "../../src/kernels/mod.ts";
+import { openModelFile, type StoredAdapter } from "../../src/model/mod.ts";
 import { claw } from "../cli/claw.ts";
+import { randomAdapter } from "../engine/random-adapter.ts";
 import { makeHome, makeTinyModel, removeHome, type Service, startService } from "../server/service.ts";
 
 const native = nativeAvailable();
@@ -18,6 +20,7 @@ let home: string;
 let model: string;
 let folder: string;
 let service: Service;
+let stored: readonly StoredAdapter[];
 
 /** mulberry32: requests that are the same for a seed. */
 function random(seed: number): () => number {
@@ -47,7 +50,8 @@ function makeRequest(chance: () => number): Asked {
   return {
     leaveAfter,
     body: {
-      model: "tiny",
+      // Each adapter has a quarter of the requests.
+      model: ["tiny", "tiny", "tiny:one", "tiny:two"][below(4)],
       prompt,
       max_tokens: 1 + below(100),
       n: sometimes(0.1, () => 2),
@@ -105,15 +109,26 @@ beforeAll(async () => {
   home = makeHome();
   model = makeTinyModel(home);
   folder = join(home, "ledger");
-  service = await startService(model, { ...options, ledgerFolder: folder });
+  const { description, close } = openModelFile(model);
+  stored = [
+    randomAdapter(join(home, "one"), description, { rank: 4, seed: 1 }),
+    randomAdapter(join(home, "two"), description, { rank: 9, seed: 2 }),
+  ];
+  close();
+  service = await startService(model, { ...options, adapters: adapters(), ledgerFolder: folder });
 });
+
+const adapters = () => ["one", "two"].map((name) => ({ name, folder: join(home, name) }));
 
 afterAll(async () => {
   await service.server.close(0);
   removeHome(home);
 });
 
-const where = (...more: string[]): string[] => ["--ledger", folder, "--model", model, "--json", ...more];
+const where = (...more: string[]): string[] => [
+  ...["--ledger", folder, "--model", model, "--json", ...more],
+  ...adapters().flatMap((adapter) => ["--adapter", `${adapter.name}=${adapter.folder}`]),
+];
 
 describe("a server under mixed load", () => {
   test(`${REQUESTS} requests (seed ${SEED}), replayed in a fresh process while it runs, have the same tokens`, async () => {
@@ -132,10 +147,14 @@ describe("a server under mixed load", () => {
     const archive = await Archive.open(folder);
     const kinds = { stop: 0, length: 0, left: 0, error: 0 };
     const streams = await archive.lastOfStreams(0, archive.size);
+    const made = new Map<string | undefined, number>();
     for (const index of streams) {
-      const { entry } = await archive.state(index);
+      const { entry, statement } = await archive.state(index);
       if (entry.kind === "close") kinds[entry.finish]++;
+      made.set(statement.adapter, (made.get(statement.adapter) ?? 0) + 1);
     }
+    for (const each of [undefined, ...stored]) expect(made.get(each?.digest)).toBeGreaterThanOrEqual(15);
+    expect(made.size).toBe(3);
     expect(streams.length).toBeGreaterThanOrEqual(REQUESTS);
     expect(kinds.left).toBeGreaterThan(5);
     expect(kinds.length).toBeGreaterThan(20);
@@ -156,7 +175,14 @@ describe("a server under mixed load", () => {
   }, 240_000);
 
   test("a token that is drawn otherwise is found, and where", async () => {
-    const engine = await EngineClient.start({ model, format: "i8", device: "auto", batch: 4, rows: 64 });
+    const engine = await EngineClient.start({
+      model,
+      format: "i8",
+      device: "auto",
+      batch: 4,
+      rows: 64,
+      adapters: adapters(),
+    });
     const archive = await Archive.open(folder);
     const { vault } = archive;
     const streams = await archive.lastOfStreams(0, archive.size);
@@ -179,6 +205,28 @@ describe("a server under mixed load", () => {
     }
     await engine.close();
     expect(found).toBeGreaterThan(15);
+  }, 60_000);
+
+  test("entries are found by their request, and by a time as a search of the whole log finds them", async () => {
+    const archive = await Archive.open(folder);
+    const all: Found[] = [];
+    for (let index = 0; index < archive.size; index++) all.push({ index, entry: await archive.entry(index) });
+    const timeAt = (share: number): number => all[Math.floor(all.length * share)]?.entry.time ?? 0;
+    const known = { from: timeAt(0.25), to: timeAt(0.75) };
+    const wanted = all.filter(({ entry: { time } }) => time >= known.from && time < known.to);
+    expect(wanted.length).toBeGreaterThan(all.length / 4);
+    expect(await findEntries(folder, archive, known)).toEqual(wanted);
+    // Two answers of one request are two streams.
+    const openings = all.flatMap(({ entry }) => (entry.kind === "open" ? [entry.request] : []));
+    const request = openings.find((id, i) => openings.indexOf(id) !== i) ?? "";
+    const found = await claw(["audit", "find", "--ledger", folder, "--request", request, "--json"]);
+    const { entries } = JSON.parse(found.stdout) as { entries: Found[] };
+    expect(entries).toEqual(
+      all.filter(({ entry }) => entry.kind !== "progress" && entry.request === request),
+    );
+    expect(entries).toHaveLength(4);
+    for (const wrong of [[], ["--request", "x", "--from", "2026-01-01"], ["--from", "noon"]])
+      expect((await claw(["audit", "find", "--ledger", folder, ...wrong])).status).toBe(2);
   }, 60_000);
 
   test("a forgotten stream, another model, an open entry and one that is not there are refused with their codes", async () => {

@@ -9,7 +9,7 @@ import { readVaultKey } from "../../src/audit/vault-key.ts";
 import type { ApiKeyOptions } from "../../src/config/mod.ts";
 import { noteVerifier } from "../../src/crypto/mod.ts";
 import { ARITHMETIC_VERSION, nativeAvailable, nativeInfo } from "../../src/kernels/mod.ts";
-import { auditLog, FolderDisk } from "../../src/ledger/mod.ts";
+import { auditLog, FolderDisk, storedInFiles } from "../../src/ledger/mod.ts";
 import { verifyReceipt } from "../../src/records/mod.ts";
 import { makeKeys, readPrivateKey, sealModel } from "../../src/seal/mod.ts";
 import { claw } from "../cli/claw.ts";
@@ -198,7 +198,7 @@ test("a record that is forgotten leaves its receipt and the log whole", async ()
   expect(after).toEqual({ ...before, opened: false, outputOpened: false });
   await it.server.close(0);
   service = undefined;
-  const audited = await auditLog(new FolderDisk(join(folder, "log")), keys.map(noteVerifier));
+  const audited = await auditLog(storedInFiles(new FolderDisk(join(folder, "log"))), keys.map(noteVerifier));
   expect(audited.signedBy).toHaveLength(2);
   expect(audited.size).toBe(after.log.size);
 });
@@ -253,7 +253,7 @@ test("a ledger whose storage failed refuses answers, not receipts, and goes on w
   expect(entry.time).toBeGreaterThanOrEqual(kept.entry.time);
   await again.server.close(0);
   service = undefined;
-  const audited = await auditLog(new FolderDisk(join(folder, "log")), keys.map(noteVerifier));
+  const audited = await auditLog(storedInFiles(new FolderDisk(join(folder, "log"))), keys.map(noteVerifier));
   expect(audited.size).toBe(log.size);
 });
 

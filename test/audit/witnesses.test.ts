@@ -23,6 +23,7 @@ import {
   makeKey,
   type SigningKey,
   signingKey,
+  storedInFiles,
   Witness,
   type WitnessPeer,
 } from "../../src/ledger/mod.ts";
@@ -165,7 +166,7 @@ test("a server's checkpoints and receipts carry the cosignatures of a witness th
   const logKeys = readFileSync(join(ledger, "log.pub"), "utf8").trim().split("\n");
   const signed = async (): Promise<readonly string[]> => {
     const disk = new FolderDisk(join(ledger, "log"));
-    return (await auditLog(disk, [...logKeys, works.vkey].map(noteVerifier))).signedBy;
+    return (await auditLog(storedInFiles(disk), [...logKeys, works.vkey].map(noteVerifier))).signedBy;
   };
   await until(async () => (await signed()).includes("works.example"));
 

@@ -15,6 +15,7 @@ import {
   utf8,
 } from "../../src/crypto/mod.ts";
 import {
+  auditLog,
   consistencyProof,
   cosign,
   FileStorage,
@@ -23,6 +24,7 @@ import {
   readOrMakeKey,
   type SigningKey,
   signingKey,
+  storedInFiles,
 } from "../../src/ledger/mod.ts";
 import { claw, exitOf, makeFolder, start } from "../cli/claw.ts";
 import { MemoryTree } from "./memory-tree.ts";
@@ -168,18 +170,22 @@ test("the witness's folder has one user; a key that is open to others or lost is
 });
 
 test("ledger verify accepts a whole folder and names the first file that is not", async () => {
-  const whole = join(folder, "log");
-  const storage = new FileStorage(new FolderDisk(whole));
-  const log = await Log.open({
-    storage,
-    origin: ORIGIN,
-    signers: [logKey],
-    verifiers: [noteVerifier(logKey.vkey)],
-  });
-  await Promise.all(Array.from({ length: 600 }, (_, i) => log.add(utf8(`entry ${i}`))));
-  await log.publish();
-  await Promise.all(Array.from({ length: 5 }, (_, i) => log.add(utf8(`later ${i}`))));
-  await log.close();
+  const [whole, other] = [join(folder, "log"), join(folder, "other")];
+  for (const [path, word] of [
+    [whole, "entry"],
+    [other, "other"],
+  ] as const) {
+    const log = await Log.open({
+      storage: new FileStorage(new FolderDisk(path)),
+      origin: ORIGIN,
+      signers: [logKey],
+      verifiers: [noteVerifier(logKey.vkey)],
+    });
+    await Promise.all(Array.from({ length: 600 }, (_, i) => log.add(utf8(`${word} ${i}`))));
+    await log.publish();
+    await Promise.all(Array.from({ length: 5 }, (_, i) => log.add(utf8(`later ${i}`))));
+    await log.close();
+  }
   const verify = (path: string, key = logKey.vkey): ReturnType<typeof claw> =>
     claw(["ledger", "verify", path, "--key", key, "--json"]);
   const { status, stdout } = await verify(whole);
@@ -207,12 +213,24 @@ test("ledger verify accepts a whole folder and names the first file that is not"
     ["tile/1/000.p/2", (path) => rmSync(path), "tile/1/000.p/2"],
     [journal, flip, "journal lacks entry"],
     [journal, (path) => truncateSync(path, 1000), "journal lacks entry"],
+    [journal, (path) => copyFileSync(join(other, journal), path), "entry 512 of the checkpoint"],
   ];
   for (const [i, [path, damage, named]] of damages.entries()) {
     const copy = join(folder, `damaged-${i}`);
     cpSync(whole, copy, { recursive: true });
     damage(join(copy, path));
-    const found = await verify(copy);
-    expect(found, path).toMatchObject({ status: 1, stderr: expect.stringContaining(named) });
+    const audited = auditLog(storedInFiles(new FolderDisk(copy)), [noteVerifier(logKey.vkey)]);
+    await expect(audited, path).rejects.toMatchObject({
+      code: "E_LEDGER",
+      message: expect.stringContaining(named),
+    });
   }
+  expect(await verify(join(folder, "damaged-0"))).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("tile/0/001"),
+  });
+  const copy = join(folder, "published");
+  cpSync(whole, copy, { recursive: true });
+  rmSync(join(copy, "journal"), { recursive: true });
+  expect(JSON.parse((await verify(copy)).stdout)).toMatchObject({ size: 600, journaled: 0 });
 });

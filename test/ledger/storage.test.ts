@@ -7,6 +7,7 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { NOTE_KEY, noteVerifier, toHex, utf8, verifyInclusion } from "../../src/crypto/mod.ts";
 import {
+  auditLog,
   decodeBundle,
   FileStorage,
   FolderDisk,
@@ -195,6 +196,69 @@ describe.skipIf(!postgresHere)(`PostgreSQL${noPostgres}`, () => {
     expect((await publishedEntries(slow)).at(-1)).toBe(toHex(utf8("late")));
     await slow.close();
     await fast.close();
+  });
+
+  test("is verified whole, also while others write; what is damaged is named, or the entry", {
+    timeout: 60_000,
+  }, async () => {
+    const log = await Log.open({ storage: storage("audited"), ...keys });
+    await Promise.all(texts(600).map((entry) => log.add(entry)));
+    await log.publish();
+    await Promise.all(texts(5, "later").map((entry) => log.add(entry)));
+    const audit = async (): Promise<object> => {
+      const reader = storage("audited");
+      try {
+        return await auditLog(reader, keys.verifiers);
+      } catch (error) {
+        return error as Error;
+      } finally {
+        await reader.close();
+      }
+    };
+    const whole = { origin: ORIGIN, size: 600, journaled: 5, signedBy: [ORIGIN] };
+    expect(await audit()).toMatchObject(whole);
+    const file = (path: string): string => `log = 'audited' AND path = '${path}'`;
+    const flip = (column: string): string =>
+      `${column} = set_byte(${column}, 50, get_byte(${column}, 50) # 4)`;
+    const damages: readonly (readonly [string, string])[] = [
+      [`UPDATE claw_ledger_files SET ${flip("bytes")} WHERE ${file("tile/0/001")}`, "tile/0/001"],
+      [`UPDATE claw_ledger_files SET ${flip("bytes")} WHERE ${file("tile/entries/000")}`, "tile/0/000"],
+      [`DELETE FROM claw_ledger_files WHERE ${file("tile/entries/001")}`, "tile/entries/001"],
+      [`DELETE FROM claw_ledger_files WHERE ${file("tile/1/000.p/2")}`, "tile/1/000.p/2"],
+      ["DELETE FROM claw_ledger_entries WHERE log = 'audited' AND index = 602", "lacks entry 602"],
+      ["DELETE FROM claw_ledger_entries WHERE log = 'audited' AND index = 550", "lacks entry 550"],
+      ["UPDATE claw_ledger_entries SET entry = 'x' WHERE log = 'audited' AND index = 550", "entry 550"],
+    ];
+    const tables = ["claw_ledger_files", "claw_ledger_entries"];
+    await sql(...tables.map((table) => `CREATE TABLE whole_${table} AS TABLE ${table}`));
+    for (const [damage, named] of damages) {
+      await sql(damage);
+      expect(await audit(), damage).toMatchObject({
+        code: "E_LEDGER",
+        message: expect.stringContaining(named),
+      });
+      await sql(
+        ...tables.map((table) => `DELETE FROM ${table} WHERE log = 'audited'`),
+        ...tables.map((table) => `INSERT INTO ${table} SELECT * FROM whole_${table} WHERE log = 'audited'`),
+      );
+    }
+    expect(await audit()).toMatchObject(whole);
+    let audited = 0;
+    const writing = (async () => {
+      for (let round = 0; round < 40 || audited < 5; round++) {
+        await Promise.all(texts(20, `more ${round}`).map((entry) => log.add(entry)));
+        await log.publish();
+      }
+    })();
+    const sizes = new Set<number>();
+    for (; audited < 20; audited++) {
+      const found = await audit();
+      expect(found).toMatchObject({ origin: ORIGIN });
+      sizes.add((found as { size: number }).size);
+    }
+    await writing;
+    await log.close();
+    expect(sizes.size).toBeGreaterThanOrEqual(5);
   });
 
   test("never takes a checkpoint back, nor another content for a tile", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startServer } from "../../src/app.ts";
-import { Archive } from "../../src/audit/mod.ts";
+import { Archive, findEntries } from "../../src/audit/mod.ts";
 import { mint, TokenFolder } from "../../src/capability/mod.ts";
 import { nativeAvailable } from "../../src/kernels/mod.ts";
 import { openModelFile, type StoredAdapter } from "../../src/model/mod.ts";
@@ -121,6 +121,21 @@ test("entries name the adapter, and an answer is replayed with it and with no ot
   expect(wrong.stderr).toContain(`those given are ${stored.one.digest}`);
   expect((await replayed(two.entry)).stderr).toContain("--adapter NAME=FOLDER");
 }, 120_000);
+
+test("the entries of a capability token are found by its revocation id", async () => {
+  const archive = await Archive.open(ledger);
+  const made = new Map<string, number[]>();
+  for (let index = 0; index < archive.size; index++) {
+    const entry = await archive.entry(index);
+    if (entry.kind === "progress") continue;
+    for (const id of entry.revocations) made.set(id, [...(made.get(id) ?? []), index]);
+  }
+  expect(made.size).toBeGreaterThanOrEqual(4);
+  for (const [revocation, entries] of made) {
+    const found = await findEntries(ledger, archive, { revocation });
+    expect(found.map(({ index }) => index)).toEqual(entries);
+  }
+});
 
 describe("a server does not start", () => {
   const start = (more: object): Promise<unknown> => {

@@ -1,49 +1,14 @@
 /** I/O: `claw audit replay|range|forget`: what a server's ledger holds, computed once more, or forgotten. */
 
-import {
-  Archive,
-  type DatabaseUrlOptions,
-  databaseUrl,
-  type Replay,
-  replay,
-  type StreamState,
-} from "../../audit/mod.ts";
+import { type Archive, type Replay, replay, type StreamState } from "../../audit/mod.ts";
 import { asClawError, ClawError } from "../../base/mod.ts";
-import {
-  type ModelOptions,
-  modelOptions,
-  numberOption,
-  type OptionTable,
-  serveOptions,
-  switchOption,
-  textOption,
-} from "../../config/mod.ts";
+import { type ModelOptions, modelOptions, numberOption, type OptionTable } from "../../config/mod.ts";
 import { type ReplayEngineOptions, replayEngineOptions, withReplayEngine } from "../audit-engine.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { chooseModel } from "../files.ts";
+import { type LedgerSettings, ledgerSettings, openArchive } from "../ledger-settings.ts";
 import { formatCount } from "../numbers.ts";
 import { print, printJson, progressLine } from "../terminal.ts";
-
-const ledger = textOption({
-  flag: "ledger",
-  placeholder: "FOLDER",
-  meaning: "the server's ledger, as in its `ledger.folder`; it may run meanwhile",
-  default: undefined,
-});
-const json = switchOption("json", "print an object");
-
-interface LedgerSettings extends DatabaseUrlOptions {
-  readonly ledger: string | undefined;
-  readonly json: boolean;
-}
-
-const { ledgerPostgresUrlFile, ledgerPostgresUrlVariable } = serveOptions;
-const ledgerSettings: OptionTable<LedgerSettings> = {
-  ledger,
-  ledgerPostgresUrlFile,
-  ledgerPostgresUrlVariable,
-  json,
-};
 
 interface ReplaySettings extends LedgerSettings, ModelOptions, ReplayEngineOptions {}
 
@@ -60,7 +25,7 @@ export const auditReplay: Command = defineCommand<ReplaySettings>({
   operandCount: [1, 1],
   options: replaySettings,
   run: async (settings, [index = ""]) => {
-    const archive = await open("audit replay", settings);
+    const archive = await openArchive("audit replay", settings);
     const state = await archive.state(indexOf(index));
     const [result] = await replayAll([state], archive, settings);
     if (result === undefined) throw forgotten(state.index);
@@ -99,7 +64,7 @@ export const auditRange: Command = defineCommand<RangeSettings>({
     }),
   },
   run: async (settings, [first = "", end = ""]) => {
-    const archive = await open("audit range", settings);
+    const archive = await openArchive("audit range", settings);
     const found = await archive.lastOfStreams(indexOf(first), end === "end" ? archive.size : indexOf(end));
     const chosen = sampleOf(found, settings);
     const states: StreamState[] = [];
@@ -129,7 +94,7 @@ export const auditForget: Command = defineCommand<LedgerSettings>({
   operandCount: [1, 1],
   options: ledgerSettings,
   run: async (settings, [index = ""]) => {
-    const archive = await open("audit forget", settings);
+    const archive = await openArchive("audit forget", settings);
     const { stream } = await archive.entry(indexOf(index));
     const removed = await archive.vault.forget(stream);
     if (settings.json) return printJson({ stream, removed });
@@ -138,12 +103,6 @@ export const auditForget: Command = defineCommand<LedgerSettings>({
     );
   },
 });
-
-function open(command: string, settings: LedgerSettings): Promise<Archive> {
-  const { ledger: folder } = settings;
-  if (folder === undefined) throw new ClawError("E_USAGE", `claw ${command} needs --ledger FOLDER.`);
-  return Archive.open(folder, databaseUrl(settings));
-}
 
 function indexOf(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text);

@@ -1,30 +1,41 @@
-/** `claw ledger info|keygen|verify`: a ledger's folder, looked at without its server; and keys for one. */
+/** `claw ledger info|keygen|verify`: a ledger's log, looked at without its server; and keys for one. */
 
-import { choiceOption, switchOption, textOption, twoColumns } from "../../config/mod.ts";
-import { NOTE_KEY, noteVerifier, toHex } from "../../crypto/mod.ts";
+import { type DatabaseUrlOptions, databaseUrl, storedLog } from "../../audit/mod.ts";
 import {
-  type AuditedLog,
-  auditLog,
-  FolderDisk,
-  makeKey,
-  readCheckpoint,
-  signingKey,
-} from "../../ledger/mod.ts";
+  choiceOption,
+  type OptionTable,
+  serveOptions,
+  switchOption,
+  textOption,
+  twoColumns,
+} from "../../config/mod.ts";
+import { NOTE_KEY, noteVerifier, toHex } from "../../crypto/mod.ts";
+import { type AuditedLog, auditLog, makeKey, readCheckpoint, signingKey } from "../../ledger/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { formatCount } from "../numbers.ts";
 import { logKeyOption, readPublicKeys } from "../public-keys.ts";
 import { print, printJson } from "../terminal.ts";
 
-const json = switchOption("json", "print an object");
+/** Where the log is: its folder, or with a database its server's folder or its name. */
+interface LogSettings extends DatabaseUrlOptions {
+  readonly json: boolean;
+}
 
-export const ledgerInfo: Command = defineCommand<{ readonly json: boolean }>({
+const { ledgerPostgresUrlFile, ledgerPostgresUrlVariable } = serveOptions;
+const logSettings: OptionTable<LogSettings> = {
+  ledgerPostgresUrlFile,
+  ledgerPostgresUrlVariable,
+  json: switchOption("json", "print an object"),
+};
+
+export const ledgerInfo: Command = defineCommand<LogSettings>({
   name: "ledger info",
-  summary: "Shows the last checkpoint of a ledger's folder; checks nothing.",
-  operands: "FOLDER",
+  summary: "Shows the last checkpoint of a ledger's log; checks nothing.",
+  operands: "FOLDER|NAME",
   operandCount: [1, 1],
-  options: { json },
-  run: async (settings, [folder = ""]) => {
-    const { origin, size, root } = await readCheckpoint(new FolderDisk(folder));
+  options: logSettings,
+  run: async (settings, [place = ""]) => {
+    const { origin, size, root } = await readCheckpoint(storedLog(place, databaseUrl(settings)));
     const found = { origin, size, root: toHex(root) };
     if (settings.json) return printJson(found);
     return print(
@@ -37,23 +48,22 @@ export const ledgerInfo: Command = defineCommand<{ readonly json: boolean }>({
   },
 });
 
-interface VerifySettings {
+interface VerifySettings extends LogSettings {
   readonly key: string | undefined;
-  readonly json: boolean;
 }
 
 export const ledgerVerify: Command = defineCommand<VerifySettings>({
   name: "ledger verify",
-  summary: "Checks a whole ledger's folder offline: entries, tiles, checkpoint and journal.",
-  operands: "FOLDER",
+  summary: "Checks a ledger's whole log without its server: entries, tiles, checkpoint and journal.",
+  operands: "FOLDER|NAME",
   operandCount: [1, 1],
   options: {
+    ...logSettings,
     key: logKeyOption("the signature is not checked"),
-    json,
   },
-  run: async (settings, [folder = ""]) => {
+  run: async (settings, [place = ""]) => {
     const keys = settings.key === undefined ? [] : readPublicKeys(settings.key);
-    const audited = await auditLog(new FolderDisk(folder), keys.map(noteVerifier));
+    const audited = await auditLog(storedLog(place, databaseUrl(settings)), keys.map(noteVerifier));
     if (settings.json) return printJson({ ...audited, root: toHex(audited.root) });
     return print(described(audited));
   },

@@ -2,6 +2,7 @@
 
 import type { Command } from "../command.ts";
 import { auditForget, auditRange, auditReplay } from "./audit.ts";
+import { auditFind } from "./audit-find.ts";
 import { bench } from "./bench.ts";
 import { benchAlloc } from "./bench-alloc.ts";
 import { benchAuthorize } from "./bench-authorize.ts";
@@ -87,6 +88,7 @@ export const commands: readonly Command[] = [
   auditReplay,
   auditRange,
   auditForget,
+  auditFind,
   receiptVerify,
   receiptPage,
   ledgerInfo,
