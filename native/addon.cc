@@ -66,8 +66,9 @@ napi_value createDevice(napi_env env, napi_callback_info call) {
   const std::string isa = arguments.string();
   const bool lockMemory = arguments.integer() != 0;
   const int32_t pinning = arguments.integer();
+  const int32_t firstCore = arguments.integer();
   if (!arguments.intact()) return nullptr;
-  auto device = Device::create(threads, isa, static_cast<Pinning>(pinning));
+  auto device = Device::create(threads, isa, static_cast<Pinning>(pinning), firstCore);
   if (device != nullptr && lockMemory) device->lockMemory();
   auto handle = device == nullptr ? nullptr : DeviceHandle::open(env, std::move(device));
   if (handle == nullptr) {

@@ -65,13 +65,13 @@ std::vector<const Kernels*> availableKernels() {
   return found;
 }
 
-std::shared_ptr<Device> Device::create(int threads, const std::string& isa, Pinning pinning) {
+std::shared_ptr<Device> Device::create(int threads, const std::string& isa, Pinning pinning, int firstProcessor) {
   auto device = std::make_shared<Device>();
   for (const Kernels* kernels : availableKernels()) {
     if (isa == kernels->name) device->kernels_ = kernels;
   }
   if (device->kernels_ == nullptr || threads < 1 || threads > kThreadsMax) return nullptr;
-  device->pool_ = ThreadPool::start(threads, pinning);
+  device->pool_ = ThreadPool::start(threads, pinning, firstProcessor);
   return device->pool_ == nullptr ? nullptr : device;
 }
 

@@ -45,8 +45,8 @@ std::vector<const Kernels*> availableKernels();
 
 class Device {
  public:
-  // `isa` names one of availableKernels(); null when there is no such or the system refuses threads.
-  static std::shared_ptr<Device> create(int threads, const std::string& isa, Pinning pinning);
+  // `isa` names one of availableKernels(); null when there is no such or the system refuses threads. `firstProcessor` as in ThreadPool.
+  static std::shared_ptr<Device> create(int threads, const std::string& isa, Pinning pinning, int firstProcessor = -1);
 
   ThreadPool& pool() { return *pool_; }
   const Kernels& kernels() const { return *kernels_; }

@@ -16,7 +16,7 @@ std::atomic<uint32_t> nextProcessor{0};
 
 // The processors to pin `threads` threads to, or none. Those that fill less than half of the processors allowed, or do not
 // fit, are by default placed better by the scheduler, which sees what else runs.
-std::vector<int> processorsFor(int threads, Pinning pinning) {
+std::vector<int> processorsFor(int threads, Pinning pinning, int asked) {
   std::vector<int> allowed;
 #ifdef __linux__
   cpu_set_t set;
@@ -29,7 +29,7 @@ std::vector<int> processorsFor(int threads, Pinning pinning) {
   const int count = static_cast<int>(allowed.size());
   const bool filling = threads >= 2 && threads <= count && 2 * threads >= count;
   if (count == 0 || pinning == Pinning::never || (pinning == Pinning::automatic && !filling)) return {};
-  const uint32_t first = nextProcessor.fetch_add(static_cast<uint32_t>(threads));
+  const uint32_t first = asked >= 0 ? static_cast<uint32_t>(asked) : nextProcessor.fetch_add(static_cast<uint32_t>(threads));
   std::vector<int> chosen;
   for (int t = 0; t < threads; t++) chosen.push_back(allowed[(first + static_cast<uint32_t>(t)) % allowed.size()]);
   return chosen;
@@ -50,7 +50,7 @@ void pin(std::thread& thread, int cpu) {
 
 }  // namespace
 
-std::unique_ptr<ThreadPool> ThreadPool::start(int threads, Pinning pinning) {
+std::unique_ptr<ThreadPool> ThreadPool::start(int threads, Pinning pinning, int first) {
   std::unique_ptr<ThreadPool> pool(new ThreadPool(threads));
   sigset_t all;
   sigset_t before;
@@ -70,7 +70,7 @@ std::unique_ptr<ThreadPool> ThreadPool::start(int threads, Pinning pinning) {
     pool->stop();
     return nullptr;
   }
-  const std::vector<int> processors = processorsFor(threads, pinning);
+  const std::vector<int> processors = processorsFor(threads, pinning, first);
   for (size_t i = 0; i < processors.size(); i++) pin(pool->handles_[i], processors[i]);
   return pool;
 }

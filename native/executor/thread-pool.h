@@ -43,8 +43,9 @@ enum class Pinning { automatic, always, never };
 
 class ThreadPool {
  public:
-  // Null when the system refuses a thread.
-  static std::unique_ptr<ThreadPool> start(int threads, Pinning pinning);
+  // Null when the system refuses a thread. Pinned threads begin at the processor of number `first` of those allowed; -1: after those
+  // of this process's other pools.
+  static std::unique_ptr<ThreadPool> start(int threads, Pinning pinning, int first = -1);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

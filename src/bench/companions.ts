@@ -3,8 +3,9 @@
 import type { NativePeaks } from "../kernels/mod.ts";
 import { timed } from "./clock.ts";
 import type { Companion } from "./decoding.ts";
-import { fillPages, kvBytesPerPosition, type LocalModel, noise } from "./local.ts";
+import { kvBytesPerPosition, type LocalModel, noise } from "./local.ts";
 import { computeShare, type Share, shareOf } from "./share.ts";
+import { fillPages } from "./stepping.ts";
 import { attentionProgram, SECOND } from "./tapes.ts";
 
 /** A token of every sequence in steps of its own: what a shared step saves. */

@@ -1,11 +1,18 @@
 /** Our side: a model on the native core, driven step by step through the device contract, without an engine. */
 
-import { ClawError } from "../base/mod.ts";
 import { createRuntime, openDevice, type Runtime } from "../engine/mod.ts";
-import { type Device, type Executable, KV_PAGE_TOKENS, type WeightFormat } from "../kernels/mod.ts";
+import { type Device, KV_PAGE_TOKENS, type WeightFormat } from "../kernels/mod.ts";
 import { type OpenedFile, openModelFile, openPackedCache } from "../model/mod.ts";
 import { FILL_ROWS } from "./limits.ts";
 import type { ProgressListener } from "./preset.ts";
+import {
+  checkRows,
+  type DecodePlace,
+  decodeStep,
+  fillPages,
+  type SequenceShape,
+  tokenAt,
+} from "./stepping.ts";
 import { FIRST, kvWriteProgram, SECOND } from "./tapes.ts";
 
 /** Bytes of a kept key or value: the peer keeps half floats, and so do we whatever the weights are. */
@@ -29,13 +36,6 @@ export interface LocalOptions {
 /** Opens the native core. E_NATIVE where there is none: the reference is not worth measuring. */
 export async function openNative(threads: number | undefined): Promise<Device> {
   return (await openDevice({ device: "native", threads })).device;
-}
-
-/** Which part of the sequences a step decodes. */
-export interface DecodePlace {
-  readonly first: number;
-  readonly count: number;
-  readonly position: number;
 }
 
 export class LocalModel {
@@ -100,16 +100,8 @@ export class LocalModel {
   }
 
   /** One step that feeds a token to each of some sequences and computes their logits. */
-  async decode({ first, count, position }: DecodePlace): Promise<void> {
-    const { step } = this.#runtime.executable;
-    for (let row = 0; row < count; row++) {
-      step.tokens[row] = this.#token(first + row, position);
-      step.positions[row] = position;
-      step.pageStart[row] = (first + row) * this.pagesPerSequence;
-      step.outputs[row] = row;
-    }
-    await this.#runtime.executable.execute(count, count);
-    this.#check(count);
+  decode(place: DecodePlace): Promise<void> {
+    return decodeStep(this.#runtime.executable, place, this.#shape());
   }
 
   /** Reads a prompt of `count` tokens in steps of `rows`, with the logits of the last token. */
@@ -118,14 +110,14 @@ export class LocalModel {
     for (let first = 0; first < count; first += rows) {
       const fed = Math.min(rows, count - first);
       for (let row = 0; row < fed; row++) {
-        step.tokens[row] = this.#token(0, first + row);
+        step.tokens[row] = tokenAt(0, first + row, this.file.description.vocabulary);
         step.positions[row] = first + row;
         step.pageStart[row] = 0;
       }
       const last = first + fed === count;
       step.outputs[0] = fed - 1;
       await this.#runtime.executable.execute(fed, last ? 1 : 0);
-      this.#check(fed);
+      checkRows(this.#runtime.executable, fed);
     }
   }
 
@@ -134,29 +126,18 @@ export class LocalModel {
     this.file.close();
   }
 
-  #token(sequence: number, position: number): number {
-    return (sequence * 31 + position * 7) % this.file.description.vocabulary;
+  #shape(): SequenceShape {
+    return { pages: this.pagesPerSequence, vocabulary: this.file.description.vocabulary };
   }
 
   #pageEntries(): number {
     return this.pagesPerSequence * this.#options.sequences;
-  }
-
-  #check(rows: number): void {
-    const { status } = this.#runtime.executable.step;
-    if (status.subarray(0, rows).every((flags) => flags === 0)) return;
-    throw new ClawError("E_NUMERIC", "The measured model computes values that are not finite.");
   }
 }
 
 /** Bytes of keys and values of all layers at one position. */
 export function kvBytesPerPosition({ description }: OpenedFile): number {
   return description.layers * description.kvHeads * description.headDim * 2 * KV_VALUE_BYTES;
-}
-
-/** Gives every page-table entry a page of its own. */
-export function fillPages({ step }: Executable): void {
-  for (let index = 0; index < step.pages.length; index++) step.pages[index] = index;
 }
 
 /** Values in [-1, 1) that no kernel finds special. */

@@ -35,4 +35,5 @@ export {
   type RecordingReport,
   type ServingReport,
 } from "./serving/mod.ts";
+export { measureShards, type SplitFigures } from "./shard/mod.ts";
 export { measureTraining } from "./train.ts";

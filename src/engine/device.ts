@@ -2,7 +2,13 @@
 
 import { availableParallelism } from "node:os";
 import { ClawError } from "../base/mod.ts";
-import { type Device, ensureNative, openNativeDevice, ReferenceDevice } from "../kernels/mod.ts";
+import {
+  type Device,
+  ensureNative,
+  type NativeDeviceOptions,
+  openNativeDevice,
+  ReferenceDevice,
+} from "../kernels/mod.ts";
 import type { EngineSettings } from "./settings.ts";
 
 export interface OpenedDevice {
@@ -13,14 +19,15 @@ export interface OpenedDevice {
 
 /** The native core where it can be had, else (unless it was insisted on) the TypeScript reference. */
 export async function openDevice(
-  settings: Pick<EngineSettings, "device" | "threads" | "lockMemory" | "pinThreads">,
+  settings: Pick<EngineSettings, "device" | "threads" | "lockMemory" | "pinThreads"> &
+    Pick<NativeDeviceOptions, "firstCore">,
 ): Promise<OpenedDevice> {
   if (settings.device === "reference") return { device: new ReferenceDevice(), warning: undefined };
   const missing = await ensureNative();
   if (missing === undefined) {
     const threads = settings.threads ?? availableParallelism();
-    const { lockMemory, pinThreads } = settings;
-    return { device: openNativeDevice({ threads, lockMemory, pinThreads }), warning: undefined };
+    const { lockMemory, pinThreads, firstCore } = settings;
+    return { device: openNativeDevice({ threads, lockMemory, pinThreads, firstCore }), warning: undefined };
   }
   if (settings.device === "native") throw new ClawError("E_NATIVE", missing);
   return { device: new ReferenceDevice(), warning: missing };

@@ -83,11 +83,11 @@ export interface NativePrepared {
 /** Everything that crosses into C++; `native/addon.cc` is the other side. Numbers are packed as noted there. */
 export interface Addon {
   info(): NativeInfo;
-  /** `lockMemory` is 0 or 1, `pinning` 0 (automatic), 1 (always) or 2 (never). */
+  /** `lockMemory` is 0 or 1, `pinning` 0 (automatic), 1 (always) or 2 (never), `firstCore` -1 where any will do. */
   createDevice(
     threads: number,
     isa: string,
-    ...flags: readonly [lockMemory: 0 | 1, pinning: 0 | 1 | 2]
+    ...flags: readonly [lockMemory: 0 | 1, pinning: 0 | 1 | 2, firstCore: number]
   ): NativeHandle;
   loadMatrix(
     device: NativeHandle,

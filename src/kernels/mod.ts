@@ -24,6 +24,7 @@ export {
 export {
   type MallocTrace,
   measurePeaks,
+  type NativeDeviceOptions,
   openNativeDevice,
   type ThreadPinning,
   traceMalloc,

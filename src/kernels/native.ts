@@ -50,6 +50,11 @@ export interface NativeDeviceOptions {
   readonly lockMemory?: boolean | undefined;
   /** Undefined: `auto`. */
   readonly pinThreads?: ThreadPinning | undefined;
+  /**
+   * The first core that threads are pinned to, by its number among those that the process may use: for processes that are not to
+   * share cores. Undefined: behind those of this process's other devices.
+   */
+  readonly firstCore?: number | undefined;
 }
 
 /** Opens a device on the native core. E_NATIVE where there is none, or it lacks the instruction set asked for. */
@@ -60,9 +65,9 @@ export function openNativeDevice(options: NativeDeviceOptions): Device {
   if (!isas.includes(isa)) {
     throw new ClawError("E_NATIVE", `The native core has no ${isa} kernels here; it has ${isas.join(", ")}.`);
   }
-  const { threads, lockMemory = false, pinThreads = "auto" } = options;
+  const { threads, lockMemory = false, pinThreads = "auto", firstCore = -1 } = options;
   const handle = translated(() =>
-    addon.createDevice(threads, isa, lockMemory ? 1 : 0, pinningNumber[pinThreads]),
+    addon.createDevice(threads, isa, lockMemory ? 1 : 0, pinningNumber[pinThreads], firstCore),
   );
   return new NativeDevice(addon, handle, { name: `cpu-${isa}`, threads });
 }

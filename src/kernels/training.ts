@@ -160,7 +160,7 @@ export function openNativeTraining(options: { threads: number; isa?: string | un
   const { isas } = addon.info();
   const isa = options.isa ?? at(isas, isas.length - 1);
   if (!isas.includes(isa)) throw new ClawError("E_NATIVE", `The native core has no ${isa} kernels here.`);
-  const handle = translated(() => addon.createDevice(options.threads, isa, 0, 0));
+  const handle = translated(() => addon.createDevice(options.threads, isa, 0, 0, -1));
   return {
     name: `cpu-${isa}`,
     threads: options.threads,

@@ -37,7 +37,7 @@ interface BenchSettings {
 const PRESET_DEFAULT: PresetName = "llama-1b";
 const ROUNDS_MAX = 1000;
 /** Measurements that are commands of their own. */
-const OTHERS: readonly string[] = ["divergence", "ledger", "link", "perplexity", "serve", "train"];
+const OTHERS: readonly string[] = ["divergence", "ledger", "link", "perplexity", "serve", "shard", "train"];
 
 export const bench: Command = defineCommand<BenchSettings>({
   name: "bench",

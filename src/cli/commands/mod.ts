@@ -12,6 +12,7 @@ import { benchLink } from "./bench-link.ts";
 import { benchPerplexity } from "./bench-perplexity.ts";
 import { benchSeal } from "./bench-seal.ts";
 import { benchServe } from "./bench-serve.ts";
+import { benchShard } from "./bench-shard.ts";
 import { benchTrain } from "./bench-train.ts";
 import { cacheClear, cacheList } from "./cache.ts";
 import { chat } from "./chat.ts";
@@ -67,6 +68,7 @@ export const commands: readonly Command[] = [
   benchDivergence,
   benchLedger,
   benchLink,
+  benchShard,
   benchSeal,
   benchPerplexity,
   benchServe,

@@ -55,6 +55,8 @@ export interface RankTerms {
   readonly model?: string | undefined;
   /** Compute threads, where this host has its own mind about it. */
   readonly threads?: number | undefined;
+  /** The first core that its compute threads are pinned to; undefined: they are not pinned. */
+  readonly firstCore?: number | undefined;
 }
 
 const termsShape = z.strictObject({
@@ -65,6 +67,7 @@ const termsShape = z.strictObject({
   epoch: z.int().nonnegative(),
   model: z.string().optional(),
   threads: z.int().min(1).optional(),
+  firstCore: z.int().nonnegative().optional(),
 });
 
 /** E_USAGE where the text is none that `claw node rank` can begin with. */

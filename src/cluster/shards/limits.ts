@@ -6,6 +6,9 @@ export const RANKS_MAX = 65_536;
 /** Rows of a micro-batch unless told otherwise: with fewer, a stage reads its weights for too little work. */
 export const MICRO_BATCH_ROWS = 64;
 
+/** Micro-batches at most: with four for each stage, the stages work for at least four fifths of the time that a step takes. */
+export const MICRO_BATCHES_PER_STAGE = 4;
+
 /** What a rank may say of an error, or of itself when it is ready. */
 export const REPORT_BYTES_MAX: number = 64 * 1024;
 

@@ -2,6 +2,7 @@
 
 import { at } from "../../base/mod.ts";
 import type { StepBlock } from "../../kernels/mod.ts";
+import { MICRO_BATCHES_PER_STAGE } from "./limits.ts";
 import type { StepSize } from "./step-message.ts";
 
 export interface MicroBatch {
@@ -15,7 +16,7 @@ export interface MicroBatch {
 }
 
 /**
- * At most one micro-batch for each stage, each of `rows` rows at least. A sequence's rows stay in order, and every stage
+ * Some micro-batches for each stage, each of `rows` rows at least. A sequence's rows stay in order, and every stage
  * takes micro-batches in order, so that each row finds the keys and values of those before it.
  */
 export function microBatches(
@@ -23,7 +24,8 @@ export function microBatches(
   size: StepSize,
   { stages, rows: least }: { readonly stages: number; readonly rows: number },
 ): MicroBatch[] {
-  const count = Math.max(1, Math.min(stages, Math.floor(size.rows / least)));
+  const most = stages === 1 ? 1 : stages * MICRO_BATCHES_PER_STAGE;
+  const count = Math.max(1, Math.min(most, Math.floor(size.rows / least)));
   const outputRows = [...step.outputs.subarray(0, size.outputs)];
   return Array.from({ length: count }, (_, index) => {
     const first = Math.floor((size.rows * index) / count);

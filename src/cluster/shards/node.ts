@@ -69,8 +69,10 @@ async function loadNode(task: NodeTask, joining: Joining): Promise<StartedNode> 
   try {
     const rank = at(compile(model.description, { format, placement }), joining.terms.rank);
     const peers = await meetPeers(rank, places, joining);
-    // Ranks of one machine would all be pinned to its first cores.
-    const { device, warning } = await openDevice({ device: task.device, threads, pinThreads: "never" });
+    const { firstCore } = joining.terms;
+    // Unless they were told which, ranks of one machine would all be pinned to its first cores.
+    const pinThreads = firstCore === undefined ? "never" : "always";
+    const { device, warning } = await openDevice({ device: task.device, threads, pinThreads, firstCore });
     const ready = await prepareRank(device, model, { rank, sizes, links: peers });
     const { name, threads: own } = device;
     const report: NodeReport = { device: name, threads: own, memory: device.memory(), warning };

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { at, ClawError } from "../../base/mod.ts";
@@ -21,6 +21,8 @@ export interface NodesOptions extends RanksOptions {
   readonly command: readonly string[];
   /** What the processes are linked by; undefined: shared memory. */
   readonly driver?: LinkDriver | undefined;
+  /** Whether each rank's threads have cores of their own; undefined: where there are enough of them. */
+  readonly ownCores?: boolean | undefined;
 }
 
 export interface NodesRuntime extends PlacedRuntime {
@@ -49,10 +51,10 @@ export async function startNodes(model: OpenedFile, options: NodesOptions): Prom
   try {
     meeting = new Meeting(places("engine"), settingsOf("the engine's process", access));
     const engine = at(meeting.place.addresses, 0);
+    const firstCore = coresOf(plan.programs.length, options);
     for (const { rank } of plan.programs) {
-      processes.push(
-        startProcess(options.command, { rank, engine, place: places(`rank-${rank}`), ...access }),
-      );
+      const terms = { rank, engine, place: places(`rank-${rank}`), firstCore: firstCore(rank), ...access };
+      processes.push(startProcess(options.command, terms));
     }
     const ranks = await Promise.race([joinRanks(meeting, processes.length), ...processes.map(diedEarly)]);
     const reports = await startRanks(model, ranks, options);
@@ -63,6 +65,14 @@ export async function startNodes(model: OpenedFile, options: NodesOptions): Prom
     await end(true);
     throw error;
   }
+}
+
+/** Where a rank's cores begin, if it has some to itself. */
+function coresOf(
+  ranks: number,
+  { threads, ownCores = ranks * threads <= availableParallelism() }: NodesOptions,
+): (rank: number) => number | undefined {
+  return (rank) => (ownCores ? rank * threads : undefined);
 }
 
 /** Where a process of this name listens. Over TCP each is taken to be a host of its own. */

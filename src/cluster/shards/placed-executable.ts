@@ -32,6 +32,13 @@ export interface PlacedOptions {
   readonly microBatchRows: number;
 }
 
+/** What step blocks over the same ranks have in common. */
+interface Shared {
+  readonly lost: AbortController;
+  /** By rank: settled when the answers of all steps so far were taken, in the order of the steps. */
+  readonly answered: Promise<void>[];
+}
+
 export class PlacedExecutable implements Executable, KvPages {
   readonly step: StepBlock;
   readonly kvPageBytes: number;
@@ -39,12 +46,13 @@ export class PlacedExecutable implements Executable, KvPages {
   cutSteps = 0;
   readonly #options: PlacedOptions;
   readonly #stages: number;
-  readonly #lost = new AbortController();
+  readonly #shared: Shared;
 
-  constructor(options: PlacedOptions) {
+  constructor(options: PlacedOptions, shared?: Shared) {
     const { sizes, vocabulary, pageBytes, ranks } = options;
     const { rows, outputs, pageEntries } = sizes.limits;
     this.#options = options;
+    this.#shared = shared ?? { lost: new AbortController(), answered: ranks.map(() => Promise.resolve()) };
     this.#stages = 1 + ranks.reduce((last, { rank }) => Math.max(last, rank.stage), 0);
     this.kvPageBytes = pageBytes;
     this.step = {
@@ -61,7 +69,15 @@ export class PlacedExecutable implements Executable, KvPages {
 
   /** Aborted with the error that made every further step fail. */
   get lost(): AbortSignal {
-    return this.#lost.signal;
+    return this.#shared.lost.signal;
+  }
+
+  /**
+   * Another step block over the same ranks and pages. A step of each may be under way at a time: while one is in a stage, the other is in
+   * the next. They are of different sequences.
+   */
+  beside(): PlacedExecutable {
+    return new PlacedExecutable(this.#options, this.#shared);
   }
 
   /** E_LINK when a rank is lost, or what a rank says went wrong; after that, every step fails. */
@@ -73,7 +89,7 @@ export class PlacedExecutable implements Executable, KvPages {
     if (batches.length > 1) this.cutSteps++;
     this.step.status.fill(0, 0, rows);
     try {
-      await Promise.all(ranks.map((rank) => this.#runRank(rank, batches)));
+      await Promise.all(ranks.map((rank, index) => this.#runRank(rank, index, batches)));
     } catch (error) {
       this.lose(asClawError(error));
       // Why the first rank was lost, where links were closed because of it.
@@ -107,7 +123,7 @@ export class PlacedExecutable implements Executable, KvPages {
 
   /** No step succeeds any more. Ranks that wait for one that is lost must not wait for ever, so all links are closed. */
   lose(error: ClawError): void {
-    this.#lost.abort(error);
+    this.#shared.lost.abort(error);
     for (const { link } of this.#options.ranks) link.close();
   }
 
@@ -118,12 +134,20 @@ export class PlacedExecutable implements Executable, KvPages {
   }
 
   /** All micro-batches at once: the rank takes them one after the other, and passes each on when it is done. */
-  async #runRank({ rank, link }: RemoteRank, batches: readonly MicroBatch[]): Promise<void> {
+  async #runRank(remote: RemoteRank, index: number, batches: readonly MicroBatch[]): Promise<void> {
+    const { link } = remote;
     const sent = batches.flatMap(({ step, size }) => [
       sendCommand(link, { kind: "step", size }),
       sendStep(link, step, size),
     ]);
-    await Promise.all(sent);
+    const { answered } = this.#shared;
+    const taken = at(answered, index).then(() => this.#takeAnswers(remote, batches));
+    // Whoever waits for this step hears of its failure; the next one meets it again.
+    answered[index] = taken.catch(() => undefined);
+    await Promise.all([...sent, taken]);
+  }
+
+  async #takeAnswers({ rank, link }: RemoteRank, batches: readonly MicroBatch[]): Promise<void> {
     for (const batch of batches) {
       const range = rank.logits ?? [0, 0];
       const { rows, outputs } = batch.size;

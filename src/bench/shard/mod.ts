@@ -1,0 +1,1 @@
+export { measureShards, type SplitFigures } from "./measure.ts";
