@@ -9,8 +9,10 @@ import {
   drained,
   LiveSettings,
   listen,
+  openCluster,
   openLedger,
   type RunningCapabilities,
+  type RunningCluster,
   recorderOf,
   ServedRoot,
   type Sources,
@@ -44,6 +46,7 @@ import {
   type ApiKey,
   alone,
   anyone,
+  Completions,
   createHttpServer,
   createLog,
   fingerprintOf,
@@ -59,6 +62,7 @@ import {
   ServedModels,
   ServerMetrics,
   type Surroundings,
+  takeOver,
   textBytesMax,
 } from "./server/mod.ts";
 
@@ -246,21 +250,27 @@ export async function startServer(
   const isReady = (): boolean => models.health().ready;
   const admission = new Admission(() => settings.current);
   const streams = new KeptStreams({ settings: () => settings.current, timeout: surroundings.timeout });
+  const completions = new Completions({ models, surroundings, admission, streams });
+  const metrics = metricsOf(models, id, { tokens, ledger, streams });
+  const capabilities = tokens?.capabilities;
+  const inheriting = { completions, models, surroundings, capabilities, metrics, log };
+  const cluster = await clusterOf(options, streams, inheriting).catch(closeAndThrow(ledger, tokens));
   const http = createHttpServer({
     models,
+    completions,
     surroundings,
     keys,
-    capabilities: tokens?.capabilities,
+    capabilities,
     ledger,
     admission,
     streams,
-    standing: alone,
+    standing: cluster?.gateway ?? alone,
     settings: () => settings.current,
     log,
-    metrics: metricsOf(models, id, { tokens, ledger, streams }),
+    metrics,
     administration: { ...administered(settings, sources), isReady, revoke: tokens?.revoke },
   });
-  const url = await listen(http, options).catch(closeAndThrow(ledger, tokens));
+  const url = await listen(http, options).catch(closeAndThrow(cluster, ledger, tokens));
   const advance = (fraction: number): void => {
     models.advance(fraction);
     onProgress(fraction);
@@ -269,11 +279,12 @@ export async function startServer(
   const loading = loadModel(path, options, { ...listeners, ...trusted, adapters });
   const ready = loading.then(async (model) => {
     const recorder = await recorderOf(ledger, { root, info: model.info, version });
-    const named = tokens && root.find().then((found) => found?.root);
+    const named = (tokens ?? cluster) && root.find().then((found) => found?.root);
     models.ready({ ...servedModel(id, model, version), root: named, recorder }, model.info.adapters);
+    await joinCluster(cluster, root);
     return model.info;
   });
-  const parts = { unwatch: settings.watch(), root, admission, http, loading, tokens, ledger };
+  const parts = { unwatch: settings.watch(), root, admission, http, loading, tokens, ledger, cluster };
   const close = (graceMs = settings.current.shutdownGraceSeconds * 1000): Promise<void> =>
     stop(parts, graceMs);
   return { url, model: id, apiKey, ready, reload: () => settings.reload(), close };
@@ -285,17 +296,19 @@ interface RunningParts extends Omit<Counted, "streams"> {
   readonly admission: Admission;
   readonly http: ReturnType<typeof createHttpServer>;
   readonly loading: Promise<LocalModel>;
+  readonly cluster: RunningCluster | undefined;
 }
 
 /** Takes nothing more, lets what runs end for so long, then ends it. */
 async function stop(
-  { unwatch, root, admission, http, loading, tokens, ledger }: RunningParts,
+  { unwatch, root, admission, http, loading, tokens, ledger, cluster }: RunningParts,
   graceMs: number,
 ): Promise<void> {
   unwatch();
   root.close();
   admission.drain();
   await Promise.race([admission.emptied(), delay(graceMs, undefined, { ref: false })]);
+  await cluster?.close();
   const closed = http.close();
   await loading.then(({ engine }) => engine.close()).catch(() => {});
   await drained(http, LAST_WORDS_MS);
@@ -336,6 +349,32 @@ function adaptersOf({ adapters, sealTrust }: ServeOptions): readonly AdapterFold
   if (sealTrust.length === 0 || adapters.length === 0) return adapters;
   const why = "only sealed models are served (seal.trust), and an adapter has no seal";
   throw new ClawError("E_UNSEALED", `The adapter ${names[0]} cannot be served: ${why}.`);
+}
+
+/** Undefined where none is configured. Errors: those of `openCluster`. */
+async function clusterOf(
+  options: ServeOptions,
+  streams: KeptStreams,
+  inheriting: Parameters<typeof takeOver>[2],
+): Promise<RunningCluster | undefined> {
+  const { completions, metrics, log } = inheriting;
+  const { timeout } = surroundings;
+  const cluster = await openCluster(options, {
+    ...{ streams, timeout, log },
+    takeOver: (found, taking) => takeOver(found, taking, inheriting),
+  });
+  if (cluster === undefined) return undefined;
+  metrics.addGateway({ gateway: () => cluster.gateway.counts, journal: () => completions.journalCounts });
+  return cluster;
+}
+
+/** Errors: those of joining; E_FILE for a model that has no root, by which servers know that theirs is the same. */
+async function joinCluster(cluster: RunningCluster | undefined, root: ServedRoot): Promise<void> {
+  if (cluster === undefined) return;
+  if ((await root.find()) === undefined) {
+    throw new ClawError("E_FILE", "The model file was changed while it was read; start again.");
+  }
+  await cluster.join();
 }
 
 /** Lets go of what was opened before something failed. */

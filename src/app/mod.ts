@@ -1,4 +1,5 @@
 export { type RunningCapabilities, startCapabilities } from "./capabilities.ts";
+export { openCluster, type RunningCluster } from "./cluster.ts";
 export { openLedger, recorderOf } from "./ledger.ts";
 export { drained, listen } from "./listening.ts";
 export { LiveSettings, type Sources } from "./live-settings.ts";

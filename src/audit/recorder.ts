@@ -15,6 +15,8 @@ export interface EntryPlace {
 
 /** A generator for one stream. */
 export interface Recording extends TokenGenerator {
+  /** Leaf hash of its open entry, in hexadecimal, once the stream has begun; the entry may not be durable yet. */
+  readonly opened: Promise<string>;
   /** Where its close entry stands, once the stream has ended. Errors: E_LEDGER, E_OVERLOADED. */
   readonly closed: Promise<EntryPlace>;
 }
@@ -29,13 +31,15 @@ export class Recorder {
   /** Records the one stream that is generated with it. */
   record(generator: TokenGenerator, owner: StreamOwner): Recording {
     const { promise, resolve } = Promise.withResolvers<EntryPlace>();
+    const opened = Promise.withResolvers<string>();
     promise.catch(() => {}); // whoever waits for it hears of it
     const generate = (request: GenerationRequest): RecordedStream => {
       const record = new StreamRecord(request, owner, this.#options);
+      opened.resolve(record.opened);
       resolve(record.closed.then(({ index, leaf }) => ({ entry: index, leafHash: toHex(leaf) })));
       return new RecordedStream(generator.generate(request)[Symbol.asyncIterator](), record);
     };
-    return { closed: promise, generate };
+    return { opened: opened.promise, closed: promise, generate };
   }
 }
 

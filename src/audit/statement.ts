@@ -14,6 +14,8 @@ export interface StreamOwner {
   readonly tenant: string;
   /** Revocation ids of the capability token that the request came with. */
   readonly revocations: readonly string[];
+  /** Leaf hash of the open entry of another server's stream that is gone on with. */
+  readonly continues?: string;
 }
 
 /** What computes, and which model. */

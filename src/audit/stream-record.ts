@@ -48,6 +48,8 @@ export class StreamRecord {
   readonly #running: RunningHash;
   readonly #tokens: number[] = [];
   readonly #closed = Promise.withResolvers<Placed>();
+  /** Leaf hash of the open entry, in hexadecimal. */
+  readonly opened: string;
   /** Leaf hash of the stream's last entry. */
   #previous: string;
   /** The last entry on its way: each waits for the one before, for after one that is missing none may stand. */
@@ -78,7 +80,8 @@ export class StreamRecord {
       ...timeline.stamp(),
       ...this.#statement,
     });
-    this.#previous = toHex(leafHash(entry));
+    this.opened = toHex(leafHash(entry));
+    this.#previous = this.opened;
     this.#adding = store.add(entry);
     this.#follow(this.#adding, () => this.#cover(0));
     const secret = { salt: toHex(salt), outputSalt: toHex(this.#outputSalt), prompt: [...request.prompt] };

@@ -24,6 +24,8 @@ export interface CapabilityCounts {
 
 /** An operation that was allowed and goes on. */
 export interface Lease {
+  /** Whose token allowed it. */
+  readonly identity: Identity;
   readonly revocationIds: readonly string[];
   /** Aborted with the reason when the token is revoked. */
   readonly signal: AbortSignal;
@@ -72,9 +74,18 @@ export class Capabilities {
     const identity = await this.authorize(token, operation);
     const { accounts, now } = this.#parts;
     await this.#counted(async () => accounts.request(identity, now() / 1000));
+    return this.resume(identity);
+  }
+
+  /** Goes on with an operation that was allowed elsewhere: no new request, but counted and ended as any. */
+  resume(identity: Identity): Lease {
+    const { accounts } = this.#parts;
     const entry = { identity, controller: new AbortController() };
     this.#open.add(entry);
+    const revoked = this.#revocation(identity);
+    if (revoked !== undefined) entry.controller.abort(revoked);
     return {
+      identity,
       revocationIds: identity.revocationIds,
       signal: entry.controller.signal,
       spend: (tokens) => {

@@ -1,3 +1,4 @@
+export * from "./journal/mod.ts";
 export * from "./membership/mod.ts";
 export * from "./nodes/mod.ts";
 export * from "./plan/mod.ts";

@@ -1,6 +1,6 @@
 /** How a process comes to a cluster: options of the commands on clusters. */
 
-import { type OptionTable, textOption } from "./option.ts";
+import { choiceOption, type Option, type OptionTable, textOption } from "./option.ts";
 
 export interface ControlOptions {
   readonly control: string | undefined;
@@ -62,5 +62,54 @@ export const controlOptions: OptionTable<ControlOptions> = {
     flag: "tls-key",
     meaning: "the certificate's key, readable by its owner alone",
     otherwise: "none",
+  }),
+};
+
+/** A server's part in a cluster. */
+export interface ClusterOptions {
+  readonly clusterControl: string | undefined;
+  readonly clusterSecretFile: string | undefined;
+  readonly clusterBucket: string;
+  readonly clusterCredentialsFile: string | undefined;
+  readonly clusterTlsCa: string | undefined;
+  readonly clusterTlsCert: string | undefined;
+  readonly clusterTlsKey: string | undefined;
+  readonly clusterName: string | undefined;
+  readonly clusterJournal: "required" | "optional";
+}
+
+/** The same option of a server, which has it in its file, too. */
+function ofServer<T>(option: Option<T>, name: string): Option<T> {
+  return { ...option, name: `cluster.${name}`, flag: `cluster-${name.replaceAll("_", "-")}` };
+}
+
+export const clusterOptions: OptionTable<ClusterOptions> = {
+  clusterControl: { ...ofServer(controlOptions.control, "control"), otherwise: "the server is alone" },
+  clusterSecretFile: {
+    ...ofServer(controlOptions.secretFile, "secret_file"),
+    otherwise: "has to be given with `cluster.control`",
+  },
+  clusterBucket: ofServer(controlOptions.bucket, "bucket"),
+  clusterCredentialsFile: ofServer(controlOptions.credentialsFile, "credentials_file"),
+  clusterTlsCa: ofServer(controlOptions.tlsCa, "tls_ca"),
+  clusterTlsCert: ofServer(controlOptions.tlsCert, "tls_cert"),
+  clusterTlsKey: ofServer(controlOptions.tlsKey, "tls_key"),
+  clusterName: textOption({
+    flag: "cluster-name",
+    name: "cluster.name",
+    placeholder: "NAME",
+    pattern: /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/,
+    expected: "letters, digits, - and _, at most 64,",
+    meaning: "the server's name, which no other member of the cluster has",
+    default: undefined,
+    otherwise: "the machine's",
+  }),
+  clusterJournal: choiceOption({
+    flag: "cluster-journal",
+    name: "cluster.journal",
+    choices: ["required", "optional"],
+    meaning:
+      "what becomes of a resumable stream that the journal does not take as it begins: it is refused, or goes on and ends with this server",
+    default: "required",
   }),
 };

@@ -1,5 +1,8 @@
 export { type AdaptersOptions, adaptersOptions } from "./adapter-options.ts";
-export { type ControlOptions, controlOptions } from "./cluster-options.ts";
+export {
+  type ControlOptions,
+  controlOptions,
+} from "./cluster-options.ts";
 export { type Apply, type ChangeReport, Configuration, type Layers } from "./configuration.ts";
 export { faultsError, readDocument } from "./document.ts";
 export {

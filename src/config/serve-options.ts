@@ -2,6 +2,7 @@
 
 import { ClawError } from "../base/mod.ts";
 import { type AdaptersOptions, adaptersOptions } from "./adapter-options.ts";
+import { type ClusterOptions, clusterOptions } from "./cluster-options.ts";
 import { type EngineOptions, engineOptions, type ModelOptions, modelOptions } from "./engine-options.ts";
 import { type ApiKeyOptions, apiKeyOptions } from "./key-options.ts";
 import { type LedgerOptions, ledgerOptions } from "./ledger-options.ts";
@@ -49,6 +50,7 @@ export interface ServeOptions
     AdaptersOptions,
     HttpOptions,
     StreamOptions,
+    ClusterOptions,
     LedgerOptions,
     EngineOptions,
     SealOptions {}
@@ -166,6 +168,7 @@ export const serveOptions: OptionTable<ServeOptions> = {
   ...adaptersOptions,
   ...httpOptions,
   ...streamOptions,
+  ...clusterOptions,
   ...ledgerOptions,
   ...engineOptions,
   ...sealOptions,

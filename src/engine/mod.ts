@@ -1,5 +1,6 @@
 export { abortable } from "./abortable.ts";
 export { EngineClient, type TokenGenerator } from "./client.ts";
+export { continued, observed } from "./continued.ts";
 export { openDevice } from "./device.ts";
 export { Engine, type EngineOptions } from "./engine.ts";
 export { BATCH_DEFAULT, BATCH_MAX, STEP_ROWS_DEFAULT } from "./limits.ts";

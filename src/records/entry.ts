@@ -42,6 +42,11 @@ interface Common {
 export interface Statement {
   readonly request: string;
   readonly tenant: string;
+  /**
+   * Leaf hash of the open entry of the stream that this one goes on with, after a server died: it has the same answer from the
+   * first token on.
+   */
+  readonly continues?: string;
   /** A seal's root, or the SHA-256 of the model file where there is no seal. */
   readonly model: { readonly root: string; readonly source: "seal" | "file-sha256" };
   /** The digest of the adapter that was laid over the model, if one was. */
@@ -110,6 +115,7 @@ const common = { v: oneOf(VERSION), stream: hex(16), time: count, clock_drift: o
 const statement: Readonly<Record<string, Field>> = {
   request: text(128),
   tenant: text(64),
+  continues: optional(hex(32)),
   model: record({ root: hex(32), source: oneOf("seal", "file-sha256") }),
   adapter: optional(hex(32)),
   engine: record({ version: text(64), format: text(16), kv_format: text(16), arithmetic: count }),

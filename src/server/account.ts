@@ -26,6 +26,8 @@ export class RequestAccount {
   stream: string | undefined;
   /** Whether its answers go on when its connection has ended. */
   outlivesConnection = false;
+  /** Has a server that stops no longer wait for its connection. */
+  release: () => void = () => {};
   #lease: Lease | undefined;
   #over = false;
   promptTokens = 0;

@@ -54,6 +54,11 @@ export class Admission {
       const options = { retryAfterSeconds: OVERLOAD_RETRY_SECONDS };
       throw new ClawError("E_OVERLOADED", `The queue is full: ${held}; ${asked}.`, options);
     }
+    return this.adopt(answers);
+  }
+
+  /** Takes places for answers that another server let in, whether or not there are any; call what it returns to free them. */
+  adopt(answers: number): () => void {
     this.#answers += answers;
     return once(() => {
       this.#answers -= answers;

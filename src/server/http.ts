@@ -9,7 +9,7 @@ import type { AnswerParameters } from "../protocol/openai/mod.ts";
 import type { RequestAccount } from "./account.ts";
 import { type Administration, describeConfiguration, putConfiguration, readRevocations } from "./admin.ts";
 import type { Admission } from "./admission.ts";
-import { type Asker, Completions, type Surroundings } from "./completions.ts";
+import type { Asker, Completions, Surroundings } from "./completions.ts";
 import { checkLocal, checkScope, hostGuard, originGuard } from "./guards.ts";
 import { bearerOf, type KeyRing } from "./keys.ts";
 import { chat, completion, type Kind } from "./kinds.ts";
@@ -18,9 +18,8 @@ import type { Log } from "./log.ts";
 import type { ServerMetrics } from "./metrics/mod.ts";
 import type { ServedModels } from "./models.ts";
 import { closing, during, reported, sendError, sendResponse } from "./replies.ts";
-import type { Standing } from "./standing.ts";
 import { addStreams, lastEventOf, resume, type StreamRoutes } from "./stream-routes.ts";
-import type { KeptStreams } from "./streams/mod.ts";
+import type { KeptStreams, Standing } from "./streams/mod.ts";
 import { TokenDoor } from "./token-door.ts";
 import { endOf, logVisit, requestId, Visits } from "./visits.ts";
 
@@ -39,6 +38,7 @@ export interface ServerOptions {
   /** Undefined: answers are not recorded, and there are no receipts. */
   readonly ledger?: Ledger | undefined;
   readonly admission: Admission;
+  readonly completions: Completions;
   readonly streams: KeptStreams;
   /** Whether this server may answer. */
   readonly standing: Standing;
@@ -71,7 +71,7 @@ export function createHttpServer(options: ServerOptions): FastifyInstance {
   app.get("/metrics", async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()));
   app.get("/v1/models", () => ({ object: "list", data: models.list() }));
   app.get<{ Params: { id: string } }>("/v1/models/:id", ({ params }) => models.describe(params.id));
-  const routes = { ...options, completions: new Completions(options), door: doorOf(options), visits };
+  const routes = { ...options, door: doorOf(options), visits };
   addAnswers(app, chat, routes);
   addAnswers(app, completion, routes);
   addStreams(app, routes);
@@ -80,9 +80,7 @@ export function createHttpServer(options: ServerOptions): FastifyInstance {
   return app;
 }
 
-interface Routes extends ServerOptions, StreamRoutes {
-  readonly completions: Completions;
-}
+interface Routes extends ServerOptions, StreamRoutes {}
 
 /** The path of one kind of request. */
 function addAnswers<R extends AnswerParameters>(app: FastifyInstance, kind: Kind<R>, routes: Routes): void {
@@ -96,11 +94,12 @@ function addAnswers<R extends AnswerParameters>(app: FastifyInstance, kind: Kind
     const asker: Asker = {
       id,
       account,
-      signal: AbortSignal.any([closing(reply), tenure.signal]),
+      signal: closing(reply, tenure),
       timeoutMs: settings().requestTimeoutSeconds * 1000,
       admit: door?.admission(account, kind.endpoint),
       report: (thrown) => reported(thrown, visit),
       onEnd: (attended) => endOf(visit, attended),
+      tenure,
     };
     const response = await during(tenure, () => completions.handle(kind, request.body, asker));
     return sendResponse(reply, response, { visit, tenure });
@@ -151,7 +150,9 @@ function surroundRoutes(app: FastifyInstance, options: ServerOptions, visits: Vi
     });
     const scope = scopeOf(url);
     await checkCaller(request, scope, { ...options, door, account: visit.account });
-    if (scope === "inference") reply.raw.once("close", options.admission.visit());
+    if (scope !== "inference") return;
+    visit.account.release = options.admission.visit();
+    reply.raw.once("close", visit.account.release);
   });
   app.setErrorHandler((error, request, reply) => sendError(reply, error, visits.of(request)));
   app.setNotFoundHandler((request, reply) => {

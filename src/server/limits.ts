@@ -19,6 +19,9 @@ export const SHUTDOWN_RETRY_SECONDS = 10;
 /** After which a client that asked a standby should ask again: what distributes requests has found the right server then. */
 export const STANDBY_RETRY_SECONDS = 1;
 
+/** After which a client should ask again whose stream the journal did not take. */
+export const JOURNAL_RETRY_SECONDS = 2;
+
 /** Revocation ids in one request. */
 export const REVOCATIONS_MAX = 1000;
 

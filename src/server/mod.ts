@@ -1,14 +1,14 @@
 export { type Administration, describeChange } from "./admin.ts";
 export { Admission } from "./admission.ts";
 export { type ApiKey, ownersKey, readKeys, readOrMakeApiKey } from "./api-key.ts";
-export type { Surroundings } from "./completions.ts";
+export { Completions, type Surroundings } from "./completions.ts";
 export { fingerprintOf, modelDigest } from "./fingerprint.ts";
 export { createHttpServer } from "./http.ts";
 export { anyone, type HashedKey, KeyRing } from "./keys.ts";
 export { createLog, type Log, type LogSink } from "./log.ts";
-export { ServerMetrics } from "./metrics/mod.ts";
+export { type GatewayCounts, ServerMetrics } from "./metrics/mod.ts";
 export { type ServedModel, ServedModels } from "./models.ts";
 export { textBytesMax } from "./prompts.ts";
-export { alone } from "./standing.ts";
-export { KeptStreams } from "./streams/mod.ts";
+export { alone, KeptStreams, type Standing, type StreamJournal, type Tenure } from "./streams/mod.ts";
+export { takeOver } from "./takeover.ts";
 export { watchFile } from "./watch.ts";

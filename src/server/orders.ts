@@ -12,13 +12,40 @@ import { checkLengths } from "./prompts.ts";
 export interface Order {
   readonly kind: KindName;
   readonly head: ResponseHead;
-  /** One for each answer, prompt by prompt. */
-  readonly jobs: readonly TextRequest[];
-  readonly promptTokens: number;
+  readonly prompts: readonly OrderedPrompt[];
+  /** Answers to each prompt. */
+  readonly choices: number;
+  /** What all answers have alike; the choice in it is 0. */
+  readonly answer: Omit<TextRequest, "prompt" | "maxTokens">;
   /** Whether a stream ends with the count of tokens. */
   readonly includeUsage: boolean;
   /** How urgent; lower numbers come first. */
   readonly priority: number;
+}
+
+interface OrderedPrompt {
+  readonly tokens: Int32Array;
+  readonly maxTokens: number;
+}
+
+/** One for each answer, prompt by prompt; the same ones as if each prompt had come alone. */
+export function jobsOf({ prompts, choices, answer }: Order): TextRequest[] {
+  return prompts.flatMap(({ tokens, maxTokens }) =>
+    Array.from({ length: choices }, (_, choice) => ({
+      ...answer,
+      prompt: tokens,
+      maxTokens,
+      sampling: { ...answer.sampling, choice },
+    })),
+  );
+}
+
+export function answersOf({ prompts, choices }: Order): number {
+  return prompts.length * choices;
+}
+
+export function promptTokensOf({ prompts }: Order): number {
+  return prompts.reduce((sum, { tokens }) => sum + tokens.length, 0);
 }
 
 interface OrderParts<R extends AnswerParameters> {
@@ -48,8 +75,18 @@ export function orderOf<R extends AnswerParameters>(request: R, parts: OrderPart
   return {
     kind: kind.name,
     head,
-    jobs: answerJobs(prompts, { request, sampling, model, stops: kind.stops(model) }),
-    promptTokens: prompts.reduce((sum, prompt) => sum + prompt.length, 0),
+    prompts: prompts.map((tokens) => ({
+      tokens,
+      maxTokens: request.maxTokens ?? model.context - tokens.length,
+    })),
+    choices: request.choices,
+    answer: {
+      sampling,
+      stopStrings: [...request.stopStrings, ...kind.stops(model)],
+      stopTokens: request.stopTokens,
+      ignoreEnd: request.ignoreEnd,
+      adapter: model.adapter?.digest,
+    },
     includeUsage: request.includeUsage,
     priority: priorityOf(request, caller),
   };
@@ -86,29 +123,4 @@ function samplingOf(request: AnswerParameters, seed: number): SamplingParameters
     seed,
     choice: 0,
   };
-}
-
-interface JobOptions {
-  readonly request: AnswerParameters;
-  readonly sampling: SamplingParameters;
-  readonly model: ServedModel;
-  readonly stops: readonly string[];
-}
-
-/** `choices` answers to each prompt, prompt by prompt; the same ones as if each prompt had come alone. */
-function answerJobs(
-  prompts: readonly Int32Array[],
-  { request, sampling, model, stops }: JobOptions,
-): TextRequest[] {
-  return prompts.flatMap((prompt) =>
-    Array.from({ length: request.choices }, (_, choice) => ({
-      prompt,
-      maxTokens: request.maxTokens ?? model.context - prompt.length,
-      sampling: { ...sampling, choice },
-      stopStrings: [...request.stopStrings, ...stops],
-      stopTokens: request.stopTokens,
-      ignoreEnd: request.ignoreEnd,
-      adapter: model.adapter?.digest,
-    })),
-  );
 }

@@ -4,7 +4,7 @@ import { at } from "../base/mod.ts";
 import type { AnswerPiece, TokenReport } from "../protocol/openai/mod.ts";
 import type { Piece } from "./answers.ts";
 import { kinds } from "./kinds.ts";
-import type { Order } from "./orders.ts";
+import { answersOf, type Order, promptTokensOf } from "./orders.ts";
 
 /** Of a stream: an object for JSON, and the answer that it belongs to. */
 export interface Chunk {
@@ -13,8 +13,9 @@ export interface Chunk {
 }
 
 export async function collect(order: Order, pieces: AsyncIterable<Piece>): Promise<object> {
-  const { kind, head, jobs, promptTokens } = order;
-  const whole = jobs.map((_, index) => ({
+  const { kind, head } = order;
+  const promptTokens = promptTokensOf(order);
+  const whole = Array.from({ length: answersOf(order) }, (_, index) => ({
     index,
     texts: [] as string[],
     tokens: undefined as TokenReport[] | undefined,
@@ -39,13 +40,14 @@ export async function collect(order: Order, pieces: AsyncIterable<Piece>): Promi
 
 /** What follows from one answer's tokens stands in that answer's chunks; the count of all tokens, in answer 0. */
 export async function* chunksOf(
-  { kind, head, jobs, promptTokens, includeUsage }: Order,
+  order: Order,
   pieces: AsyncIterable<Piece>,
 ): AsyncGenerator<Chunk, void, void> {
+  const { kind, head, includeUsage } = order;
   const { format } = kinds[kind];
   // OpenAI's streams that count tokens say so in every chunk.
   const finished = (chunk: object): object => (includeUsage ? { usage: null, ...chunk } : chunk);
-  for (const choice of jobs.keys()) {
+  for (let choice = 0; choice < answersOf(order); choice++) {
     const opening = format.opening(head, choice);
     if (opening !== undefined) yield { choice, body: finished(opening) };
   }
@@ -55,5 +57,6 @@ export async function* chunksOf(
     const says = piece.text !== "" || piece.finish !== null || (piece.tokens?.length ?? 0) > 0;
     if (says) yield { choice: piece.index, body: finished(format.chunk(head, piece)) };
   }
+  const promptTokens = promptTokensOf(order);
   if (includeUsage) yield { choice: 0, body: format.count(head, { promptTokens, completionTokens }) };
 }

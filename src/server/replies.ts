@@ -13,8 +13,7 @@ import {
   STANDBY_RETRY_SECONDS,
 } from "./limits.ts";
 import type { Chunk } from "./rendering.ts";
-import type { Tenure } from "./standing.ts";
-import type { KeptStream } from "./streams/mod.ts";
+import type { KeptStream, Tenure } from "./streams/mod.ts";
 import type { Visit } from "./visits.ts";
 
 /** After how many seconds a client should ask again, where an error does not say. */
@@ -66,7 +65,9 @@ export function sendStream(
   stream: KeptStream,
   { counts, tenure, visit }: Delivery & { readonly counts: readonly number[] },
 ): FastifyReply {
-  const events = stream.read(counts, { signal: closing(reply), tenure });
+  // Another server goes on with it when this one stops, the sooner the better.
+  if (tenure.journal !== undefined) visit.account.release();
+  const events = stream.read(counts, { signal: closing(reply, tenure), tenure });
   // Whoever draws the stream has reported what it failed with.
   return sendEvents(
     reply,
@@ -127,11 +128,15 @@ export async function during<T>(tenure: Tenure, work: () => Promise<T>): Promise
   }
 }
 
-/** A signal that is aborted when the client leaves before the response is out. */
-export function closing({ raw }: FastifyReply): AbortSignal {
+/** A signal that is aborted when the client leaves before the response is out, or the server may not answer any more. */
+export function closing({ raw }: FastifyReply, { signal }: Pick<Tenure, "signal">): AbortSignal {
   const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  signal.addEventListener("abort", abort);
   raw.once("close", () => {
-    if (!raw.writableFinished) controller.abort();
+    // The tenure outlives the request.
+    signal.removeEventListener("abort", abort);
+    if (!raw.writableFinished) abort();
   });
   return controller.signal;
 }

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ClawError } from "../base/mod.ts";
 import { ownerOf } from "./completions.ts";
 import { sendStream } from "./replies.ts";
-import type { Standing, Tenure } from "./standing.ts";
+import type { Standing, Tenure } from "./streams/mod.ts";
 import { type KeptStream, type KeptStreams, parseEventId, wrongEventId } from "./streams/mod.ts";
 import type { TokenDoor } from "./token-door.ts";
 import type { Visit, Visits } from "./visits.ts";

@@ -14,6 +14,7 @@ import {
   type ServedModels,
   ServerMetrics,
 } from "../../src/server/mod.ts";
+import { always } from "../../src/server/streams/standing.ts";
 
 const surroundings: Surroundings = {
   now: () => 0,
@@ -23,8 +24,8 @@ const surroundings: Surroundings = {
   timeout: () => () => {},
 };
 
-/** A server's options but for its models. */
-export function bareServer(): Omit<Parameters<typeof createHttpServer>[0], "models"> {
+/** A server's options but for its models, and what answers with them. */
+export function bareServer(): Omit<Parameters<typeof createHttpServer>[0], "models" | "completions"> {
   return {
     surroundings,
     keys: new KeyRing([], anyone),
@@ -58,5 +59,6 @@ export function makeAsker(): Asker {
     timeoutMs: 1000,
     report: asClawError,
     onEnd: () => {},
+    tenure: always,
   };
 }

@@ -5,8 +5,8 @@ import { afterAll, expect, test } from "vitest";
 import { asClawError } from "../../src/base/mod.ts";
 import type { ServedModel } from "../../src/server/models.ts";
 import type { Chunk } from "../../src/server/rendering.ts";
-import { alone } from "../../src/server/standing.ts";
 import { type KeptStream, KeptStreams, parseEventId } from "../../src/server/streams/mod.ts";
+import { alone } from "../../src/server/streams/standing.ts";
 
 const tally = { streams: 0, cuts: 0, unlike: 0, waited: 0, forgotten: 0 };
 afterAll(() => console.info(`event numbers: ${JSON.stringify(tally)}`));

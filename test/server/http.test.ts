@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createHttpServer, ServedModels } from "../../src/server/mod.ts";
-import { bareServer } from "./bare.ts";
+import { bareCompletions, bareServer } from "./bare.ts";
 import {
   makeHome,
   makeTinyModel,
@@ -90,7 +90,7 @@ describe("who may call", () => {
 
   test("where no key is asked for, only loopback names lead here", async () => {
     const models = new ServedModels("none", 0);
-    const http = createHttpServer({ ...bareServer(), models });
+    const http = createHttpServer({ ...bareServer(), models, completions: bareCompletions(models) });
     const url = await http.listen({ host: "127.0.0.1", port: 0 });
     for (const host of ["localhost", "127.0.0.1:80", "[::1]:9", new URL(url).host]) {
       expect((await send(`${url}/v1/models`, { host })).status, host).toBe(200);
@@ -111,7 +111,7 @@ describe("who may call", () => {
 describe("while the model loads", () => {
   test("/health says 503 and how far it is; the API says 503 and when to come back", async () => {
     const models = new ServedModels("soon", 0);
-    const http = createHttpServer({ ...bareServer(), models });
+    const http = createHttpServer({ ...bareServer(), models, completions: bareCompletions(models) });
     const url = await http.listen({ host: "127.0.0.1", port: 0 });
     models.advance(0.25);
     const health = await fetch(`${url}/health`);

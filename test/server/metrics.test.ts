@@ -190,6 +190,10 @@ describe("the engine's numbers", () => {
 
   test("docs/reference/metrics.md names every metric of ours", async () => {
     metrics.addStreams(() => ({ kept: 0, bytes: 0, resumed: 0, abandoned: 0, evicted: 0 }));
+    metrics.addGateway({
+      gateway: () => ({ ...{ holds: true, epoch: 1, takeovers: 1, inherited: 0, lost: 0 }, dropped: {} }),
+      journal: () => ({ streams: 0, behind: 0, failures: 0, unjournalled: 0 }),
+    });
     metrics.addCapabilities({ allowed: 0, cacheHits: 0, watchdogKills: 0, denied: {} });
     const page = readFileSync(join(import.meta.dirname, "../../docs/reference/metrics.md"), "utf8");
     const names = [...(await metrics.text()).matchAll(/^# TYPE (claw:\S+) (\S+)$/gm)];

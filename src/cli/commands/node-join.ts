@@ -5,7 +5,14 @@ import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { ClawError } from "../../base/mod.ts";
 import { measureNode } from "../../bench/mod.ts";
-import { ClusterNode, type ModelOnNode, type NodeDescription, parseNode } from "../../cluster/mod.ts";
+import {
+  ClusterNode,
+  type ModelOnNode,
+  machineName,
+  NODE_NAME,
+  type NodeDescription,
+  parseNode,
+} from "../../cluster/mod.ts";
 import { cacheFolder } from "../../config/folders/mod.ts";
 import {
   type ControlOptions,
@@ -21,7 +28,7 @@ import { clusterOf } from "../cluster-access.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { readText } from "../files.ts";
 import { nodeMemoryBytes } from "../machine.ts";
-import { machineName, NODE_NAME } from "../node-name.ts";
+
 import { note, print, progressLine } from "../terminal.ts";
 
 interface JoinSettings extends ControlOptions {

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { measureNode, ROUNDS_DEFAULT } from "../../bench/mod.ts";
-import type { NodeDescription } from "../../cluster/mod.ts";
+import { machineName, NODE_NAME, type NodeDescription } from "../../cluster/mod.ts";
 import { cacheFolder } from "../../config/folders/mod.ts";
 import {
   choiceOption,
@@ -15,7 +15,7 @@ import {
 import { presetNames } from "../../model/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { nodeMemoryBytes } from "../machine.ts";
-import { machineName, NODE_NAME } from "../node-name.ts";
+
 import { figure, formatBytes } from "../numbers.ts";
 import { print, printJson, progressLine } from "../terminal.ts";
 

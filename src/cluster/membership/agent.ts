@@ -1,6 +1,6 @@
 /** I/O: timers. Lets a member live: tells it the time, carries its requests to the control plane and the answers back. */
 
-import { ENDED, Member, type MemberOptions, type MemberStatus } from "./member.ts";
+import { ENDED, type LeaseStatus, Member, type MemberOptions, type MemberStatus } from "./member.ts";
 import type { NodeCounts, NodeOffer } from "./records.ts";
 import type { Answer, Request } from "./register.ts";
 import type { ControlStore } from "./store.ts";
@@ -44,6 +44,11 @@ export class Agent {
 
   status(): MemberStatus {
     return this.#member.status(this.#options.clock());
+  }
+
+  /** What is known of the lease alone: it may be asked for at every token. */
+  lease(): LeaseStatus {
+    return this.#member.lease(this.#options.clock());
   }
 
   /** Says something else of the node from the next heartbeat on. The edition of what it says now. */

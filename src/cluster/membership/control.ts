@@ -56,7 +56,8 @@ export function readClusterSecret(path: string): Uint8Array {
   );
 }
 
-function natsOptions(access: ControlAccess): NatsOptions {
+/** Errors: E_CLUSTER_KEY, E_FILE, E_USAGE. */
+export function natsOptions(access: ControlAccess): NatsOptions {
   const { control, bucket, credentialsFile, tlsCa, tlsCert, tlsKey } = access;
   const urls = control.split(",").map((text) => serverOf(text.trim()));
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {

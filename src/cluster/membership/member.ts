@@ -78,6 +78,16 @@ export interface MemberStatus {
   readonly dropped: Readonly<Record<string, number>>;
 }
 
+/** What a member knows of the lease. */
+export interface LeaseStatus {
+  /** Whether it may act as its holder now. */
+  readonly active: boolean;
+  /** Of the newest holder; undefined: none is known. */
+  readonly epoch: number | undefined;
+  /** The newest holder's name. */
+  readonly holder: string | undefined;
+}
+
 /** In which there is nothing more to do. */
 export const ENDED: ReadonlySet<Standing> = new Set(["left", "displaced"]);
 
@@ -161,6 +171,11 @@ export class Member {
   /** Whether it may act as the holder at this moment. */
   active(now: number): boolean {
     return this.holds && now < this.#leaseUntil && !ENDED.has(this.#standing);
+  }
+
+  lease(now: number): LeaseStatus {
+    const { epoch, holder } = this.#state ?? {};
+    return { active: this.active(now), epoch, holder: holder?.node };
   }
 
   /** What to ask now. */

@@ -1,8 +1,8 @@
 export { Agent } from "./agent.ts";
-export { type Control, type ControlAccess, makeClusterSecret, openControl } from "./control.ts";
+export { type Control, type ControlAccess, makeClusterSecret, natsOptions, openControl } from "./control.ts";
 export { FailureDetector } from "./detector.ts";
 export { Fence } from "./fence.ts";
-export { NODE_RECORD_BYTES_MAX, STATE_BYTES_MAX } from "./limits.ts";
+export { NODE_RECORD_BYTES_MAX, REQUEST_MS, STATE_BYTES_MAX } from "./limits.ts";
 export {
   Member,
   type MemberOptions,
@@ -11,6 +11,7 @@ export {
   type PlanOutcome,
 } from "./member.ts";
 export { MemoryStore } from "./memory-store.ts";
+export { connectNats, controlError, type NatsAccess } from "./nats-connection.ts";
 export { openNatsStore } from "./nats-store.ts";
 export {
   type ClusterState,

@@ -2,68 +2,30 @@
 
 import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import { type KV, type KvEntry, Kvm } from "@nats-io/kv";
-import {
-  type ConnectionOptions,
-  connect,
-  credsAuthenticator,
-  type NatsConnection,
-} from "@nats-io/transport-node";
-import { ClawError } from "../../base/mod.ts";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { RECONNECT_MS, REQUEST_MS, STATE_BYTES_MAX } from "./limits.ts";
+import { connectNats, controlError, type NatsAccess } from "./nats-connection.ts";
 import type { ControlStore, Entry, Write, WriteOutcome } from "./store.ts";
 
-export interface NatsOptions {
-  /** `host:port`. */
-  readonly servers: readonly string[];
+export interface NatsOptions extends NatsAccess {
   readonly bucket: string;
-  /** A credentials file's text, `name:password`, or a token. */
-  readonly credentials?: string | undefined;
-  /** Texts in PEM; where it is there, a server without TLS is refused. */
-  readonly tls?:
-    | {
-        readonly ca?: string | undefined;
-        readonly cert?: string | undefined;
-        readonly key?: string | undefined;
-      }
-    | undefined;
 }
 
 /** JetStream's code for a write over another revision than the last. */
 const WRONG_LAST_SEQUENCE = 10071;
 
 /** Opens the bucket, which is made where it is missing. E_CONTROL. */
-export async function openNatsStore({
-  servers,
-  bucket,
-  credentials,
-  tls,
-}: NatsOptions): Promise<ControlStore> {
+export async function openNatsStore({ bucket, ...access }: NatsOptions): Promise<ControlStore> {
   let connection: NatsConnection | undefined;
   try {
-    connection = await connect({
-      servers: [...servers],
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: RECONNECT_MS,
-      timeout: REQUEST_MS,
-      ...(credentials !== undefined && authentication(credentials)),
-      ...(tls !== undefined && { tls: { ...tls } as NonNullable<ConnectionOptions["tls"]> }),
-    });
+    connection = await connectNats(access);
     const client = jetstream(connection, { timeout: REQUEST_MS });
     const options = { history: 1, maxValueSize: STATE_BYTES_MAX, timeout: REQUEST_MS };
     return new NatsStore(connection, await new Kvm(client).create(bucket, options));
   } catch (error) {
     await connection?.close();
-    throw controlError(`open ${bucket} on ${servers.join(", ")}`, error);
+    throw controlError(`open ${bucket} on ${access.servers.join(", ")}`, error);
   }
-}
-
-function authentication(credentials: string): Partial<ConnectionOptions> {
-  if (credentials.includes("BEGIN NATS USER JWT")) {
-    return { authenticator: credsAuthenticator(new TextEncoder().encode(credentials)) };
-  }
-  const colon = credentials.indexOf(":");
-  if (colon === -1) return { token: credentials };
-  return { user: credentials.slice(0, colon), pass: credentials.slice(colon + 1) };
 }
 
 class NatsStore implements ControlStore {
@@ -181,9 +143,4 @@ function entryOf({ key, value, revision, operation }: KvEntry): Entry {
 
 function isConflict(error: unknown): boolean {
   return error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE;
-}
-
-function controlError(attempted: string, error: unknown): ClawError {
-  const reason = error instanceof Error ? error.message : String(error);
-  return new ClawError("E_CONTROL", `The control plane did not ${attempted}: ${reason}.`, { cause: error });
 }

@@ -1,1 +1,2 @@
+export type { GatewayCounts } from "./gateway-metrics.ts";
 export { ServerMetrics } from "./server-metrics.ts";

@@ -6,6 +6,7 @@ import type { CapabilityCounts } from "../../capability/mod.ts";
 import type { StreamCounts } from "../streams/mod.ts";
 import { addCapabilityMetrics } from "./capability-metrics.ts";
 import { addEngineMetrics, type Snapshot } from "./engine-metrics.ts";
+import { addGatewayMetrics, type ClusterCounts } from "./gateway-metrics.ts";
 import { addLedgerMetrics } from "./ledger-metrics.ts";
 import { addStreamMetrics } from "./stream-metrics.ts";
 
@@ -49,6 +50,11 @@ export class ServerMetrics {
   /** Adds what is counted of streams that outlive their connections. */
   addStreams(counts: () => StreamCounts): void {
     addStreamMetrics(this.#registry, counts);
+  }
+
+  /** Adds what is counted of a server that others stand beside. */
+  addGateway(counts: ClusterCounts): void {
+    addGatewayMetrics(this.#registry, counts);
   }
 
   /** Adds what is counted of the ledger. */

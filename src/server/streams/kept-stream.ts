@@ -1,12 +1,13 @@
 /** A stream that does not end with its connection: it is drawn whoever reads it, and can be read again. */
 
-import { asClawError, type ClawError } from "../../base/mod.ts";
+import { asClawError, type ClawError, type ErrorCode } from "../../base/mod.ts";
 import { END_OF_STREAM, encodeEvent } from "../../protocol/openai/mod.ts";
 import type { ServedModel } from "../models.ts";
 import type { Chunk } from "../rendering.ts";
-import type { Tenure } from "../standing.ts";
 import { formatEventId, wrongEventId } from "./event-id.ts";
 import { EventLog } from "./event-log.ts";
+import type { JournalledStream } from "./journalling.ts";
+import type { Tenure } from "./standing.ts";
 
 /** Whose stream it is: nobody else is told that it is there. */
 export interface StreamOwner {
@@ -31,7 +32,12 @@ export interface StreamParts {
   readonly onEnd: (attended: boolean) => void;
   /** Whether its clients may have more of it than is here: it is computed anew. */
   readonly catchesUp?: boolean;
+  /** Where other servers find it; undefined: nowhere. */
+  readonly journalled?: Pick<JournalledStream, "close" | "leave"> | undefined;
 }
+
+/** What ends a stream here and not elsewhere: another server goes on with it. */
+const passed: ReadonlySet<string> = new Set<ErrorCode>(["E_SHUTDOWN", "E_STANDBY"]);
 
 export interface StreamListener {
   grew(stream: KeptStream, bytes: number): void;
@@ -70,10 +76,11 @@ export class KeptStream {
     return this.#readers > 0;
   }
 
-  /** Draws no more. `error`: what readers are told. */
+  /** Draws no more. `error`: what readers are told; E_STANDBY leaves it to another server. */
   cancel(error: ClawError): void {
     this.#parts.cancel.abort(error);
     this.log.end(error);
+    this.#leaveJournal(error);
   }
 
   /**
@@ -100,8 +107,9 @@ export class KeptStream {
     for (const each of signals) each.addEventListener("abort", wake);
     this.#attend(1);
     try {
-      while (!signal.aborted) {
+      for (;;) {
         tenure.check();
+        if (signal.aborted) return;
         const event = log.next(cursor);
         if (event !== undefined) {
           if (event.number <= (seen[event.choice] ?? 0)) continue;
@@ -133,10 +141,18 @@ export class KeptStream {
       this.#append(0, END_OF_STREAM);
       this.log.end();
     } catch (thrown) {
-      this.log.end(cancel.signal.aborted ? asClawError(cancel.signal.reason) : report(thrown));
+      const error = cancel.signal.aborted ? asClawError(cancel.signal.reason) : report(thrown);
+      this.log.end(error);
+      this.#leaveJournal(error);
     } finally {
       onEnd(this.attended);
     }
+  }
+
+  #leaveJournal({ code }: ClawError): void {
+    const { journalled } = this.#parts;
+    if (passed.has(code)) journalled?.leave();
+    else journalled?.close();
   }
 
   #append(choice: number, data: string): void {

@@ -72,6 +72,10 @@ export class KeptStreams {
     throw new ClawError("E_STREAM", `There is no stream ${JSON.stringify(id.slice(0, 100))} here.`);
   }
 
+  has(id: string): boolean {
+    return this.#streams.has(id);
+  }
+
   /** Counts that somebody came back. */
   resumed(): void {
     this.#counts.resumed++;

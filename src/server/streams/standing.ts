@@ -1,9 +1,13 @@
 /** Whether this server may answer: where several stand ready for the same clients, one of them may. */
 
+import type { StreamJournal } from "./journalling.ts";
+
 /** A time in which it may. */
 export interface Tenure {
   /** Aborted when it is over, with the error that clients are told. */
   readonly signal: AbortSignal;
+  /** Where streams are kept for whoever comes next; undefined: nowhere. */
+  readonly journal?: StreamJournal | undefined;
   /** Looked at before anything is delivered. Errors: E_STANDBY where it is over. */
   check(): void;
 }
@@ -15,7 +19,7 @@ export interface Standing {
   readonly standby: { readonly holder: string | undefined } | undefined;
 }
 
-const always: Tenure = { signal: new AbortController().signal, check: () => {} };
+export const always: Tenure = { signal: new AbortController().signal, check: () => {} };
 
 /** A server that has nobody beside it. */
 export const alone: Standing = { tenure: async () => always, standby: undefined };

@@ -1,0 +1,1 @@
+export { openJournal, openNatsJournal } from "./nats-journal.ts";

@@ -1,0 +1,110 @@
+/** I/O: a client that wants all of its stream, from whichever server goes on with it. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import type { SseEvent } from "../server/sse-client.ts";
+
+export interface Trouble {
+  /** Connections that broke, or ended with an error, in the middle of the stream. */
+  breaks: number;
+  /** Times that it had to begin anew, because it had nothing yet. */
+  restarts: number;
+  /** The longest time between two events, in milliseconds. */
+  gapMs: number;
+  /** Errors that it was told, by their codes. */
+  readonly told: Record<string, number>;
+}
+
+export interface ClientOptions {
+  /** Where servers answer, the first one first. */
+  readonly urls: () => readonly string[];
+  readonly body: object;
+  /** Gives a connection up when nothing came for so long. */
+  readonly patienceMs: number;
+  readonly deadlineMs: number;
+}
+
+export class StubbornClient {
+  readonly events: SseEvent[] = [];
+  readonly trouble: Trouble = { breaks: 0, restarts: 0, gapMs: 0, told: {} };
+  /** Resolves when it has everything. */
+  readonly done: Promise<void>;
+  readonly #options: ClientOptions;
+  #lastAt = 0;
+  #turn = 0;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    this.done = this.#insist();
+  }
+
+  get complete(): boolean {
+    return this.events.at(-1)?.data === "[DONE]";
+  }
+
+  async #insist(): Promise<void> {
+    const end = performance.now() + this.#options.deadlineMs;
+    for (;;) {
+      const before = this.events.length;
+      await this.#connect().catch(() => {});
+      if (this.complete) return;
+      if (this.events.length > before) this.trouble.breaks++;
+      else if (before === 0) this.trouble.restarts++;
+      if (performance.now() > end) throw new Error(`A stream is not whole: ${JSON.stringify(this.trouble)}`);
+      this.#turn++;
+      await sleep(20);
+    }
+  }
+
+  async #connect(): Promise<void> {
+    const { urls, body, patienceMs } = this.#options;
+    const list = urls();
+    const url = list[this.#turn % list.length] ?? "";
+    const last = this.events.at(-1)?.id;
+    const controller = new AbortController();
+    let timer = setTimeout(() => controller.abort(), patienceMs);
+    try {
+      const { signal } = controller;
+      const response = await (last === undefined
+        ? fetch(`${url}/v1/completions`, {
+            method: "POST",
+            headers: { "content-type": "application/json" },
+            body: JSON.stringify(body),
+            signal,
+          })
+        : fetch(`${url}/v1/streams/${last.split(":")[0]}`, { headers: { "last-event-id": last }, signal }));
+      if (response.status !== 200) {
+        this.#told(await response.text());
+        return;
+      }
+      let rest = "";
+      for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+        clearTimeout(timer);
+        timer = setTimeout(() => controller.abort(), patienceMs);
+        const blocks = (rest + text).split("\n\n");
+        rest = blocks.pop() ?? "";
+        for (const block of blocks) this.#take(`${block}\n\n`);
+      }
+    } finally {
+      clearTimeout(timer);
+      controller.abort();
+    }
+  }
+
+  #take(raw: string): void {
+    const id = /^id: (.*)$/m.exec(raw)?.[1];
+    const data = /^data: (.*)$/m.exec(raw)?.[1] ?? "";
+    if (id === undefined) {
+      this.#told(data);
+      return;
+    }
+    const now = performance.now();
+    if (this.#lastAt > 0) this.trouble.gapMs = Math.max(this.trouble.gapMs, now - this.#lastAt);
+    this.#lastAt = now;
+    this.events.push({ id, data, raw });
+  }
+
+  #told(text: string): void {
+    const code = /"code":"(E_\w+)"/.exec(text)?.[1];
+    if (code !== undefined) this.trouble.told[code] = (this.trouble.told[code] ?? 0) + 1;
+  }
+}
