@@ -2,37 +2,38 @@
 
 import { asClawError, ClawError } from "../base/mod.ts";
 import { closest, twoColumns } from "../config/mod.ts";
-import { commands } from "./commands/mod.ts";
+import { commandNames, loadCommand } from "./commands/mod.ts";
 import { leaveWithReader, noteError, print, version } from "./terminal.ts";
 
 async function main(args: readonly string[]): Promise<void> {
   const [first, second] = args;
   if (first === "version" || first === "--version") return print(`${version()}\n`);
-  const command = commands.find(({ name }) => name === first || name === `${first} ${second}`);
-  if (command !== undefined) {
-    const help = await command.invoke(args.slice(command.name.split(" ").length));
+  // The longer name first: `bench` would take the second word for its operand.
+  const name = [`${first} ${second}`, `${first}`].find((typed) => commandNames.includes(typed));
+  if (name !== undefined) {
+    const command = await loadCommand(name);
+    const help = await command.invoke(args.slice(name.split(" ").length));
     return help === undefined ? undefined : print(help);
   }
   if (first === undefined || first === "--help" || first === "-h" || first === "help")
-    return print(overview());
-  const group = commands.filter(({ name }) => name.startsWith(`${first} `));
+    return print(await overview());
+  const group = commandNames.filter((known) => known.startsWith(`${first} `));
   if (group.length > 0 && (second === "--help" || second === "-h")) {
-    return print(group.map(({ help }) => help).join("\n"));
+    const commands = await Promise.all(group.map(loadCommand));
+    return print(commands.map(({ help }) => help).join("\n"));
   }
   throw unknownCommand(group.length > 0 ? args.slice(0, 2).join(" ") : first);
 }
 
-function overview(): string {
+async function overview(): Promise<string> {
+  const commands = await Promise.all(commandNames.map(loadCommand));
   const rows = commands.map(({ name, summary }) => [name, summary] as const);
   const list = twoColumns([...rows, ["version", "Prints the version."]]);
   return `OpenClaw ${version()}: exact inference on your own machine.\n\nUsage: claw COMMAND [options]\n\n${list}\n\nclaw COMMAND --help shows a command's options.\n`;
 }
 
 function unknownCommand(typed: string): ClawError {
-  const meant = closest(
-    typed,
-    commands.map(({ name }) => name),
-  );
+  const meant = closest(typed, commandNames);
   const hint = meant === undefined ? "." : `; did you mean ${meant}?`;
   return new ClawError("E_USAGE", `There is no command ${typed}${hint}`);
 }
