@@ -6,15 +6,18 @@
 import {
   closeSync,
   existsSync,
+  fchmodSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { readSecretFile } from "../base/files/mod.ts";
 import { ClawError } from "../base/mod.ts";
 import { loadBiscuit } from "./biscuit.ts";
 import { LIST_BYTES_READ_MAX } from "./limits.ts";
@@ -25,7 +28,6 @@ import type { RootKey } from "./verdict.ts";
 const PRIVATE_MODE = 0o600;
 const PUBLIC_MODE = 0o644;
 const FOLDER_MODE = 0o700;
-const OTHERS = 0o077;
 
 /** What became of the revoked ids. */
 export interface Revocations {
@@ -74,19 +76,13 @@ export class TokenFolder {
   signingKey(): SigningKey {
     const file = this.#privateFile;
     if (!existsSync(file)) throw new ClawError("E_TOKEN_KEY", `There is no root key in ${this.path}.`);
-    if ((statSync(file).mode & OTHERS) !== 0) {
-      throw new ClawError(
-        "E_TOKEN_KEY",
-        `Other users can read ${file}; \`chmod 600\` closes it, if nobody did.`,
-      );
-    }
-    const [, id, privateKey] =
-      /^(\d{1,9}) (ed25519-private\/[0-9a-f]{64})\n$/.exec(readFileSync(file, "utf8")) ?? [];
+    const text = readSecretFile(file, "The root key", "E_TOKEN_KEY");
+    const [, id, privateKey] = /^(\d{1,9}) (ed25519-private\/[0-9a-f]{64})\n$/.exec(text) ?? [];
     if (id !== undefined && privateKey !== undefined) return { id: Number(id), privateKey };
     throw new ClawError("E_TOKEN_KEY", `${file} holds no root key.`);
   }
 
-  /** Makes a new key to sign with; tokens of the ones before stay good. Returns its id. */
+  /** Makes a new key to sign with; tokens of the ones before stay good. Returns its id. Errors: E_STATE_DIR. */
   async rotate(): Promise<number> {
     const { KeyPair, SignatureAlgorithm } = await loadBiscuit();
     mkdirSync(this.path, { recursive: true, mode: FOLDER_MODE });
@@ -99,7 +95,7 @@ export class TokenFolder {
     return id;
   }
 
-  /** Makes all tokens of a key invalid. Errors: E_TOKEN_KEY where there is none of that number. */
+  /** Makes all tokens of a key invalid. Errors: E_TOKEN_KEY where there is none of that number, E_STATE_DIR. */
   remove(id: number): void {
     const keys = this.publicKeys();
     const others = keys.filter((key) => key.id !== id);
@@ -140,15 +136,29 @@ function linesOf(file: string): readonly string[] {
     .filter((line) => line !== "" && !line.startsWith("#"));
 }
 
-/** Whoever reads sees the old file or the new one. */
+/** Whoever reads sees the old file or the new one, whole and durable when this returns. Errors: E_STATE_DIR; the old one stays. */
 function replaceFile(file: string, text: string, mode: number): void {
   const fresh = `${file}.new`;
-  const handle = openSync(fresh, "w", mode);
   try {
-    writeSync(handle, text);
-    fsyncSync(handle);
+    withOpen(fresh, "w", (handle) => {
+      writeFileSync(handle, text);
+      fchmodSync(handle, mode);
+      fsyncSync(handle);
+    });
+    renameSync(fresh, file);
+    withOpen(dirname(file), "r", fsyncSync);
+  } catch (error) {
+    rmSync(fresh, { force: true });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ClawError("E_STATE_DIR", `Cannot write ${file}: ${reason}.`, { cause: error });
+  }
+}
+
+function withOpen(path: string, flags: string, use: (handle: number) => void): void {
+  const handle = openSync(path, flags, PRIVATE_MODE);
+  try {
+    use(handle);
   } finally {
     closeSync(handle);
   }
-  renameSync(fresh, file);
 }

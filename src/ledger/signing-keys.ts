@@ -1,8 +1,7 @@
 /** I/O: the keys a log or a witness signs with, made at first use and kept in a file of mode 0600. */
 
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { makeSecretFile } from "../base/files/mod.ts";
+import { makeSecretFile, readSecretFile } from "../base/files/mod.ts";
 import { ClawError } from "../base/mod.ts";
 import {
   cosignatureMessage,
@@ -15,8 +14,6 @@ import {
   timestamped,
   utf8,
 } from "../crypto/mod.ts";
-
-const OTHERS = 0o077;
 
 type Algorithm = "ed25519" | "ml-dsa-44";
 
@@ -64,28 +61,15 @@ function generate(algorithm: Algorithm): { privateKey: KeyObject } {
 }
 
 function readKeyFile(path: string, algorithm: Algorithm): KeyObject {
-  const file = openKeyFile(path);
+  const text = readSecretFile(path, "The key file", "E_LEDGER");
+  let key: KeyObject;
   try {
-    if ((fstatSync(file).mode & OTHERS) !== 0) {
-      throw new ClawError("E_LEDGER", `The key file ${path} is open to other users; chmod 600 it.`);
-    }
-    const key = createPrivateKey(readFileSync(file));
-    if (key.asymmetricKeyType === algorithm) return key;
-    throw new ClawError("E_LEDGER", `The key file ${path} holds no ${algorithm} key.`);
-  } catch (error) {
-    if (error instanceof ClawError) throw error;
-    throw new ClawError("E_LEDGER", `The key file ${path} holds no private key.`, { cause: error });
-  } finally {
-    closeSync(file);
-  }
-}
-
-function openKeyFile(path: string): number {
-  try {
-    return openSync(path, "r");
+    key = createPrivateKey(text);
   } catch (cause) {
-    throw new ClawError("E_LEDGER", `The key file ${path} is missing or cannot be read.`, { cause });
+    throw new ClawError("E_LEDGER", `The key file ${path} holds no private key.`, { cause });
   }
+  if (key.asymmetricKeyType === algorithm) return key;
+  throw new ClawError("E_LEDGER", `The key file ${path} holds no ${algorithm} key.`);
 }
 
 export interface SigningKeyOptions {

@@ -43,9 +43,8 @@ function readKey(path: string, create: (pem: string) => KeyObject, forbidden: nu
     try {
       const { mode, size } = fstatSync(descriptor);
       if ((mode & forbidden) !== 0) {
-        throw new Error(
-          `others can ${forbidden === OTHERS ? "use" : "write"} it; chmod go-w or 600 closes it`,
-        );
+        const [can, closes] = forbidden === OTHERS ? ["use", "600"] : ["write", "go-w"];
+        throw new Error(`others can ${can} it; chmod ${closes} closes it`);
       }
       if (size > KEY_BYTES_MAX) throw new Error(`it has ${size} bytes`);
       key = create(readFileSync(descriptor, "utf8"));

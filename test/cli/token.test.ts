@@ -1,5 +1,5 @@
-import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { type SpawnSyncReturns, spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { TokenFolder } from "../../src/capability/mod.ts";
@@ -83,7 +83,10 @@ test("a root key that others can read is not used, and wrong words are refused",
   await run("keys", "rotate");
   chmodSync(join(folder, "root.key"), 0o640);
   const open = await run("mint", "--tenant", "team", "--scope", "metrics");
-  expect(open).toMatchObject({ status: 1, stderr: expect.stringContaining("Other users can read") });
+  expect(open).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("open to other users; chmod 600 it"),
+  });
   chmodSync(join(folder, "root.key"), 0o600);
   for (const args of [
     ["mint", "--tenant", "team"],
@@ -98,16 +101,32 @@ test("a root key that others can read is not used, and wrong words are refused",
   expect((await claw(["token", "--help"])).stdout).toContain("claw token attenuate TOKEN");
 });
 
+/** A command whose files may have so many blocks of 512 bytes. */
+function limited(blocks: number, ...args: readonly string[]): SpawnSyncReturns<string> {
+  const shell = ["-c", `ulimit -f ${blocks}; exec "$@"`, "sh", join(repository, "claw"), ...args];
+  // Nor would what it keeps of its own sources be whole.
+  const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1" };
+  return spawnSync("sh", shell, { encoding: "utf8", env });
+}
+
+test("where the disk is full, a rotation leaves the keys as they are", () => {
+  const full = join(folder, "rotated");
+  mkdirSync(full, { recursive: true });
+  const keys = Array.from({ length: 7 }, (_, n) => `${n + 1} ed25519/${"ab".repeat(32)}\n`).join("");
+  writeFileSync(join(full, "public-keys"), keys);
+  const { status, stderr } = limited(1, "token", "keys", "rotate", "--folder", full);
+  expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining("file too large") });
+  expect(readdirSync(full)).toEqual(["public-keys"]);
+  expect(readFileSync(join(full, "public-keys"), "utf8")).toBe(keys);
+});
+
 test("where the disk is full in the middle of an id, that is refused, and the list goes on to be read and added to", () => {
   const full = join(folder, "full");
   mkdirSync(full, { recursive: true });
   const ids = Array.from({ length: 7 }, (_, n) => `${String(n).padStart(128, "0")}\n`).join("");
   writeFileSync(join(full, "revoked"), ids);
   // 1,024 bytes are the most that the system lets it write, and the next id ends at 1,032.
-  const args = [join(repository, "claw"), "token", "revoke", "f".repeat(128), "--folder", full];
-  const { status, stderr } = spawnSync("sh", ["-c", 'ulimit -f 2; exec "$@"', "sh", ...args], {
-    encoding: "utf8",
-  });
+  const { status, stderr } = limited(2, "token", "revoke", "f".repeat(128), "--folder", full);
   expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining("file too large") });
   expect(readFileSync(join(full, "revoked"), "utf8")).toBe(`${ids}${"f".repeat(1024 - ids.length)}`);
   const list = new TokenFolder(full);
