@@ -5,9 +5,10 @@ import { Evaluator } from "../../src/capability/evaluate.ts";
 import type { SandboxGrants } from "../../src/capability/mod.ts";
 import { factsOf, type Operation } from "../../src/capability/operation.ts";
 import { type Restrictions, type Rights, restrictionsCode, rightsCode } from "../../src/capability/rights.ts";
+import { ofCases } from "../long.ts";
 import { allows } from "./reference.ts";
 
-const CHAINS = 1000;
+const CHAINS = ofCases(1000, 0.5);
 const OPERATIONS = 2;
 
 const models = ["alpha", "beta", 'a "quoted" \\ name'];
@@ -208,10 +209,10 @@ test("a chain of attenuations allows what a reference in TypeScript says, and ne
   fc.assert(property, { numRuns: CHAINS });
   console.log(`attenuation: ${JSON.stringify(seen)}`);
   expect(seen.chains).toBeGreaterThanOrEqual(CHAINS);
-  expect(seen.allowed).toBeGreaterThan(150);
-  expect(seen.denied).toBeGreaterThan(150);
-  expect(seen.narrowed).toBeGreaterThan(100);
-  expect(seen.hostile).toBeGreaterThan(200);
-  expect(seen.sandboxed).toBeGreaterThan(20);
-  expect(seen.sandboxNarrowed).toBeGreaterThan(20);
+  expect(seen.allowed).toBeGreaterThan(0.15 * CHAINS);
+  expect(seen.denied).toBeGreaterThan(0.15 * CHAINS);
+  expect(seen.narrowed).toBeGreaterThan(0.1 * CHAINS);
+  expect(seen.hostile).toBeGreaterThan(0.2 * CHAINS);
+  expect(seen.sandboxed).toBeGreaterThan(0.02 * CHAINS);
+  expect(seen.sandboxNarrowed).toBeGreaterThan(0.02 * CHAINS);
 }, 120_000);

@@ -15,6 +15,7 @@ import {
   type TokenEvent,
 } from "../../src/engine/mod.ts";
 import { type Device, openNativeDevice } from "../../src/kernels/mod.ts";
+import { ofCases } from "../long.ts";
 import { nativeDevices, reference, type TinyModel, tinyModel } from "./tiny.ts";
 
 const BATCH = 6;
@@ -22,7 +23,7 @@ const ROWS = 32;
 const CONTEXT = 160;
 const PAGES = 12;
 const native = nativeDevices.length > 0;
-const SCHEDULES = native ? 1000 : 20;
+const SCHEDULES = native ? ofCases(1000, 0.5) : 20;
 
 let tiny: TinyModel;
 let devices: Device[];
@@ -234,14 +235,14 @@ describe(`under ${SCHEDULES} random schedules in too small a cache`, () => {
   }, 240_000);
 
   test.skipIf(!native)("what is claimed did happen (skipped where no native core is built)", () => {
-    expect(seen.twoThreads).toBeGreaterThan(50);
-    expect(seen.requests).toBeGreaterThan(4000);
-    expect(seen.finished).toBeGreaterThan(3000);
-    expect(seen.cancelled).toBeGreaterThan(100);
-    expect(seen.changed).toBeGreaterThan(500);
-    expect(seen.swapped).toBeGreaterThan(100);
-    expect(seen.recomputed).toBeGreaterThan(100);
-    expect(seen.swapped + seen.recomputed).toBeGreaterThan(500);
-    expect(seen.hits).toBeGreaterThan(1000);
+    expect(seen.twoThreads).toBeGreaterThan(0.05 * SCHEDULES);
+    expect(seen.requests).toBeGreaterThan(4 * SCHEDULES);
+    expect(seen.finished).toBeGreaterThan(3 * SCHEDULES);
+    expect(seen.cancelled).toBeGreaterThan(0.1 * SCHEDULES);
+    expect(seen.changed).toBeGreaterThan(0.5 * SCHEDULES);
+    expect(seen.swapped).toBeGreaterThan(0.1 * SCHEDULES);
+    expect(seen.recomputed).toBeGreaterThan(0.1 * SCHEDULES);
+    expect(seen.swapped + seen.recomputed).toBeGreaterThan(0.5 * SCHEDULES);
+    expect(seen.hits).toBeGreaterThan(SCHEDULES);
   });
 });
