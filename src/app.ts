@@ -11,8 +11,10 @@ import {
   listen,
   openCluster,
   openLedger,
+  parallelismOf,
   type RunningCapabilities,
   type RunningCluster,
+  rankSettings,
   recorderOf,
   ServedRoot,
   type Sources,
@@ -91,6 +93,8 @@ export interface Loading {
   /** What the model must be, to the last byte; undefined: anything. */
   readonly seal?: ModelSeal | undefined;
   readonly scrubBytesPerSecond?: number;
+  /** How the model is split and where its parts are computed, if not all in this process. */
+  readonly ranks?: Partial<EngineSettings> | undefined;
   /** Adapters that requests may name. */
   readonly adapters?: readonly AdapterFolder[] | undefined;
 }
@@ -112,11 +116,12 @@ export function packedCacheOf(
 export async function loadModel(
   path: string,
   options: EngineOptions,
-  { seal, scrubBytesPerSecond, adapters, ...listeners }: Loading = {},
+  { seal, scrubBytesPerSecond, adapters, ranks, ...listeners }: Loading = {},
 ): Promise<LocalModel> {
   // The engine's thread reads weights while this one makes the tokenizer.
   const packedCache = packedCacheOf(options, seal);
-  const settings = { ...engineSettings(path, options), packedCache, seal, scrubBytesPerSecond, adapters };
+  const trusted = { packedCache, seal, scrubBytesPerSecond, adapters };
+  const settings = { ...engineSettings(path, options), ...trusted, ...ranks };
   const starting = EngineClient.start(settings, listeners);
   let model: Model;
   let digest: string;
@@ -174,16 +179,19 @@ function stepRows({ maxBatch, prefillChunkTokens = 0 }: EngineOptions): number {
 
 /** What is to change in an engine that was started with `first` and came to be `info`; undefined: nothing. */
 function engineChange(
-  next: EngineOptions,
-  before: EngineOptions,
-  { first, info }: { readonly first: EngineOptions; readonly info: EngineInfo },
+  next: ServeOptions,
+  before: ServeOptions,
+  { first, info }: { readonly first: ServeOptions; readonly info: EngineInfo },
 ): EngineChange | undefined {
-  const limits = (options: EngineOptions): EngineChange => ({
+  const limits = (options: ServeOptions): EngineChange => ({
     maxBatch: options.maxBatch,
     prefillChunkTokens: options.prefillChunkTokens ?? stepRows(first),
     kvCacheBytes: options.kvCacheBytes ?? info.kvBytes,
   });
-  return isDeepStrictEqual(limits(next), limits(before)) ? undefined : limits(next);
+  const parallelism = parallelismOf(next);
+  const moved = !isDeepStrictEqual(parallelism, parallelismOf(before));
+  if (!moved && isDeepStrictEqual(limits(next), limits(before))) return undefined;
+  return moved ? { ...limits(next), parallelism } : limits(next);
 }
 
 /** The name under which a file is served. */
@@ -276,7 +284,8 @@ export async function startServer(
     onProgress(fraction);
   };
   const listeners = { onProgress: advance, onNote: (text: string): void => log.warn(text) };
-  const loading = loadModel(path, options, { ...listeners, ...trusted, adapters });
+  const ranks = rankSettings(options);
+  const loading = loadModel(path, options, { ...listeners, ...trusted, adapters, ranks });
   const ready = loading.then(async (model) => {
     const recorder = await recorderOf(ledger, { root, info: model.info, version });
     const named = (tokens ?? cluster) && root.find().then((found) => found?.root);

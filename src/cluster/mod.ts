@@ -1,3 +1,4 @@
+export * from "./detector/mod.ts";
 export * from "./journal/mod.ts";
 export * from "./membership/mod.ts";
 export * from "./nodes/mod.ts";

@@ -13,8 +13,11 @@ export const CONTEXT_MAX: number = 1 << 24;
 /** More threads than the largest machines have cores. */
 export const THREADS_MAX = 1024;
 
-/** Shards of one process: a model has no more segments than this. */
+/** Shards or stages: a model has hardly more segments or layers than this. */
 export const DEGREE_MAX = 64;
+
+/** Copies of KV pages: as many as a cache of the usual size has. */
+export const RANKS_COPY_BYTES_DEFAULT: number = 1024 * 1024 * 1024;
 
 export const PORT_DEFAULT = 8080;
 export const PORT_MAX = 65_535;

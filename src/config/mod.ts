@@ -27,6 +27,7 @@ export {
   switchOption,
   textOption,
 } from "./option.ts";
+export type { RankOptions } from "./rank-options.ts";
 export { type SamplingOptions, samplingOptions } from "./sampling-options.ts";
 export { configSchema, configTable } from "./schema.ts";
 export {

@@ -25,6 +25,7 @@ import {
   recordsOption,
   textOption,
 } from "./option.ts";
+import { type RankOptions, rankOptions } from "./rank-options.ts";
 import { type SealOptions, sealOptions } from "./seal-options.ts";
 import { type StreamOptions, streamOptions } from "./stream-options.ts";
 
@@ -53,6 +54,7 @@ export interface ServeOptions
     ClusterOptions,
     LedgerOptions,
     EngineOptions,
+    RankOptions,
     SealOptions {}
 
 const httpOptions: OptionTable<HttpOptions> = {
@@ -171,6 +173,7 @@ export const serveOptions: OptionTable<ServeOptions> = {
   ...clusterOptions,
   ...ledgerOptions,
   ...engineOptions,
+  ...rankOptions,
   ...sealOptions,
 };
 

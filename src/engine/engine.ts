@@ -7,6 +7,8 @@
 import { asClawError, assert, at, ClawError } from "../base/mod.ts";
 import type { Executable, KvPages } from "../kernels/mod.ts";
 import { FAILED_STEPS_MAX, QUEUE_MAX, SWAP_BYTES_DEFAULT } from "./limits.ts";
+import { type MirrorCounts, PageMirror } from "./page-mirror.ts";
+import type { PageStore } from "./page-store.ts";
 import { fillStep, type Plan } from "./plan.ts";
 import { prefixScope } from "./prefix-scope.ts";
 import type { FinishReason, GenerationListener, GenerationRequest } from "./request.ts";
@@ -14,6 +16,7 @@ import { checkRequest } from "./request-check.ts";
 import { Residency } from "./residency.ts";
 import { RetryEstimate } from "./retry-estimate.ts";
 import { joinedStatus, statusError } from "./row-status.ts";
+import type { PageCopies } from "./runtime.ts";
 import { type Draw, Sampler } from "./sampling/mod.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
@@ -34,6 +37,8 @@ export interface EngineRuntime {
   readonly pagesMax?: number | undefined;
   /** Host memory for the pages of preempted sequences; undefined: SWAP_BYTES_DEFAULT. */
   readonly swapBytes?: number | undefined;
+  /** Copies KV pages out and in; undefined: they cannot be. */
+  readonly copies?: PageCopies | undefined;
 }
 
 export interface EngineOptions extends EngineRuntime {
@@ -46,6 +51,8 @@ export interface EngineOptions extends EngineRuntime {
   readonly prefixCache?: boolean | undefined;
   /** Whether they find those of other tenants, too; they do not unless told. */
   readonly prefixShared?: boolean | undefined;
+  /** Where copies of running requests' pages are kept for another runtime, and who counts them; undefined: nowhere. */
+  readonly mirror?: { readonly store: PageStore; readonly counts: MirrorCounts } | undefined;
   /** Requests that may wait; undefined: QUEUE_MAX. */
   readonly queue?: number | undefined;
   /** Milliseconds from any beginning. */
@@ -67,6 +74,7 @@ interface Running {
 export class Engine {
   #options: EngineOptions;
   #residency: Residency;
+  readonly #mirror: PageMirror | undefined;
   readonly #scheduler: Scheduler;
   readonly #sampler: Sampler;
   readonly #recorder: StepRecorder;
@@ -89,6 +97,8 @@ export class Engine {
     this.#wanted = { batch, prefillChunkTokens, pages };
     this.#pages = pages;
     this.#residency = residencyFor(options, pages);
+    const { mirror, copies } = options;
+    this.#mirror = mirror && copies && new PageMirror(mirror.store, copies, mirror.counts);
     const limits = { batch, batchMax: outputs.length, rows: tokens.length, prefillChunkTokens };
     this.#scheduler = new Scheduler(limits, this.#residency);
     this.#sampler = new Sampler(vocabulary);
@@ -156,10 +166,10 @@ export class Engine {
 
   /**
    * Goes on with another runtime, between two steps. Every request waits to be computed again there, from the tokens there
-   * are, so no bit changes; limits are as configured as far as the new runtime allows. A request that can never run there
-   * fails.
+   * are and from copies of pages, so no bit changes; limits are as configured as far as the new runtime allows. A request that
+   * can never run there fails.
    */
-  move(runtime: EngineRuntime): void {
+  async move(runtime: EngineRuntime): Promise<void> {
     this.#options = { ...this.#options, ...runtime };
     const { tokens, outputs } = runtime.executable.step;
     this.#pages = Math.min(this.#wanted.pages, runtime.pagesMax ?? runtime.pages);
@@ -172,6 +182,9 @@ export class Engine {
     this.#drawn = new Array(outputs.length).fill(undefined);
     this.#logits = logitsViews(this.#options);
     this.#failMisfits();
+    if (runtime.copies !== undefined) {
+      await this.#mirror?.move(runtime.copies, this.#byRank(), this.#residency);
+    }
   }
 
   /** Requests in the engine, and pages that are free or that only the prefix cache holds. */
@@ -238,6 +251,13 @@ export class Engine {
     }
   }
 
+  /** All sequences, in the order in which they will run. */
+  #byRank(): Sequence[] {
+    return [...this.#requests.values()]
+      .map(({ sequence }) => sequence)
+      .sort((a, b) => b.priority - a.priority || a.id - b.id);
+  }
+
   /** The place of a request's adapter among the program's, counted from 1; 0: none. */
   #adapterOf({ adapter }: GenerationRequest): number {
     const { adapters = [] } = this.#options;
@@ -277,8 +297,12 @@ export class Engine {
       // A request cancelled while the step ran has given its pages back.
       if (!this.#requests.has(sequence.id)) continue;
       this.#scheduler.fed(sequence, count);
-      if (flags !== 0) this.#drawn[index] = statusError(flags);
-      else this.#residency.settle(sequence);
+      if (flags !== 0) {
+        this.#drawn[index] = statusError(flags);
+      } else {
+        this.#residency.settle(sequence);
+        this.#mirror?.copy(sequence);
+      }
       if (flags === 0 && logits !== undefined) this.#drawn[index] = this.#draw(sequence, logits);
     }
   }

@@ -61,3 +61,9 @@ export const OPEN_DELAY_MS_MAX = 5000;
 
 /** While no step runs, requests whose time is over are looked for so often. */
 export const DEADLINE_LOOK_MS = 50;
+
+/** Copies of pages that are on their way at a time: they take memory and, a little, the time of steps. */
+export const COPIES_UNDER_WAY_MAX = 32;
+
+/** A page that is not full yet is copied anew after so many tokens: as many may have to be computed again. */
+export const PARTIAL_COPY_TOKENS = 8;

@@ -38,6 +38,9 @@ const COUNTERS = [
   "losses",
   "recoveries",
   "planChanges",
+  "copiedPages",
+  "forgottenPages",
+  "restoredTokens",
   "stop",
   "length",
   "failed",
@@ -163,6 +166,19 @@ export class EngineMetrics implements EngineObserver {
   /** The engine goes on with another runtime. */
   moved(why: "loss" | "change"): void {
     this.#add(why === "loss" ? "recoveries" : "planChanges", 1);
+  }
+
+  /** A page was copied out; a copy had to give way; so many tokens came from copies. */
+  copied(): void {
+    this.#add("copiedPages", 1);
+  }
+
+  forgot(): void {
+    this.#add("forgottenPages", 1);
+  }
+
+  restored(tokens: number): void {
+    this.#add("restoredTokens", tokens);
   }
 
   /** So long no step was done, though there were requests, because the runtime was replaced. */

@@ -61,10 +61,12 @@ export class PrefixCache {
   }
 
   /** The page below `node` for the tokens from position `from`; undefined when it is not here. */
-  find(node: PrefixNode, tokens: Int32Array, from: number): PrefixNode | undefined {
-    return node.children.size === 0
-      ? undefined
-      : node.children.get(keyOf(tokens, from, from + KV_PAGE_TOKENS));
+  find(
+    node: PrefixNode,
+    tokens: Int32Array,
+    ...[from, end = from + KV_PAGE_TOKENS]: readonly [from: number, end?: number]
+  ): PrefixNode | undefined {
+    return node.children.size === 0 ? undefined : node.children.get(keyOf(tokens, from, end));
   }
 
   /** The page below `node` that shares the most tokens of [from, end), fewer than a page; undefined when none shares any. */
@@ -84,10 +86,17 @@ export class PrefixCache {
     return best;
   }
 
-  /** Adds the page computed from the tokens from position `from`, below `node`; the cache holds it from now on. */
-  add(node: PrefixNode, tokens: Int32Array, ...[from, page]: readonly [number, number]): PrefixNode {
+  /**
+   * Adds the page computed from the tokens [from, end), below `node`; the cache holds it from now on. One that is not full is
+   * only ever a partial hit.
+   */
+  add(
+    node: PrefixNode,
+    tokens: Int32Array,
+    ...[[from, end], page]: readonly [readonly [number, number], number]
+  ): PrefixNode {
     const parent = node.parent === undefined ? this.#known(node) : node;
-    const child = new PrefixNode(parent, keyOf(tokens, from, from + KV_PAGE_TOKENS), page);
+    const child = new PrefixNode(parent, keyOf(tokens, from, end), page);
     assert(!parent.children.has(child.key), "A page is cached once.");
     parent.children.set(child.key, child);
     this.#additions++;

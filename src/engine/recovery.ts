@@ -69,15 +69,15 @@ export class Recovery {
   /** For the loop: a step failed. False when the engine is not to go on. */
   async failed(error: ClawError): Promise<boolean> {
     const { lost } = this.#plan.runtime;
-    if (lost.aborted && !this.#over) return this.#recover();
+    if (lost.aborted && !this.#over) return this.#recover(lost.reason);
     // What no rank's end explains is wrong with the requests, or with us.
     this.#options.engine.failAll(error);
     return false;
   }
 
   /**
-   * Moves to a runtime that is split in another way; requests go on, and no bit changes. It is opened beside the one that runs.
-   * Errors: those of opening it; then everything stays as it was.
+   * Moves to a runtime that is split in another way; requests go on, and no bit changes. It is opened beside the one that runs,
+   * or in its place where there is no memory for both. Errors: those of opening it; then everything stays as it was.
    */
   change(parallelism: Parallelism): Promise<void> {
     const changed = this.#turn.then(() => this.#change(parallelism));
@@ -99,18 +99,41 @@ export class Recovery {
   }
 
   async #change(parallelism: Parallelism): Promise<void> {
+    const { loop } = this.#options;
+    try {
+      const runtime = await this.#wanted(parallelism);
+      await loop.between(() => this.#take({ runtime, parallelism }, "change"));
+    } catch (error) {
+      if (asClawError(error).code !== "E_MEMORY") throw error;
+      await loop.between(() => this.#replace(parallelism));
+    }
+  }
+
+  /** Ends the runtime before another is opened. When that cannot be, one like the one before is. */
+  async #replace(parallelism: Parallelism): Promise<void> {
+    await this.#end(this.#plan.runtime);
+    try {
+      const runtime = await this.#wanted(parallelism);
+      await this.#take({ runtime, parallelism }, "change");
+    } catch (error) {
+      await this.#recover(asClawError(error));
+      throw error;
+    }
+  }
+
+  async #wanted(parallelism: Parallelism): Promise<OpenRuntime> {
     const runtime = await this.#opened(parallelism);
-    if (runtime === undefined) throw new ClawError("E_SHUTDOWN", "The engine is stopping.");
-    await this.#options.loop.between(() => this.#take({ runtime, parallelism }, "change"));
+    if (runtime !== undefined) return runtime;
+    throw new ClawError("E_SHUTDOWN", "The engine is stopping.");
   }
 
   /** Opens another runtime, with as many attempts as it takes, within reason. False when there is none to be had. */
-  async #recover(): Promise<boolean> {
+  async #recover(reason: ClawError): Promise<boolean> {
     const { engine, listener, delay, every } = this.#options;
     const { runtime, parallelism } = this.#plan;
-    const reason = runtime.lost.reason as ClawError;
     listener.lost(reason);
-    if (reason.code !== "E_LINK") engine.failAll(reason);
+    // What else went wrong did so with the work, or may have.
+    if (runtime.lost.aborted && reason.code !== "E_LINK") engine.failAll(reason);
     void this.#end(runtime);
     // Requests whose time is over do not wait.
     const stop = every(DEADLINE_LOOK_MS, () => engine.endLate());
@@ -120,7 +143,7 @@ export class Recovery {
         if (attempt > 0) await delay(Math.min(OPEN_DELAY_MS_MAX, OPEN_DELAY_MS << (attempt - 1)));
         try {
           const opened = await this.#opened(parallelism);
-          if (opened !== undefined) this.#take({ runtime: opened, parallelism }, "loss");
+          if (opened !== undefined) await this.#take({ runtime: opened, parallelism }, "loss");
           return opened !== undefined;
         } catch (error) {
           last = asClawError(error);
@@ -130,6 +153,7 @@ export class Recovery {
     } finally {
       stop();
     }
+    if (this.#over) return false;
     this.#over = true;
     engine.failAll(last);
     listener.gaveUp(last);
@@ -151,10 +175,10 @@ export class Recovery {
     await runtime.close().catch(() => {});
   }
 
-  #take(plan: RunningPlan, why: "loss" | "change"): void {
+  async #take(plan: RunningPlan, why: "loss" | "change"): Promise<void> {
     const before = this.#plan.runtime;
     this.#plan = plan;
-    this.#options.engine.move(plan.runtime);
+    await this.#options.engine.move(plan.runtime);
     this.#watch(plan.runtime);
     void this.#end(before);
     this.#options.listener.moved(why);
@@ -165,7 +189,7 @@ export class Recovery {
     const { loop } = this.#options;
     const recover = async (): Promise<void> => {
       // Where a step was running, it has failed, and that is settled.
-      if (this.#plan.runtime === runtime && !this.#over) await this.#recover();
+      if (this.#plan.runtime === runtime && !this.#over) await this.#recover(runtime.lost.reason);
     };
     const noticed = (): void => void loop.between(recover);
     if (runtime.lost.aborted) noticed();

@@ -21,6 +21,12 @@ export interface ResidencyOptions {
   readonly clock: () => number;
 }
 
+/** A copy of the page that ends before position `end`. */
+export interface CopiedPage {
+  readonly bytes: Uint8Array;
+  readonly end: number;
+}
+
 export type Preemption = "swap" | "recompute";
 
 export class Residency {
@@ -139,9 +145,40 @@ export class Residency {
         this.#adopt(sequence, found, cache);
       } else {
         const page = at(sequence.pages, sequence.shared);
-        sequence.share(cache.add(node, sequence.tokens, from, page), page);
+        sequence.share(cache.add(node, sequence.tokens, [from, from + KV_PAGE_TOKENS], page), page);
       }
     }
+  }
+
+  /**
+   * Puts copies of a sequence's pages into the tree, from its beginning on without a gap and as far as pages are free; the last
+   * may be of a page that is not full. How many tokens the sequence will find there.
+   */
+  restore(
+    { scope, tokens }: Sequence,
+    copies: readonly CopiedPage[],
+    write: (page: number, bytes: Uint8Array) => void,
+  ): number {
+    const cache = this.#cache;
+    if (cache === undefined) return 0;
+    let node = cache.root(scope);
+    let from = 0;
+    for (const { bytes, end } of copies) {
+      const known = cache.find(node, tokens, from, end);
+      if (known === undefined && this.free === 0) break;
+      if (known !== undefined) {
+        cache.hold(known);
+        node = known;
+      } else {
+        const page = this.#pool.take();
+        write(page, bytes);
+        node = cache.add(node, tokens, [from, end], page);
+      }
+      from = end;
+    }
+    // Held until now, so that children rest before their parents.
+    cache.release(node);
+    return from;
   }
 
   /** Takes everything from a sequence that has ended, or that could not enter. */

@@ -56,6 +56,16 @@ export interface RuntimeOptions {
   readonly onMatrix?: ((name: string, id: number) => void) | undefined;
 }
 
+/** Copies of KV pages in a form that does not depend on how the model is split. */
+export interface PageCopies {
+  /** What the form depends on; copies of another kind are of no use. */
+  readonly kind: string;
+  /** Resolves to a copy of the page as it is at the time of the call, whatever follows. */
+  read(page: number): Promise<Uint8Array>;
+  /** Makes a page what was copied, before anything that follows. `bytes` stays as it is. */
+  write(page: number, bytes: Uint8Array): void;
+}
+
 export interface Runtime {
   readonly executable: Executable;
   readonly kv: KvPages;
@@ -67,6 +77,8 @@ export interface Runtime {
   /** Bytes of a page in its format. */
   readonly pageBytes: number;
   readonly kvFormat: KvFormat;
+  /** Undefined where pages cannot be copied out. */
+  readonly copies?: PageCopies | undefined;
   /** Digests of its adapters; a row of the step block names one by its place, counted from 1. */
   readonly adapters: readonly string[];
 }

@@ -12,6 +12,7 @@ import type { SourceListener } from "./local-source.ts";
 import { EngineLoop } from "./loop.ts";
 import { type EngineStart, errorData, type FromEngine, type ToEngine } from "./messages.ts";
 import { EngineMetrics } from "./metrics.ts";
+import { MemoryPageStore } from "./page-store.ts";
 import { Recovery, type RunningPlan } from "./recovery.ts";
 import type { GenerationListener } from "./request.ts";
 import type { RuntimeSource } from "./runtime-source.ts";
@@ -78,9 +79,11 @@ function infoOf(plan: RunningPlan, { format, batch, adapters = [] }: EngineSetti
   };
 }
 
-function engineOf(plan: RunningPlan, settings: EngineSettings): Engine {
-  const { batch, prefillChunkTokens, swapBytes, prefixCache, prefixShared } = settings;
-  const limits = { batch, prefillChunkTokens, swapBytes, prefixCache, prefixShared };
+function engineOf(plan: RunningPlan, settings: EngineSettings, metrics: EngineMetrics): Engine {
+  const { batch, prefillChunkTokens, swapBytes, prefixCache, prefixShared, copyBytes = 0 } = settings;
+  const store = new MemoryPageStore(copyBytes, () => metrics.forgot());
+  const mirror = copyBytes > 0 ? { store, counts: metrics } : undefined;
+  const limits = { batch, prefillChunkTokens, swapBytes, prefixCache, prefixShared, mirror };
   const clock = (): number => performance.now();
   // The runtime's words come last: its pages may be where they cannot be copied out.
   return new Engine({ ...limits, ...plan.runtime, vocabulary: vocabularyOf(plan), clock });
@@ -109,7 +112,7 @@ class Service {
 
   constructor(port: MessagePort, { ring, settings }: EngineStart, { plan, source, metrics }: Serving) {
     this.#port = port;
-    this.#engine = engineOf(plan, settings);
+    this.#engine = engineOf(plan, settings, metrics);
     this.#pageBytes = plan.runtime.pageBytes;
     this.#sender = new TokenSender(new TokenRing(ring), (message) => this.#send(message));
     const clock = (): number => performance.now();

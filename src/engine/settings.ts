@@ -29,6 +29,8 @@ export interface EngineSettings {
   readonly prefixCache?: boolean | undefined;
   /** Whether tenants share them with each other, too; they do not unless told. */
   readonly prefixShared?: boolean | undefined;
+  /** Host memory for copies of running requests' KV pages, by which another runtime goes on; undefined or 0: none. */
+  readonly copyBytes?: number | undefined;
   /** How many ways the model is split at first; undefined: not at all. */
   readonly parallelism?: Parallelism | undefined;
   /** Where runtimes come from; undefined: the engine's own process. */

@@ -327,8 +327,8 @@ export interface FileHasher {
 }
 
 /**
- * KV pages as they lie in a device: moved whole, between steps only, whatever is in them. A page that is not there is
- * E_INTERNAL.
+ * KV pages as they lie in a device: moved whole, between steps only, whatever is in them; as bytes layer after layer, and head
+ * after head. A page that is not there is E_INTERNAL.
  */
 export interface KvPages {
   /** Bytes of a page as this device moves it; 0 while no KV cache is allocated. */

@@ -12,6 +12,7 @@ import {
   type GenerationRequest,
   type TokenEvent,
 } from "../../src/engine/mod.ts";
+import { MemoryPageStore } from "../../src/engine/page-store.ts";
 import { type Device, nativeAvailable, openNativeDevice, ReferenceDevice } from "../../src/kernels/mod.ts";
 import { type TinyModel, tinyModel } from "../engine/tiny.ts";
 import { Random } from "../kernels/random.ts";
@@ -74,7 +75,8 @@ async function survive(seed: number): Promise<void> {
   const requests = randomRequests(random, 6);
   const [late] = randomRequests(random, 1);
   const expected = await alone([...requests, late as GenerationRequest]);
-  const trial = new Trial(tiny.model, openDevice, random);
+  const store = random.chance(3) ? undefined : new MemoryPageStore(random.pick([2 ** 30, 20_000]));
+  const trial = new Trial(tiny.model, openDevice, { random, store });
   await trial.start();
   try {
     await trial.ask(requests);
@@ -107,6 +109,8 @@ describe("runtimes that are lost and replaced", () => {
     expect(seen.inARow).toBeGreaterThan(5 * least);
     expect(seen.openFailures).toBeGreaterThan(20 * least);
     expect(seen.changes).toBeGreaterThan(15 * least);
+    expect(seen.copied).toBeGreaterThan(100 * least);
+    expect(seen.restored).toBeGreaterThan(500 * least);
     expect(seen.cancelled).toBeGreaterThan(3 * least);
   });
 });

@@ -4,10 +4,10 @@ import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { at } from "../../src/base/mod.ts";
 import {
-  joinedReport,
   joinRanks,
   type LinkPlace,
   Meeting,
@@ -17,6 +17,7 @@ import {
   startNodes,
   startRanks,
 } from "../../src/cluster/mod.ts";
+import { BEAT_MS } from "../../src/cluster/shards/limits.ts";
 import { createRuntime, openDevice } from "../../src/engine/mod.ts";
 import { type MatrixSpec, nativeAvailable } from "../../src/kernels/mod.ts";
 import {
@@ -102,7 +103,7 @@ describe("ranks as processes", () => {
     const runtime = await startNodes(model, { ...sizes, ...how, placement, microBatchRows: 4 });
     expect(await answersOf(runtime, vocabulary, questions)).toEqual(expected);
     expect(runtime.executable.cutSteps).toBeGreaterThan(0);
-    for (const { exchanges, messages, bytes } of await runtime.countExchanges()) {
+    for (const { exchanges, messages, bytes } of await runtime.executable.countExchanges()) {
       expect(Math.min(exchanges, messages, bytes)).toBeGreaterThan(10);
     }
     await runtime.close();
@@ -122,6 +123,25 @@ describe("ranks as processes", () => {
     await runtime.close();
     for (const { exitCode, signalCode } of runtime.processes) expect(exitCode ?? signalCode).not.toBeNull();
     expect(killed?.signalCode).toBe("SIGKILL");
+  });
+
+  test.each([
+    ["SIGKILL", "ended"],
+    ["SIGSTOP", "has said nothing"],
+  ] as const)("one that gets %s while nothing runs is noticed", async (signal, words) => {
+    const { model } = tiny;
+    const placement = proportionalPlacement(model.description, { stages: [1], shards: [1, 1] });
+    const runtime = await startNodes(model, { ...sizes, ...how, placement });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    runtime.lost.addEventListener("abort", () => resolve());
+    // It was heard of, so that its silence means something.
+    await sleep(5 * BEAT_MS);
+    expect(runtime.lost.aborted).toBe(false);
+    runtime.processes[1]?.kill(signal);
+    await promise;
+    expect(runtime.lost.reason).toMatchObject({ code: "E_LINK", message: expect.stringContaining(words) });
+    await runtime.close();
+    for (const { exitCode, signalCode } of runtime.processes) expect(exitCode ?? signalCode).not.toBeNull();
   });
 
   test("one that cannot load says why", async () => {
@@ -158,10 +178,10 @@ describe("ranks as processes", () => {
         return meeting.start(rank, { host, addresses });
       });
       const ranks = await joinRanks(meeting.meeting, children.length);
-      const report = joinedReport(await startRanks(model, ranks, options));
+      const reports = await startRanks(model, ranks, options);
       const { join: joined } = planRanks(model.description, options);
       const links = ranks.map(({ link }) => link);
-      const runtime = joined({ links, report, end: async () => {} });
+      const runtime = joined({ links, reports, end: async () => {} });
       expect(await answersOf(runtime, vocabulary, questions)).toEqual(expected);
       await runtime.close();
       expect(await Promise.all(children.map(({ exited }) => exited))).toEqual([0, 0, 0, 0]);
@@ -193,11 +213,11 @@ describe("ranks as processes", () => {
         meeting.start(rank, { host: "here", addresses: [meeting.shared(`rank-${rank}`)] }),
       );
       const ranks = await joinRanks(meeting.meeting, 2);
-      const report = joinedReport(await startRanks(model, ranks, options));
+      const reports = await startRanks(model, ranks, options);
       const links = ranks.map(({ link }) => link);
       const { executable } = planRanks(model.description, options).join({
         links,
-        report,
+        reports,
         end: async () => {},
       });
       await executable.execute(1, 1);

@@ -14,6 +14,7 @@ import {
   type RuntimeSource,
   type TokenEvent,
 } from "../../src/engine/mod.ts";
+import type { PageStore } from "../../src/engine/page-store.ts";
 import { Recovery } from "../../src/engine/recovery.ts";
 import type { Device, RankLink } from "../../src/kernels/mod.ts";
 import type { OpenedFile } from "../../src/model/mod.ts";
@@ -23,7 +24,7 @@ import { randomPlacement } from "./placements.ts";
 export const SIZES = { format: "i8", context: 160, batch: 4, rows: 24 } as const;
 
 /** More would be taken for a request that breaks what computes it. */
-const LOSSES_IN_A_ROW_MAX = 3;
+const LOSSES_IN_A_ROW_MAX = 2;
 
 /** What happened, over all trials. */
 export const seen = {
@@ -38,6 +39,9 @@ export const seen = {
   inARow: 0,
   openFailures: 0,
   changes: 0,
+  /** Pages copied out, and tokens that were not computed again thanks to them. */
+  copied: 0,
+  restored: 0,
 };
 
 interface Asked {
@@ -57,25 +61,39 @@ export class Trial implements RuntimeSource {
   readonly #model: OpenedFile;
   readonly #random: Random;
   readonly #openDevice: () => Device;
+  readonly #store: PageStore | undefined;
   #engine: Engine | undefined;
   #recovery: Recovery | undefined;
   #loop: EngineLoop | undefined;
-  /** Messages between ranks until their link breaks. */
-  #fuse = Number.POSITIVE_INFINITY;
+  /** Between the ranks of each runtime. */
+  readonly #links = new WeakMap<OpenRuntime, readonly RankLink[]>();
   #lossesInARow = 0;
   /** Told when a runtime has taken another's place. */
   #onMoved: () => void = () => {};
 
-  constructor(model: OpenedFile, openDevice: () => Device, random: Random) {
+  /** `store`: where copies of pages are kept; undefined: there are none. */
+  constructor(
+    model: OpenedFile,
+    openDevice: () => Device,
+    how: { random: Random; store?: PageStore | undefined },
+  ) {
     this.#model = model;
     this.#openDevice = openDevice;
-    this.#random = random;
+    this.#random = how.random;
+    this.#store = how.store;
   }
 
   async start(): Promise<void> {
     const runtime = await this.#opened();
     const { vocabulary } = this.#model.description;
-    const engine = new Engine({ ...runtime, vocabulary, batch: SIZES.batch, clock: () => 0 });
+    const counts = {
+      copied: () => void seen.copied++,
+      restored: (tokens: number) => {
+        seen.restored += tokens;
+      },
+    };
+    const mirror = this.#store && { store: this.#store, counts };
+    const engine = new Engine({ ...runtime, vocabulary, batch: SIZES.batch, mirror, clock: () => 0 });
     const pause = async (): Promise<void> => {
       this.#lossesInARow = 0;
       await turn();
@@ -159,12 +177,16 @@ export class Trial implements RuntimeSource {
 
   async #opened(): Promise<OpenRuntime> {
     const placement = randomPlacement(this.#model.description, this.#random);
-    this.#fuse = Number.POSITIVE_INFINITY;
-    const wrapLink = (link: RankLink): RankLink => ({ ...link, send: (bytes) => this.#send(link, bytes) });
+    const links: RankLink[] = [];
+    const wrapLink = (link: RankLink): RankLink => {
+      links.push(link);
+      return link;
+    };
     const microBatchRows = this.#random.pick([2, 100]);
     const openDevice = this.#openDevice;
     const options = { ...SIZES, placement, microBatchRows, openDevice, wrapLink };
     const runtime = await startLocal(this.#model, options);
+    this.#links.set(runtime, links);
     return runtime;
   }
 
@@ -172,11 +194,20 @@ export class Trial implements RuntimeSource {
     (runtime as PlacedRuntime | undefined)?.executable.lose(lostError());
   }
 
-  async #send(link: RankLink, bytes: Uint8Array): Promise<void> {
-    if (--this.#fuse > 0) return link.send(bytes);
-    if (this.#fuse === 0) seen.betweenRanks++;
-    link.close();
-    throw lostError();
+  /** Soon, most likely in the middle of a step. */
+  #breakLink(): void {
+    const runtime = this.#recovery?.runtime;
+    const links = runtime === undefined ? [] : (this.#links.get(runtime) ?? []);
+    if (links.length === 0) return;
+    const link = this.#random.pick(links);
+    setTimeout(
+      () => {
+        if (runtime?.lost.aborted !== false) return;
+        seen.betweenRanks++;
+        link.close();
+      },
+      this.#random.between(0, 2),
+    );
   }
 
   #lost(): void {
@@ -189,7 +220,7 @@ export class Trial implements RuntimeSource {
   #interfere(): void {
     const random = this.#random;
     if (random.chance(11)) this.#loseSoon();
-    if (random.chance(12)) this.#fuse = random.between(1, 20);
+    if (random.chance(12)) this.#breakLink();
     if (random.chance(16)) this.#change();
     if (random.chance(40)) this.#cancelOne();
   }

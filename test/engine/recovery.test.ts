@@ -98,6 +98,24 @@ class Stock implements RuntimeSource {
   }
 }
 
+/** Has room for one at a time. */
+class Cramped implements RuntimeSource {
+  readonly opened: Fragile[];
+
+  constructor(opened: Fragile[]) {
+    this.opened = opened;
+  }
+
+  async open(): Promise<OpenRuntime> {
+    if (this.opened.some(({ closed }) => !closed)) throw new ClawError("E_MEMORY", "There is no room.");
+    const next = new Fragile();
+    this.opened.push(next);
+    return next.opened;
+  }
+
+  async close(): Promise<void> {}
+}
+
 function setUp(first: Fragile, source: RuntimeSource) {
   const clock = { now: 0 };
   const log: string[] = [];
@@ -230,6 +248,21 @@ describe("another runtime", () => {
     await expect(recovery.change({ tensor: 2, pipeline: 1 })).rejects.toMatchObject({ code: "E_LINK" });
     expect(await running.answer).toHaveLength(20);
     expect(log).toEqual([]);
+  });
+
+  test("takes the place of the one that runs where there is no memory for both", async () => {
+    const first = new Fragile();
+    const source = new Cramped([first]);
+    const { log, ask, recovery } = setUp(first, source);
+    const expected = await ask().answer;
+    const changed = Promise.withResolvers<void>();
+    const running = ask({}, (count) => {
+      if (count === 3) changed.resolve(recovery.change({ tensor: 2, pipeline: 1 }));
+    });
+    await changed.promise;
+    expect(await running.answer).toEqual(expected);
+    expect(log).toEqual(["moved change"]);
+    expect(source.opened.map(({ closed }) => closed)).toEqual([true, false]);
   });
 
   test("that is smaller takes whoever fits, and limits come back with a larger one", async () => {

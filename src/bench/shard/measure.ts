@@ -148,7 +148,12 @@ async function measureTensor(model: OpenedFile, alone: Alone, options: ShardOpti
   try {
     const split = await contender([{ executable: nodes.executable, sequences: 1 }], shape);
     const single = await contender([{ executable: alone.executable, sequences: 1 }], shape);
-    return await versus({ split, single, rounds: options.rounds, count: () => nodes.countExchanges() });
+    return await versus({
+      split,
+      single,
+      rounds: options.rounds,
+      count: () => nodes.executable.countExchanges(),
+    });
   } finally {
     await nodes.close();
   }
@@ -166,7 +171,7 @@ async function measurePipeline(
     const second: Block = { executable: nodes.executable.beside(), sequences: BATCH };
     const both = await contender([first, second], shape);
     const single = await contender([{ executable: alone.executable, sequences: BATCH }], shape);
-    const rest = { single, rounds: options.rounds, count: () => nodes.countExchanges() };
+    const rest = { single, rounds: options.rounds, count: () => nodes.executable.countExchanges() };
     const twoSteps = await versus({ split: both, ...rest });
     const oneStep = await versus({ split: { blocks: [first], shape }, ...rest });
     return { oneStep, twoSteps };

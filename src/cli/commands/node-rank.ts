@@ -2,6 +2,7 @@
 
 import { runNode } from "../../cluster/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
+import { note } from "../terminal.ts";
 
 export const nodeRank: Command = defineCommand({
   name: "node rank",
@@ -10,6 +11,8 @@ export const nodeRank: Command = defineCommand({
   run: async () => {
     let terms = "";
     for await (const part of process.stdin.setEncoding("utf8")) terms += part;
-    return runNode(terms);
+    // A terminal and a service manager tell every process to end; this one ends with the engine's, which may still answer.
+    process.on("SIGINT", () => {}).on("SIGTERM", () => {});
+    return runNode(terms, note);
   },
 });

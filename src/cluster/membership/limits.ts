@@ -18,9 +18,6 @@ export const RANKS_LISTED_MAX = 64;
 /** Letters of the reason why there is no plan. */
 export const PROBLEM_CHARS_MAX = 4096;
 
-/** Intervals that a failure detector remembers. */
-export const INTERVALS_MAX = 100;
-
 /** Records that are remembered of others: far more than plans may have, since dead ones lie about until they are forgotten. */
 export const RECORDS_MAX = 256;
 

@@ -1,6 +1,5 @@
 export { Agent } from "./agent.ts";
 export { type Control, type ControlAccess, makeClusterSecret, natsOptions, openControl } from "./control.ts";
-export { FailureDetector } from "./detector.ts";
 export { Fence } from "./fence.ts";
 export { NODE_RECORD_BYTES_MAX, REQUEST_MS, STATE_BYTES_MAX } from "./limits.ts";
 export {

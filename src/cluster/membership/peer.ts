@@ -1,6 +1,6 @@
 /** Another node, as its heartbeats show it. */
 
-import { FailureDetector } from "./detector.ts";
+import { FailureDetector } from "../detector/mod.ts";
 import type { NodeRecord } from "./records.ts";
 import type { Register } from "./register.ts";
 import type { Timing } from "./timing.ts";

@@ -5,7 +5,6 @@ import { toHex } from "../../crypto/mod.ts";
 import type { OpenedFile } from "../../model/mod.ts";
 import type { NodeAddress } from "../membership/mod.ts";
 import {
-  joinedReport,
   joinRanks,
   Meeting,
   type PlacedRuntime,
@@ -65,7 +64,7 @@ export async function openOnNodes(model: OpenedFile, options: RemoteOptions): Pr
     await starting;
     const ranks = await joining;
     const reports = await startRanks(model, ranks, options);
-    return plan.join({ links: ranks.map(({ link }) => link), report: joinedReport(reports), end });
+    return plan.join({ links: ranks.map(({ link }) => link), reports, end });
   } catch (error) {
     await end(true);
     throw error;

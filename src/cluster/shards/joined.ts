@@ -4,18 +4,22 @@
  */
 
 import type { EngineSettings } from "../../engine/mod.ts";
-import type { ExchangeCounts, RankLink } from "../../kernels/mod.ts";
-import type { OpenedFile } from "../../model/mod.ts";
+import type { RankLink } from "../../kernels/mod.ts";
+import type { ModelSeal, OpenedFile } from "../../model/mod.ts";
 import { type LinkPlace, type NodeReport, type NodeTask, receiveHello, sendTask } from "./joining.ts";
 import { type Meeting, withinTime } from "./meeting.ts";
 import { NativeRankLink } from "./native-rank-link.ts";
 import { type PlacedRuntimeOptions, planRanks } from "./placed-runtime.ts";
-import { receiveReport, sendCommand } from "./step-message.ts";
+import { receiveReport } from "./step-message.ts";
 
 export interface RanksOptions extends PlacedRuntimeOptions {
   readonly device: EngineSettings["device"];
   /** Compute threads of each rank. */
   readonly threads: number;
+  /** Whether ranks keep their memory out of swap. */
+  readonly lockMemory?: boolean | undefined;
+  /** What ranks check the model against; undefined: nothing. */
+  readonly seal?: ModelSeal | undefined;
 }
 
 /** A rank whose process has joined. */
@@ -44,24 +48,15 @@ export async function startRanks(
   ranks: readonly JoinedRank[],
   options: RanksOptions,
 ): Promise<NodeReport[]> {
-  const { format, placement, device, threads } = options;
+  const { format, placement, device, threads, lockMemory, seal } = options;
   const { sizes } = planRanks(model.description, options);
   const places = ranks.map(({ place }) => place);
-  const task: NodeTask = { model: model.source.name, format, placement, sizes, device, threads, places };
+  const path = model.source.name;
+  const task: NodeTask = { model: path, format, placement, sizes, device, threads, lockMemory, seal, places };
   return Promise.all(
     ranks.map(async ({ link }) => {
       await sendTask(link, task);
       return (await receiveReport(link)) as NodeReport;
-    }),
-  );
-}
-
-/** What each rank exchanged with others since it started; between two steps. */
-export function countExchanges(ranks: readonly JoinedRank[]): Promise<ExchangeCounts[]> {
-  return Promise.all(
-    ranks.map(async ({ link }) => {
-      await sendCommand(link, { kind: "counts" });
-      return (await receiveReport(link)) as ExchangeCounts;
     }),
   );
 }

@@ -14,7 +14,7 @@ import {
   type RankLink,
   type WeightFormat,
 } from "../../kernels/mod.ts";
-import type { Placement } from "../../model/mod.ts";
+import type { ModelSeal, PackedCacheSettings, Placement } from "../../model/mod.ts";
 import { type LinkSettings, SECRET_BYTES } from "../link/mod.ts";
 import { HANDSHAKE_MS, HELLO_BYTES_MAX, RANKS_MAX, TASK_BYTES_MAX, TERMS_BYTES_MAX } from "./limits.ts";
 import type { RankSizes } from "./rank.ts";
@@ -57,6 +57,8 @@ export interface RankTerms {
   readonly threads?: number | undefined;
   /** The first core that its compute threads are pinned to; undefined: they are not pinned. */
   readonly firstCore?: number | undefined;
+  /** Where packed weights are kept on this host between starts; undefined: nowhere. */
+  readonly packedCache?: PackedCacheSettings | undefined;
 }
 
 const termsShape = z.strictObject({
@@ -68,6 +70,14 @@ const termsShape = z.strictObject({
   model: z.string().optional(),
   threads: z.int().min(1).optional(),
   firstCore: z.int().nonnegative().optional(),
+  packedCache: z
+    .strictObject({
+      folder: z.string(),
+      bytesMax: z.number().optional(),
+      verify: z.boolean(),
+      seal: z.strictObject({ root: z.string(), key: z.string() }).optional(),
+    })
+    .optional(),
 });
 
 /** E_USAGE where the text is none that `claw node rank` can begin with. */
@@ -107,6 +117,9 @@ export interface NodeTask {
   readonly sizes: RankSizes;
   readonly device: EngineSettings["device"];
   readonly threads: number;
+  readonly lockMemory?: boolean | undefined;
+  /** What every byte of the model is checked against before it is used; undefined: nothing. */
+  readonly seal?: ModelSeal | undefined;
   /** Where each rank listens, by rank. */
   readonly places: readonly LinkPlace[];
 }
@@ -116,7 +129,10 @@ export interface NodeReport {
   readonly device: string;
   readonly threads: number;
   readonly memory: DeviceMemory;
+  /** Of its part of a KV page. */
+  readonly pageBytes: number;
   /** As in RuntimeReport. */
+  readonly weights: "cache" | "model";
   readonly warning: string | undefined;
 }
 
@@ -129,7 +145,7 @@ export function joinedReport(reports: readonly NodeReport[]): RuntimeReport {
     threads: sum(({ threads }) => threads),
     weightBytes: sum(({ memory }) => memory.weights),
     bufferBytes: sum(({ memory }) => memory.buffers),
-    weights: "model",
+    weights: reports.every(({ weights }) => weights === "cache") ? "cache" : "model",
     warning: reports.find(({ warning }) => warning !== undefined)?.warning,
   };
 }

@@ -25,5 +25,34 @@ export const HANDSHAKE_MS = 30_000;
 /** How long ranks may take to start and find each other; loading is not counted. */
 export const JOIN_MS = 60_000;
 
+/** How often a rank says that it is there, and how often that is looked at. */
+export const BEAT_MS = 100;
+export const LOOK_MS = 50;
+
+/**
+ * A rank is lost when its silence is that improbable (`FailureDetector.phi`), so many times the longest lately, and longer than a
+ * busy machine keeps anybody waiting.
+ */
+export const SUSPICION = 8;
+export const SILENCE_RATIO = 1.5;
+export const SILENCE_MS_MIN = 500;
+
+/**
+ * A step is lost, though all ranks are heard of, that takes so many times as long as the slowest of its size, and so much longer.
+ * The first of a size may take minutes.
+ */
+export const STEP_PATIENCE = 10;
+export const STEP_SLACK_MS = 10_000;
+export const STEP_MS_MAX = 120_000;
+
+/** Away for less, a process is only busy, which its ranks are, too. */
+export const AWAY_MS_MIN = 250;
+
+/** How long those that run have the machine for themselves before a spare is started. */
+export const SPARE_PAUSE_MS = 1000;
+
+/** Attempts to start one, before there is none until ranks are started the next time. */
+export const SPARE_ATTEMPTS_MAX = 5;
+
 /** How long a rank that was told to end may take until it is killed. */
 export const END_MS = 30_000;

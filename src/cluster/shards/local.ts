@@ -3,7 +3,6 @@
 import { at } from "../../base/mod.ts";
 import type { Device, Executable, RankLink } from "../../kernels/mod.ts";
 import type { OpenedFile, RankProgram } from "../../model/mod.ts";
-import { joinedReport } from "./joining.ts";
 import { memoryLink } from "./memory-link.ts";
 import { nativePair } from "./native-rank-link.ts";
 import { type PlacedRuntime, type PlacedRuntimeOptions, planRanks } from "./placed-runtime.ts";
@@ -50,9 +49,11 @@ export async function startLocal(model: OpenedFile, options: LocalOptions): Prom
     throw error;
   }
   const reports = devices.map((device) => {
-    return { device: device.name, threads: device.threads, memory: device.memory(), warning: undefined };
+    const { name, threads, kvPageBytes: pageBytes } = device;
+    const sizes = { memory: device.memory(), pageBytes };
+    return { device: name, threads, ...sizes, weights: "model", warning: undefined } as const;
   });
-  return { ...join({ links, report: joinedReport(reports), end }), executables };
+  return { ...join({ links, reports, end }), executables };
 }
 
 /** When a rank ends, however it does, nobody waits for it any more; the engine's side hears why through its link. */

@@ -3,8 +3,16 @@
 import { asClawError, at, ClawError } from "../../base/mod.ts";
 import { openDevice } from "../../engine/mod.ts";
 import type { Device, RankLink } from "../../kernels/mod.ts";
-import { compile, type OpenedFile, openModelFile, type RankProgram } from "../../model/mod.ts";
+import {
+  compile,
+  type OpenedFile,
+  openModelFile,
+  openPackedCache,
+  type RankProgram,
+  SealedTensors,
+} from "../../model/mod.ts";
 import type { LinkSettings } from "../link/mod.ts";
+import { beat } from "./beats.ts";
 import {
   type NodeReport,
   type NodeTask,
@@ -20,8 +28,11 @@ import { NativeRankLink } from "./native-rank-link.ts";
 import { prepareRank, type RankSizes, serveRank } from "./rank.ts";
 import { sendFailure, sendReport } from "./step-message.ts";
 
+/** Told what an operator should know, in a sentence; the work goes on. */
+type NoteListener = (text: string) => void;
+
 /** Runs a rank by its terms, as the text of a RankTerms; resolves when it is told to end. */
-export async function runNode(text: string): Promise<void> {
+export async function runNode(text: string, onNote: NoteListener): Promise<void> {
   const terms = parseTerms(text);
   const settings = settingsOf(rankName(terms.rank), terms);
   const meeting = new Meeting(terms.place, settings);
@@ -29,9 +40,11 @@ export async function runNode(text: string): Promise<void> {
   try {
     engine = new NativeRankLink(await connectAt(terms.engine, settings, "the engine's process"));
     await sendHello(engine, { rank: terms.rank, place: meeting.place });
-    const node = await startNode(await receiveTask(engine), { terms, settings, meeting, engine });
-    await serveRank(node.ready, { link: engine, limits: node.limits, peers: node.peers });
+    const node = await startNode(await receiveTask(engine), { terms, settings, meeting, engine, onNote });
+    const quiet = beat(engine);
+    await serveRank(node.ready, { link: engine, limits: node.limits, peers: node.peers }).finally(quiet);
     for (const link of node.peers) link.close();
+    await node.kept;
     node.device.close();
   } finally {
     engine?.close();
@@ -44,6 +57,7 @@ interface Joining {
   readonly settings: LinkSettings;
   readonly meeting: Meeting;
   readonly engine: RankLink;
+  readonly onNote: NoteListener;
 }
 
 async function startNode(task: NodeTask, joining: Joining): Promise<StartedNode> {
@@ -60,6 +74,8 @@ interface StartedNode {
   readonly ready: Awaited<ReturnType<typeof prepareRank>>;
   readonly peers: readonly RankLink[];
   readonly limits: RankSizes["limits"];
+  /** Settles when packed weights are kept for the next start. */
+  readonly kept: Promise<void> | undefined;
 }
 
 async function loadNode(task: NodeTask, joining: Joining): Promise<StartedNode> {
@@ -72,15 +88,44 @@ async function loadNode(task: NodeTask, joining: Joining): Promise<StartedNode> 
     const { firstCore } = joining.terms;
     // Unless they were told which, ranks of one machine would all be pinned to its first cores.
     const pinThreads = firstCore === undefined ? "never" : "always";
-    const { device, warning } = await openDevice({ device: task.device, threads, pinThreads, firstCore });
-    const ready = await prepareRank(device, model, { rank, sizes, links: peers });
+    const { device: kind, lockMemory } = task;
+    const { device, warning } = await openDevice({
+      device: kind,
+      threads,
+      lockMemory,
+      pinThreads,
+      firstCore,
+    });
+    const packed = await packedFor({ rank, device, model }, task, joining);
+    const tensors = task.seal && (await SealedTensors.open(model, task.seal, device.files));
+    const ready = await prepareRank(device, model, { rank, sizes, links: peers, packed, tensors });
+    tensors?.close();
     const { name, threads: own } = device;
-    const report: NodeReport = { device: name, threads: own, memory: device.memory(), warning };
+    const weights = packed?.complete === true ? "cache" : "model";
+    const report: NodeReport = {
+      ...{ device: name, threads: own, memory: device.memory(), pageBytes: device.kvPageBytes },
+      ...{ weights, warning },
+    };
     await sendReport(joining.engine, report);
-    return { device, ready, peers, limits: sizes.limits };
+    const kept = packed?.save();
+    return { device, ready, peers, limits: sizes.limits, kept };
   } finally {
     model.close();
   }
+}
+
+/** A rank's own entry in the cache of packed weights. */
+function packedFor(
+  {
+    rank,
+    device,
+    model,
+  }: { readonly rank: RankProgram; readonly device: Device; readonly model: OpenedFile },
+  { format }: NodeTask,
+  { terms, onNote }: Joining,
+): ReturnType<typeof openPackedCache> {
+  const task = { format, degree: 1, slice: rank.matrices, onNote };
+  return openPackedCache(device, model, { ...task, settings: terms.packedCache });
 }
 
 /** Links to all peers: this rank connects to those before it, and those after it connect to this one. */

@@ -7,11 +7,11 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { at, ClawError } from "../../base/mod.ts";
-import type { ExchangeCounts, LinkAddress, LinkDriver } from "../../kernels/mod.ts";
-import type { OpenedFile } from "../../model/mod.ts";
+import type { LinkAddress, LinkDriver } from "../../kernels/mod.ts";
+import type { OpenedFile, PackedCacheSettings } from "../../model/mod.ts";
 import { SECRET_BYTES } from "../link/mod.ts";
-import { countExchanges, joinRanks, type RanksOptions, startRanks } from "./joined.ts";
-import { joinedReport, type NodeReport, type RankTerms, settingsOf } from "./joining.ts";
+import { joinRanks, type RanksOptions, startRanks } from "./joined.ts";
+import { type NodeReport, type RankTerms, settingsOf } from "./joining.ts";
 import { END_MS } from "./limits.ts";
 import { Meeting } from "./meeting.ts";
 import { type PlacedRuntime, planRanks } from "./placed-runtime.ts";
@@ -19,6 +19,10 @@ import { type PlacedRuntime, planRanks } from "./placed-runtime.ts";
 export interface NodesOptions extends RanksOptions {
   /** What starts `claw`, before its arguments. */
   readonly command: readonly string[];
+  /** Where ranks keep packed weights between starts; undefined: nowhere. */
+  readonly packedCache?: PackedCacheSettings | undefined;
+  /** Told what ranks write on their standard error; undefined: it goes where this process's own goes. */
+  readonly onWords?: ((text: string) => void) | undefined;
   /** What the processes are linked by; undefined: shared memory. */
   readonly driver?: LinkDriver | undefined;
   /** Whether each rank's threads have cores of their own; undefined: where there are enough of them. */
@@ -29,8 +33,6 @@ export interface NodesRuntime extends PlacedRuntime {
   /** By rank. */
   readonly reports: readonly NodeReport[];
   readonly processes: readonly ChildProcess[];
-  /** What each rank exchanged with others since it started; between two steps. */
-  countExchanges(): Promise<ExchangeCounts[]>;
 }
 
 /** Starts a process for every rank. E_PLACEMENT, E_LINK, E_NATIVE, and what loading refuses. */
@@ -52,15 +54,15 @@ export async function startNodes(model: OpenedFile, options: NodesOptions): Prom
     meeting = new Meeting(places("engine"), settingsOf("the engine's process", access));
     const engine = at(meeting.place.addresses, 0);
     const firstCore = coresOf(plan.programs.length, options);
+    const { packedCache } = options;
     for (const { rank } of plan.programs) {
-      const terms = { rank, engine, place: places(`rank-${rank}`), firstCore: firstCore(rank), ...access };
-      processes.push(startProcess(options.command, terms));
+      const own = { rank, engine, place: places(`rank-${rank}`), firstCore: firstCore(rank), packedCache };
+      processes.push(startProcess({ ...own, ...access }, options));
     }
     const ranks = await Promise.race([joinRanks(meeting, processes.length), ...processes.map(diedEarly)]);
     const reports = await startRanks(model, ranks, options);
     const links = ranks.map(({ link }) => link);
-    const runtime = plan.join({ links, report: joinedReport(reports), end });
-    return { ...runtime, reports, processes, countExchanges: () => countExchanges(ranks) };
+    return { ...plan.join({ links, reports, end }), reports, processes };
   } catch (error) {
     await end(true);
     throw error;
@@ -84,11 +86,13 @@ function placesIn(folder: string, driver: LinkDriver): (name: string) => RankTer
   };
 }
 
-function startProcess(command: readonly string[], terms: RankTerms): ChildProcess {
+function startProcess(terms: RankTerms, { command, onWords }: NodesOptions): ChildProcess {
   const [program = "", ...before] = command;
-  const child = spawn(program, [...before, "node", "rank"], { stdio: ["pipe", "ignore", "inherit"] });
-  child.stdin.on("error", () => {}); // it ended before it read: that is heard of below
-  child.stdin.end(JSON.stringify(terms));
+  const words = onWords === undefined ? "inherit" : "pipe";
+  const child = spawn(program, [...before, "node", "rank"], { stdio: ["pipe", "ignore", words] });
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => onWords?.(text.trim()));
+  child.stdin?.on("error", () => {}); // it ended before it read: that is heard of below
+  child.stdin?.end(JSON.stringify(terms));
   return child;
 }
 

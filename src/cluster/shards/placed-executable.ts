@@ -3,8 +3,9 @@
  * every rank; the last stage's ranks answer with their parts of the logits.
  */
 
-import { asClawError, at, ClawError } from "../../base/mod.ts";
+import { asClawError, assert, at, ClawError } from "../../base/mod.ts";
 import {
+  type ExchangeCounts,
   type Executable,
   KV_PAGE_TOKENS,
   type KvPages,
@@ -13,13 +14,21 @@ import {
 } from "../../kernels/mod.ts";
 import type { RankProgram } from "../../model/mod.ts";
 import { type MicroBatch, microBatches } from "./micro-batch.ts";
+import { type PageShape, pageBytes, partOf, placePart } from "./page-parts.ts";
 import type { RankSizes } from "./rank.ts";
-import { receiveAnswer, type StepAnswer, sendCommand, sendStep } from "./step-message.ts";
+import { RankChannel } from "./rank-channel.ts";
+import type { RankWatch } from "./rank-watch.ts";
+import { type StepAnswer, sendCommand, sendStep } from "./step-message.ts";
 
 /** A rank as the engine's process sees it. */
 export interface RemoteRank {
   readonly rank: RankProgram;
   readonly link: RankLink;
+}
+
+interface LinkedRank {
+  readonly rank: RankProgram;
+  readonly channel: RankChannel;
 }
 
 export interface PlacedOptions {
@@ -28,15 +37,21 @@ export interface PlacedOptions {
   readonly vocabulary: number;
   /** Bytes of a KV page over all ranks. */
   readonly pageBytes: number;
+  /** How pages are copied out; undefined: they cannot be. */
+  readonly shape?: PageShape | undefined;
   /** Rows of a micro-batch at least. */
   readonly microBatchRows: number;
+  /** Hears of ranks and steps. */
+  readonly watch?: Pick<RankWatch, "beat" | "began" | "ended"> | undefined;
 }
 
 /** What step blocks over the same ranks have in common. */
 interface Shared {
   readonly lost: AbortController;
-  /** By rank: settled when the answers of all steps so far were taken, in the order of the steps. */
-  readonly answered: Promise<void>[];
+  /** Answers come in the order of the steps, whichever block they are of. */
+  readonly ranks: readonly LinkedRank[];
+  /** Whether they were told to end. */
+  ended: boolean;
 }
 
 export class PlacedExecutable implements Executable, KvPages {
@@ -52,7 +67,7 @@ export class PlacedExecutable implements Executable, KvPages {
     const { sizes, vocabulary, pageBytes, ranks } = options;
     const { rows, outputs, pageEntries } = sizes.limits;
     this.#options = options;
-    this.#shared = shared ?? { lost: new AbortController(), answered: ranks.map(() => Promise.resolve()) };
+    this.#shared = shared ?? { lost: new AbortController(), ranks: this.#link(), ended: false };
     this.#stages = 1 + ranks.reduce((last, { rank }) => Math.max(last, rank.stage), 0);
     this.kvPageBytes = pageBytes;
     this.step = {
@@ -83,18 +98,20 @@ export class PlacedExecutable implements Executable, KvPages {
   /** E_LINK when a rank is lost, or what a rank says went wrong; after that, every step fails. */
   async execute(rows: number, outputs: number): Promise<void> {
     if (this.lost.aborted) throw this.lost.reason;
-    const { microBatchRows, ranks } = this.#options;
+    const { microBatchRows, watch } = this.#options;
     const size = { rows, outputs, pageEntries: pagesUsed(this.step, rows) };
     const batches = microBatches(this.step, size, { stages: this.#stages, rows: microBatchRows });
     if (batches.length > 1) this.cutSteps++;
     this.step.status.fill(0, 0, rows);
+    watch?.began(rows);
     try {
-      await Promise.all(ranks.map((rank, index) => this.#runRank(rank, index, batches)));
+      await Promise.all(this.#shared.ranks.map((rank) => this.#runRank(rank, batches)));
     } catch (error) {
       this.lose(asClawError(error));
       // Why the first rank was lost, where links were closed because of it.
-      throw this.lost.reason;
+      throw this.lost.reason ?? error;
     }
+    watch?.ended();
   }
 
   copyPage(from: number, to: number): void {
@@ -103,6 +120,29 @@ export class PlacedExecutable implements Executable, KvPages {
 
   discardPage(page: number): void {
     for (const { link } of this.#options.ranks) this.#tell(sendCommand(link, { kind: "discard", page }));
+  }
+
+  /** A copy of a page as it is now, over all ranks, in the form that `PageShape` describes. */
+  async copyOut(page: number): Promise<Uint8Array> {
+    const shape = this.#shape();
+    const whole = new Uint8Array(pageBytes(shape));
+    const read = this.#shared.ranks.map(async ({ rank, channel }) => {
+      const part = new Uint8Array(rank.kv.layers * rank.kv.heads * shape.headBytes);
+      const sent = sendCommand(channel.link, { kind: "read", page });
+      await Promise.all([channel.answer(part), sent]);
+      placePart(whole, part, shape, rank);
+    });
+    await Promise.all(read);
+    return whole;
+  }
+
+  /** Makes a page what was copied. */
+  copyIn(page: number, whole: Uint8Array): void {
+    const shape = this.#shape();
+    for (const { rank, channel } of this.#shared.ranks) {
+      this.#tell(sendCommand(channel.link, { kind: "write", page }));
+      this.#tell(channel.link.send(partOf(whole, shape, rank)));
+    }
   }
 
   readPage(): void {
@@ -121,43 +161,59 @@ export class PlacedExecutable implements Executable, KvPages {
     throw new ClawError("E_INTERNAL", "Buffers of a placement are its ranks' own.");
   }
 
+  /** What each rank exchanged with others since it started; between two steps. */
+  countExchanges(): Promise<ExchangeCounts[]> {
+    return Promise.all(
+      this.#shared.ranks.map(async ({ channel }) => {
+        const sent = sendCommand(channel.link, { kind: "counts" });
+        const [counts] = await Promise.all([channel.report(), sent]);
+        return counts as ExchangeCounts;
+      }),
+    );
+  }
+
   /** No step succeeds any more. Ranks that wait for one that is lost must not wait for ever, so all links are closed. */
   lose(error: ClawError): void {
+    if (this.#shared.ended) return;
     this.#shared.lost.abort(error);
     for (const { link } of this.#options.ranks) link.close();
   }
 
   /** Tells every rank to end. */
   async end(): Promise<void> {
+    this.#shared.ended = true;
     const ranks = this.lost.aborted ? [] : this.#options.ranks;
     await Promise.allSettled(ranks.map(({ link }) => sendCommand(link, { kind: "end" })));
   }
 
   /** All micro-batches at once: the rank takes them one after the other, and passes each on when it is done. */
-  async #runRank(remote: RemoteRank, index: number, batches: readonly MicroBatch[]): Promise<void> {
-    const { link } = remote;
-    const sent = batches.flatMap(({ step, size }) => [
-      sendCommand(link, { kind: "step", size }),
-      sendStep(link, step, size),
-    ]);
-    const { answered } = this.#shared;
-    const taken = at(answered, index).then(() => this.#takeAnswers(remote, batches));
-    // Whoever waits for this step hears of its failure; the next one meets it again.
-    answered[index] = taken.catch(() => undefined);
-    await Promise.all([...sent, taken]);
+  async #runRank({ rank, channel }: LinkedRank, batches: readonly MicroBatch[]): Promise<void> {
+    const { link } = channel;
+    const range = rank.logits ?? [0, 0];
+    await Promise.all(
+      batches.map(async (batch) => {
+        const { step, size } = batch;
+        const status = new Int32Array(size.rows);
+        const logits = new Float32Array(size.outputs * (range[1] - range[0]));
+        const sent = [sendCommand(link, { kind: "step", size }), sendStep(link, step, size)];
+        await Promise.all([...sent, channel.answer(bytesOf(status), bytesOf(logits))]);
+        this.#take({ status, logits }, batch, range);
+      }),
+    );
   }
 
-  async #takeAnswers({ rank, link }: RemoteRank, batches: readonly MicroBatch[]): Promise<void> {
-    for (const batch of batches) {
-      const range = rank.logits ?? [0, 0];
-      const { rows, outputs } = batch.size;
-      const answer = {
-        status: new Int32Array(rows),
-        logits: new Float32Array(outputs * (range[1] - range[0])),
-      };
-      await receiveAnswer(link, answer);
-      this.#take(answer, batch, range);
-    }
+  #link(): LinkedRank[] {
+    const { ranks, watch } = this.#options;
+    return ranks.map(({ rank, link }, index) => {
+      const listener = { beat: () => watch?.beat(index), lost: (error: ClawError) => this.lose(error) };
+      return { rank, channel: new RankChannel(link, listener) };
+    });
+  }
+
+  #shape(): PageShape {
+    const { shape } = this.#options;
+    assert(shape !== undefined, "Pages are copied only where ranks keep them alike.");
+    return shape;
   }
 
   #take({ status, logits }: StepAnswer, batch: MicroBatch, [first, end]: readonly [number, number]): void {
@@ -175,6 +231,10 @@ export class PlacedExecutable implements Executable, KvPages {
   #tell(sent: Promise<void>): void {
     sent.catch((error) => this.lose(asClawError(error)));
   }
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Int32Array | Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** Page-table entries that a step uses: to the end of the furthest table. */

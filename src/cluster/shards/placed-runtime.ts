@@ -1,12 +1,21 @@
 /** A placement as a runtime for an engine, wherever its ranks are. */
 
 import { ClawError } from "../../base/mod.ts";
-import { type OpenRuntime, type RuntimeOptions, type RuntimeReport, sizeRuntime } from "../../engine/mod.ts";
+import {
+  type OpenRuntime,
+  type PageCopies,
+  type RuntimeOptions,
+  type RuntimeReport,
+  sizeRuntime,
+} from "../../engine/mod.ts";
 import type { RankLink } from "../../kernels/mod.ts";
 import { compile, type ModelDescription, type Placement, type RankProgram } from "../../model/mod.ts";
+import { joinedReport, type NodeReport } from "./joining.ts";
 import { MICRO_BATCH_ROWS } from "./limits.ts";
+import { type PageShape, pageShape } from "./page-parts.ts";
 import { PlacedExecutable } from "./placed-executable.ts";
 import type { RankSizes } from "./rank.ts";
+import { RankWatch } from "./rank-watch.ts";
 
 /** A model over the ranks of a placement, as an engine takes it. */
 export interface PlacedRuntime extends OpenRuntime {
@@ -19,13 +28,15 @@ export interface PlacedRuntime extends OpenRuntime {
 export interface JoinedRanks {
   /** By rank. */
   readonly links: readonly RankLink[];
-  readonly report: RuntimeReport;
+  readonly reports: readonly NodeReport[];
   /** Lets go of them after they were told to end; those of a lost runtime were told nothing, and may not end by themselves. */
   end(lost: boolean): Promise<void>;
 }
 
 export interface PlacedRuntimeOptions extends Omit<RuntimeOptions, "degree" | "packed" | "tensors"> {
   readonly placement: Placement;
+  /** Intervals between the beats of ranks before these, if they were alike; what is seen of these is added. */
+  readonly beatIntervals?: number[] | undefined;
   /** Rows of a micro-batch at least; undefined: MICRO_BATCH_ROWS. */
   readonly microBatchRows?: number | undefined;
 }
@@ -37,28 +48,53 @@ export interface PlacedPlan {
   join(ranks: JoinedRanks): PlacedRuntime;
 }
 
+/** What is kept on one kind of device is no use on another. */
+function copiesOf(executable: PlacedExecutable, shape: PageShape, { device }: RuntimeReport): PageCopies {
+  const kind = JSON.stringify([device === "reference", shape]);
+  return {
+    kind,
+    read: (page) => executable.copyOut(page),
+    write: (page, bytes) => executable.copyIn(page, bytes),
+  };
+}
+
+/** Their matrices would have to be split, too. E_PLACEMENT where there are any. */
+export function refuseAdapters(count: number): void {
+  if (count === 0) return;
+  const remedy =
+    "serve it from one process, or merge the adapter into the model (claw model export --adapter)";
+  throw new ClawError("E_PLACEMENT", `A model that is split over processes takes no adapters: ${remedy}.`);
+}
+
 /** E_PLACEMENT, E_CONTEXT, E_MEMORY. */
 export function planRanks(model: ModelDescription, options: PlacedRuntimeOptions): PlacedPlan {
   const { format, placement, microBatchRows = MICRO_BATCH_ROWS, adapters = [] } = options;
-  if (adapters.length > 0) {
-    const remedy =
-      "serve it from one process, or merge the adapter into the model (claw model export --adapter)";
-    throw new ClawError("E_PLACEMENT", `A model that is split over processes takes no adapters: ${remedy}.`);
-  }
+  refuseAdapters(adapters.length);
   const programs = compile(model, { format, placement });
   const { limits, ...runtime } = sizeRuntime(model, options);
   const { positions, kvFormat, pagesMax, pageBytes } = runtime;
   const sizes = { limits, positions, kvFormat, pagesMax };
-  const join = ({ links, report, end }: JoinedRanks): PlacedRuntime => {
+  const join = ({ links, reports, end }: JoinedRanks): PlacedRuntime => {
     const ranks = links.map((link, rank) => ({ rank: programs[rank] as RankProgram, link }));
     const { vocabulary } = model;
-    const executable = new PlacedExecutable({ ranks, sizes, vocabulary, pageBytes, microBatchRows });
-    const close = async (): Promise<void> => {
-      await executable.end();
-      await end(executable.lost.aborted);
-    };
+    const watch = new RankWatch((error) => executable.lose(error), options.beatIntervals);
+    const shape = pageShape(
+      programs,
+      reports.map((each) => each.pageBytes),
+      model,
+    );
+    const placed = { ranks, sizes, vocabulary, pageBytes, shape, microBatchRows, watch };
+    const executable = new PlacedExecutable(placed);
     const { lost } = executable;
-    return { ...runtime, adapters: [], executable, kv: executable, swapBytes: 0, report, lost, close };
+    const close = async (): Promise<void> => {
+      watch.close();
+      await executable.end();
+      await end(lost.aborted);
+    };
+    const report = joinedReport(reports);
+    const copies = shape && copiesOf(executable, shape, report);
+    const common = { adapters: [], kv: executable, swapBytes: 0, copies } as const;
+    return { ...runtime, ...common, executable, report, lost, close };
   };
   return { programs, sizes, join };
 }

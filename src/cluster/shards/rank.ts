@@ -10,7 +10,13 @@ import type {
   RankLink,
   StepLimits,
 } from "../../kernels/mod.ts";
-import { loadProgram, type OpenedFile, type RankProgram } from "../../model/mod.ts";
+import {
+  loadProgram,
+  type OpenedFile,
+  type PackedStore,
+  type RankProgram,
+  type TensorReader,
+} from "../../model/mod.ts";
 import {
   type Command,
   receiveCommand,
@@ -18,6 +24,7 @@ import {
   type StepSize,
   sendAnswer,
   sendFailure,
+  sendPart,
   sendReport,
 } from "./step-message.ts";
 
@@ -37,14 +44,21 @@ export interface ReadyRank {
   readonly kv: KvPages;
 }
 
-/** Loads a rank's slice onto its device. `links`: to its peers, in their order. What loading refuses. */
-export async function prepareRank(
-  device: Device,
-  model: OpenedFile,
-  task: { readonly rank: RankProgram; readonly sizes: RankSizes; readonly links: readonly RankLink[] },
-): Promise<ReadyRank> {
-  const { rank, sizes, links } = task;
-  const program = await loadProgram(device, model, { compiled: rank, context: sizes.positions });
+export interface PrepareTask {
+  readonly rank: RankProgram;
+  readonly sizes: RankSizes;
+  /** To its peers, in their order. */
+  readonly links: readonly RankLink[];
+  /** A cache of packed weights, and what checks the model's bytes; undefined: none. */
+  readonly packed?: PackedStore | undefined;
+  readonly tensors?: TensorReader | undefined;
+}
+
+/** Loads a rank's slice onto its device. What loading refuses. */
+export async function prepareRank(device: Device, model: OpenedFile, task: PrepareTask): Promise<ReadyRank> {
+  const { rank, sizes, links, packed, tensors } = task;
+  const loading = { compiled: rank, context: sizes.positions, packed, tensors };
+  const program = await loadProgram(device, model, loading);
   device.allocateKv({ ...rank.kv, format: sizes.kvFormat, pages: sizes.pagesMax });
   return { executable: device.prepare(program, sizes.limits, links), kv: device };
 }
@@ -72,16 +86,27 @@ export async function serveRank(
     });
     return command;
   };
+  const part = new Uint8Array(kv.kvPageBytes);
   for (let command = await next(); command.kind !== "end"; ) {
     if (command.kind === "step") await receiveStep(link, executable.step, command.size);
+    if (command.kind === "write") await link.receive(part);
     // Asked for before the step runs: that the engine is gone shows there.
     const following = next();
     if (command.kind === "copy") kv.copyPage(command.from, command.to);
     else if (command.kind === "discard") kv.discardPage(command.page);
+    else if (command.kind === "write") kv.writePage(command.page, part);
+    else if (command.kind === "read") readPart(kv, link, command.page);
     else if (command.kind === "counts") await sendReport(link, executable.exchangeCounts?.() ?? NO_COUNTS);
     else await step(executable, link, command.size);
     command = await following;
   }
+}
+
+/** The next step does not wait until it is sent; that it cannot be shows when the next command does not come. */
+function readPart(kv: KvPages, link: RankLink, page: number): void {
+  const bytes = new Uint8Array(kv.kvPageBytes);
+  kv.readPage(page, bytes);
+  sendPart(link, bytes).catch(() => {});
 }
 
 async function step(executable: Executable, link: RankLink, size: StepSize): Promise<void> {

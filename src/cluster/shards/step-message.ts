@@ -13,6 +13,10 @@ export type Command =
   | { readonly kind: "copy"; readonly from: number; readonly to: number }
   | { readonly kind: "discard"; readonly page: number }
   | { readonly kind: "counts" }
+  /** The rank's part of a page is asked for. */
+  | { readonly kind: "read"; readonly page: number }
+  /** It follows, and takes the place of what is in the page. */
+  | { readonly kind: "write"; readonly page: number }
   | { readonly kind: "end" };
 
 /** How much of each part of a step block is in use. */
@@ -22,7 +26,7 @@ export interface StepSize {
   readonly pageEntries: number;
 }
 
-const kinds = ["step", "copy", "discard", "end", "counts"] as const;
+const kinds = ["step", "copy", "discard", "end", "counts", "read", "write"] as const;
 const COMMAND_WORDS = 4;
 const ANSWER_WORDS = 2;
 
@@ -36,7 +40,8 @@ export function sendCommand(link: RankLink, command: Command): Promise<void> {
   if (command.kind === "step")
     words.set([command.size.rows, command.size.outputs, command.size.pageEntries], 1);
   if (command.kind === "copy") words.set([command.from, command.to], 1);
-  if (command.kind === "discard") words[1] = command.page;
+  if (command.kind === "discard" || command.kind === "read" || command.kind === "write")
+    words[1] = command.page;
   return link.send(bytesOf(words));
 }
 
@@ -50,6 +55,7 @@ export async function receiveCommand(link: RankLink, limits: StepLimits): Promis
   if (kinds[kind] === "discard") return { kind: "discard", page: a };
   if (kinds[kind] === "end") return { kind: "end" };
   if (kinds[kind] === "counts") return { kind: "counts" };
+  if (kinds[kind] === "read" || kinds[kind] === "write") return { kind: kinds[kind], page: a };
   throw new ClawError("E_LINK", `There is no command ${kind} for a rank.`);
 }
 
@@ -101,6 +107,9 @@ export async function receiveStep(
   step.pages.set(words.subarray(3 * rows + outputs));
 }
 
+/** What a rank says begins with what it is, and its bytes: an answer, a failure instead of one, or that it is there. */
+const said = ["answer", "failure", "beat"] as const;
+
 /** What a rank answers to a step: the status of each row, and the logits of its part of the vocabulary. */
 export interface StepAnswer {
   readonly status: Int32Array;
@@ -108,52 +117,59 @@ export interface StepAnswer {
 }
 
 export async function sendAnswer(link: RankLink, { status, logits }: StepAnswer): Promise<void> {
-  const sent = link.send(bytesOf(Int32Array.of(0, status.byteLength + logits.byteLength)));
+  const sent = sendHead(link, "answer", status.byteLength + logits.byteLength);
   await Promise.all([sent, link.send(bytesOf(status)), link.send(bytesOf(logits))]);
+}
+
+/** What a rank has of a page. */
+export async function sendPart(link: RankLink, bytes: Uint8Array): Promise<void> {
+  await Promise.all([sendHead(link, "answer", bytes.byteLength), link.send(bytes)]);
 }
 
 /** A rank could not do what it was told: why, instead of an answer. */
 export function sendFailure(link: RankLink, { code, message }: ClawError): Promise<void> {
-  return sendText(link, 1, JSON.stringify({ code, message: message.slice(0, REPORT_BYTES_MAX / 8) }));
+  return sendText(link, "failure", JSON.stringify({ code, message: message.slice(0, REPORT_BYTES_MAX / 8) }));
 }
 
 /** What a rank says of itself when it can run steps: plain data. */
 export function sendReport(link: RankLink, report: unknown): Promise<void> {
-  return sendText(link, 0, JSON.stringify(report));
+  return sendText(link, "answer", JSON.stringify(report));
 }
 
-async function sendText(link: RankLink, failed: 0 | 1, text: string): Promise<void> {
+/** Between what else it says, a rank says that it is there. */
+export function sendBeat(link: RankLink): Promise<void> {
+  return sendHead(link, "beat", 0);
+}
+
+function sendHead(link: RankLink, what: (typeof said)[number], length: number): Promise<void> {
+  return link.send(bytesOf(Int32Array.of(said.indexOf(what), length)));
+}
+
+async function sendText(link: RankLink, what: "answer" | "failure", text: string): Promise<void> {
   const bytes = new TextEncoder().encode(text);
-  await Promise.all([link.send(bytesOf(Int32Array.of(failed, bytes.byteLength))), link.send(bytes)]);
+  await Promise.all([sendHead(link, what, bytes.byteLength), link.send(bytes)]);
 }
 
-/** Fills an answer of the size it has. Throws what the rank says went wrong; E_LINK when the size is another. */
-export async function receiveAnswer(link: RankLink, { status, logits }: StepAnswer): Promise<void> {
-  const { failed, length } = await receiveHead(link);
-  if (failed) throw reportedError(await receiveText(link, length));
-  const expected = status.byteLength + logits.byteLength;
-  if (length !== expected) {
-    throw new ClawError("E_LINK", `A rank answered with ${length} bytes where ${expected} were due.`);
-  }
-  await link.receive(bytesOf(status));
-  await link.receive(bytesOf(logits));
+/** What comes next over a link from a rank: an answer of so many bytes, or a beat. Throws what a rank says went wrong; E_LINK. */
+export async function receiveHead(
+  link: RankLink,
+): Promise<{ readonly what: "answer" | "beat"; readonly length: number }> {
+  const words = new Int32Array(ANSWER_WORDS);
+  await link.receive(bytesOf(words));
+  const [what, length] = [said[at(words, 0)], at(words, 1)];
+  if (what === "failure") throw reportedError(await receiveText(link, length));
+  if (what !== undefined && length >= 0) return { what, length };
+  throw new ClawError("E_LINK", `A rank said what has no sense: ${words.join(", ")}.`);
 }
 
 /** What a rank says of itself. Throws why it cannot run steps. */
 export async function receiveReport(link: RankLink): Promise<unknown> {
-  const { failed, length } = await receiveHead(link);
-  const text = await receiveText(link, length);
-  if (failed) throw reportedError(text);
-  return JSON.parse(text);
+  const { length } = await receiveHead(link);
+  return JSON.parse(await receiveText(link, length));
 }
 
-async function receiveHead(link: RankLink): Promise<{ readonly failed: boolean; readonly length: number }> {
-  const words = new Int32Array(ANSWER_WORDS);
-  await link.receive(bytesOf(words));
-  return { failed: at(words, 0) !== 0, length: at(words, 1) };
-}
-
-async function receiveText(link: RankLink, length: number): Promise<string> {
+/** Words of so many bytes, after their head. E_LINK when those are too many. */
+export async function receiveText(link: RankLink, length: number): Promise<string> {
   if (length < 0 || length > REPORT_BYTES_MAX)
     throw new ClawError("E_LINK", `A rank announced a report of ${length} bytes.`);
   const bytes = new Uint8Array(length);

@@ -37,6 +37,18 @@ export class ReferenceKv {
     });
   }
 
+  /** The same, one head of one layer after the other. */
+  *heads(page: number): Generator<Float32Array> {
+    const parts = this.page(page);
+    const slots = this.shape.layers * this.shape.heads;
+    for (let slot = 0; slot < slots; slot++) {
+      for (const part of parts) {
+        const length = part.length / slots;
+        yield part.subarray(slot * length, (slot + 1) * length);
+      }
+    }
+  }
+
   /** Makes a page as it was at first; formats without scales leave them at 1. */
   clear(page: number): void {
     const [keys, values, ...scales] = this.page(page);

@@ -67,7 +67,7 @@ export class ReferenceDevice implements Device, ReferenceStore {
   readPage(page: number, bytes: Uint8Array): void {
     assert(bytes.byteLength === this.kvPageBytes, "A KV page has another size.");
     let offset = 0;
-    for (const part of this.requireKv().page(page)) {
+    for (const part of this.requireKv().heads(page)) {
       bytes.set(bytesOf(part), offset);
       offset += part.byteLength;
     }
@@ -76,7 +76,7 @@ export class ReferenceDevice implements Device, ReferenceStore {
   writePage(page: number, bytes: Uint8Array): void {
     assert(bytes.byteLength === this.kvPageBytes, "A KV page has another size.");
     let offset = 0;
-    for (const part of this.requireKv().page(page)) {
+    for (const part of this.requireKv().heads(page)) {
       bytesOf(part).set(bytes.subarray(offset, offset + part.byteLength));
       offset += part.byteLength;
     }

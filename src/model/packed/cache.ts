@@ -28,6 +28,8 @@ interface PackedCacheTask {
   readonly format: WeightFormat;
   /** Tensor-parallel shards. */
   readonly degree: number;
+  /** A rank's matrices, which have an entry of their own; undefined: those of the whole model. */
+  readonly slice?: readonly MatrixSpec[] | undefined;
   /** Told what an operator should know, in a sentence; the work goes on. */
   readonly onNote: (text: string) => void;
 }
@@ -186,10 +188,11 @@ class PackedCache implements PackedStore {
     this.#entry = undefined;
   }
 
-  /** One entry for each path, format, split and root: a model that replaces another one replaces its packed weights, too. */
+  /** One entry for each path, format, split, slice and root: a model that replaces another one replaces its packed weights, too. */
   #name(): string {
-    const { format, degree, seal } = this.#options;
-    const parts = [this.#model, format, degree, ...(seal === undefined ? [] : [seal.root])];
+    const { format, degree, slice, seal } = this.#options;
+    const held = slice === undefined ? [] : [slice.map(matrixKey)];
+    const parts = [this.#model, format, degree, ...held, ...(seal === undefined ? [] : [seal.root])];
     const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
     const stem = basename(this.#model)
       .replace(/\.gguf$/i, "")

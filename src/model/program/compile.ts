@@ -49,6 +49,8 @@ export interface RankProgram extends CompiledProgram, RankPlace {
   readonly rank: number;
   /** The ranks that its links lead to, by the links' numbers. */
   readonly peers: readonly number[];
+  /** The layers and KV heads of the model that its KV cache has, each [first, end). */
+  readonly held: { readonly layers: readonly [number, number]; readonly kvHeads: readonly [number, number] };
   /** The tokens whose logits it computes, [first, end); undefined before the last stage. */
   readonly logits: readonly [number, number] | undefined;
 }
@@ -64,7 +66,8 @@ export function compile(
     const { part, peers } = partOf(placement, places, rank);
     const compiled = new PartCompiler(model, format, part).compile();
     const shard = at(part.held, 0);
-    return { ...compiled, ...place, rank, peers, logits: part.last ? shard.vocabulary : undefined };
+    const held = { layers: part.layers, kvHeads: shardHeads(model, shard).kvHeads };
+    return { ...compiled, ...place, rank, peers, held, logits: part.last ? shard.vocabulary : undefined };
   });
 }
 

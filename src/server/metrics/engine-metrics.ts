@@ -56,6 +56,13 @@ const counters: readonly (readonly [name: string, help: string, counter: keyof C
   ],
   ["rank_losses_total", "Times that what computes was lost.", "losses"],
   ["recoveries_total", "Times that another took the place of what was lost.", "recoveries"],
+  [
+    "kv_pages_copied_total",
+    "KV pages copied out, for ranks that may have to go on with them.",
+    "copiedPages",
+  ],
+  ["kv_copies_forgotten_total", "Such copies that gave way to others.", "forgottenPages"],
+  ["restored_tokens_total", "Tokens that came from such copies after a loss or a change.", "restoredTokens"],
   ["plan_changes_total", "Changes of how the model is split, while answers ran.", "planChanges"],
 ];
 

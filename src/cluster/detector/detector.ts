@@ -4,21 +4,26 @@
  */
 
 import { at } from "../../base/mod.ts";
-import { INTERVALS_MAX } from "./limits.ts";
+
+/** Intervals that are remembered of each node. */
+const INTERVALS_MAX = 100;
 
 export interface DetectorOptions {
   /** What heartbeats are sent at. */
   readonly heartbeatMs: number;
+  /** The intervals seen last, of several nodes that are alike and of those before them; undefined: none yet, and this node's alone. */
+  readonly intervals?: number[] | undefined;
 }
 
 export class FailureDetector {
   readonly #heartbeatMs: number;
-  readonly #intervals: number[] = [];
+  readonly #intervals: number[];
   #heardAt: number;
 
   /** A node that is heard of at `now` for the first time. */
-  constructor(now: number, { heartbeatMs }: DetectorOptions) {
+  constructor(now: number, { heartbeatMs, intervals = [] }: DetectorOptions) {
     this.#heartbeatMs = heartbeatMs;
+    this.#intervals = intervals;
     this.#heardAt = now;
   }
 
@@ -30,6 +35,11 @@ export class FailureDetector {
   heard(now: number): void {
     if (this.#intervals.push(now - this.#heardAt) > INTERVALS_MAX) this.#intervals.shift();
     this.#heardAt = now;
+  }
+
+  /** Whoever watches was away itself for so long: that silence says nothing. */
+  excuse(ms: number): void {
+    this.#heardAt += ms;
   }
 
   /**

@@ -1,0 +1,1 @@
+export { FailureDetector } from "./detector.ts";

@@ -1,0 +1,47 @@
+/** Where a served model is computed: in one process, or by ranks. */
+
+import { DEGREE_MAX, RANKS_COPY_BYTES_DEFAULT } from "./limits.ts";
+import { booleanOption, choiceOption, numberOption, type OptionTable } from "./option.ts";
+
+export interface RankOptions {
+  readonly pipelineParallelismDegree: number;
+  readonly ranksRunIn: "server" | "processes";
+  readonly ranksSpare: boolean;
+  readonly ranksCopyBytes: number;
+}
+
+export const rankOptions: OptionTable<RankOptions> = {
+  pipelineParallelismDegree: numberOption({
+    flag: "pipeline-parallelism-degree",
+    name: "pipeline_parallelism_degree",
+    unit: "stages",
+    live: true,
+    meaning: "stages of layers that follow one another; the answers are the same",
+    range: [1, DEGREE_MAX],
+    default: 1,
+  }),
+  ranksRunIn: choiceOption({
+    flag: "ranks-run-in",
+    name: "ranks.run_in",
+    choices: ["server", "processes"],
+    meaning:
+      "whether the server's process computes everything, or each shard of each stage is a process that may die and take no answer with it",
+    default: "server",
+  }),
+  ranksSpare: booleanOption({
+    flag: "ranks-spare",
+    name: "ranks.spare",
+    meaning:
+      "whether processes are kept ready, with the weights loaded once more, to take over at once from those that die",
+    default: false,
+  }),
+  ranksCopyBytes: numberOption({
+    flag: "ranks-copy-bytes",
+    name: "ranks.copy_bytes",
+    unit: "bytes",
+    meaning:
+      "memory of the server, taken as it is needed, for copies of running answers' KV pages, so that little has to be computed again when ranks are lost; 0 computes everything again",
+    range: [0, Number.MAX_SAFE_INTEGER],
+    default: RANKS_COPY_BYTES_DEFAULT,
+  }),
+};

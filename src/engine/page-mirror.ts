@@ -1,0 +1,128 @@
+/**
+ * Keeps copies of running requests' KV pages in a store, so that another runtime can go on with them: a page when it is full, and
+ * the last page of a request every few tokens. No step waits for a copy; what was not copied in time is computed again.
+ */
+
+import { at } from "../base/mod.ts";
+import { KV_PAGE_TOKENS } from "../kernels/mod.ts";
+import { COPIES_UNDER_WAY_MAX, PARTIAL_COPY_TOKENS } from "./limits.ts";
+import { pageKey, rootKey } from "./page-keys.ts";
+import type { PageStore } from "./page-store.ts";
+import type { CopiedPage, Residency } from "./residency.ts";
+import type { PageCopies } from "./runtime.ts";
+import type { Sequence } from "./sequence.ts";
+
+/** Who counts. */
+export interface MirrorCounts {
+  /** A page was copied out. */
+  copied(): void;
+  /** So many tokens need not be computed again. */
+  restored(tokens: number): void;
+}
+
+/** What is copied of a sequence, or on its way. */
+interface Copied {
+  /** Full pages, and the name of the last of them. */
+  pages: number;
+  key: string;
+  /** Of the page after them: the name of the copy, and its tokens. */
+  tail: { readonly key: string; readonly tokens: number } | undefined;
+}
+
+export class PageMirror {
+  readonly #store: PageStore;
+  readonly #counts: MirrorCounts;
+  #copies: PageCopies;
+  #copied = new WeakMap<Sequence, Copied>();
+  readonly #underWay = new Set<string>();
+
+  constructor(store: PageStore, copies: PageCopies, counts: MirrorCounts) {
+    this.#store = store;
+    this.#copies = copies;
+    this.#counts = counts;
+  }
+
+  /** After a step that a sequence was in: begins to copy what is new. */
+  copy(sequence: Sequence): void {
+    const { tokens, pages, cached } = sequence;
+    const copied = this.#of(sequence);
+    while ((copied.pages + 1) * KV_PAGE_TOKENS <= cached) {
+      if (this.#underWay.size >= COPIES_UNDER_WAY_MAX) return;
+      const from = copied.pages * KV_PAGE_TOKENS;
+      copied.key = pageKey(copied.key, tokens, from, from + KV_PAGE_TOKENS);
+      this.#begin(copied.key, at(pages, copied.pages++));
+      this.#setTail(copied, undefined);
+    }
+    const from = copied.pages * KV_PAGE_TOKENS;
+    const count = cached - from;
+    if (count < (copied.tail?.tokens ?? 0) + PARTIAL_COPY_TOKENS) return;
+    if (this.#underWay.size >= COPIES_UNDER_WAY_MAX) return;
+    const key = pageKey(copied.key, tokens, from, cached);
+    this.#begin(key, at(pages, copied.pages));
+    this.#setTail(copied, { key, tokens: count });
+  }
+
+  /** Brings pages of these sequences, in this order, to another runtime, as far as it has room. */
+  async move(copies: PageCopies, sequences: readonly Sequence[], residency: Residency): Promise<void> {
+    this.#copies = copies;
+    // Copies that were under way may never have come.
+    this.#copied = new WeakMap();
+    const write = (page: number, bytes: Uint8Array): void => copies.write(page, bytes);
+    for (const sequence of sequences) {
+      const found = await this.#find(sequence);
+      this.#counts.restored(residency.restore(sequence, found, write));
+    }
+  }
+
+  /** What the store has of a sequence from its beginning, without a gap. The last token is always fed. */
+  async #find({ tokens, length, scope }: Sequence): Promise<CopiedPage[]> {
+    const keys = [rootKey(this.#copies.kind, scope)];
+    const pages = Math.floor((length - 1) / KV_PAGE_TOKENS);
+    for (let page = 0; page < pages; page++) {
+      const from = page * KV_PAGE_TOKENS;
+      keys.push(pageKey(at(keys, page), tokens, from, from + KV_PAGE_TOKENS));
+    }
+    const full = await this.#store.find(keys.slice(1));
+    const missing = full.indexOf(undefined);
+    const count = missing < 0 ? full.length : missing;
+    const found = full.slice(0, count).map((bytes, page) => {
+      return { bytes: bytes as Uint8Array, end: (page + 1) * KV_PAGE_TOKENS };
+    });
+    const from = count * KV_PAGE_TOKENS;
+    const most = Math.min(KV_PAGE_TOKENS - 1, length - 1 - from);
+    const ends = Array.from({ length: Math.max(0, most) }, (_, i) => from + most - i);
+    const tails = await this.#store.find(ends.map((end) => pageKey(at(keys, count), tokens, from, end)));
+    const longest = tails.findIndex((bytes) => bytes !== undefined);
+    const bytes = tails[longest];
+    return bytes === undefined ? found : [...found, { bytes, end: at(ends, longest) }];
+  }
+
+  #of(sequence: Sequence): Copied {
+    const known = this.#copied.get(sequence);
+    if (known !== undefined) return known;
+    const copied = { pages: 0, key: rootKey(this.#copies.kind, sequence.scope), tail: undefined };
+    this.#copied.set(sequence, copied);
+    return copied;
+  }
+
+  #setTail(copied: Copied, tail: Copied["tail"]): void {
+    if (copied.tail !== undefined) this.#store.drop(copied.tail.key);
+    copied.tail = tail;
+  }
+
+  /** What is read is the page as it is now, whatever happens to it later. */
+  #begin(key: string, page: number): void {
+    if (this.#underWay.has(key) || this.#store.has(key)) return;
+    this.#underWay.add(key);
+    const done = (): void => void this.#underWay.delete(key);
+    this.#copies
+      .read(page)
+      .then((bytes) => {
+        this.#store.put(key, bytes);
+        this.#counts.copied();
+      })
+      // That what computes is lost is noticed elsewhere.
+      .catch(() => {})
+      .finally(done);
+  }
+}

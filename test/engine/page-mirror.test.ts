@@ -1,0 +1,215 @@
+/** Copies of KV pages: another runtime goes on with them, to the same bits, and computes next to nothing again. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { PARTIAL_COPY_TOKENS } from "../../src/engine/limits.ts";
+import {
+  createRuntime,
+  defaultSampling,
+  Engine,
+  type GenerationRequest,
+  type PageCopies,
+  type Runtime,
+  type TokenEvent,
+} from "../../src/engine/mod.ts";
+import { MemoryPageStore } from "../../src/engine/page-store.ts";
+import {
+  type Device,
+  KV_PAGE_TOKENS,
+  nativeAvailable,
+  openNativeDevice,
+  ReferenceDevice,
+} from "../../src/kernels/mod.ts";
+import { type TinyModel, tinyModel } from "./tiny.ts";
+
+const SIZES = { format: "i8", context: 256, batch: 4, rows: 64 } as const;
+const OPTIONS = { vocabulary: 512, batch: 4, clock: (): number => 0 };
+const BOUND = 2 ** 30;
+
+let tiny: TinyModel;
+const devices: Device[] = [];
+
+/** A runtime on a device of its own, whose pages can be copied. */
+async function open(pages?: number): Promise<Runtime & { readonly copies: PageCopies }> {
+  const device = nativeAvailable()
+    ? openNativeDevice({ threads: 1, pinThreads: "never" })
+    : new ReferenceDevice();
+  devices.push(device);
+  const runtime = await createRuntime(device, tiny.model, SIZES);
+  const copies: PageCopies = {
+    kind: device.name,
+    read: async (page) => {
+      const bytes = new Uint8Array(device.kvPageBytes);
+      device.readPage(page, bytes);
+      return bytes;
+    },
+    write: (page, bytes) => device.writePage(page, bytes),
+  };
+  return { ...runtime, copies, ...(pages !== undefined && { pages, pagesMax: pages }) };
+}
+
+beforeAll(() => {
+  tiny = tinyModel(6);
+});
+
+afterEach(() => {
+  for (const device of devices.splice(0)) device.close();
+});
+
+afterAll(() => tiny.remove());
+
+function request(
+  seed: number,
+  promptTokens: number,
+  change: Partial<GenerationRequest> = {},
+): GenerationRequest {
+  const prompt = Int32Array.from({ length: promptTokens }, (_, i) => (i * 31 + seed * 17 + 1) % 512);
+  return {
+    prompt,
+    maxTokens: 60,
+    sampling: { ...defaultSampling, seed, logprobs: 1 },
+    stopTokens: [],
+    ...change,
+  };
+}
+
+function submit(engine: Engine, asked: GenerationRequest): TokenEvent[] {
+  const events: TokenEvent[] = [];
+  engine.submit(asked, {
+    token: (event) => events.push(event),
+    failed: (error) => expect.fail(error.message),
+  });
+  return events;
+}
+
+interface Outcome {
+  readonly answers: readonly (readonly TokenEvent[])[];
+  readonly copied: number;
+  readonly restored: number;
+  /** Rows beside those that draw a token, after the move. */
+  readonly rowsAgain: number;
+}
+
+/** Answers with a move in the middle; `spoil` may change what is kept. */
+async function moved(
+  requests: readonly GenerationRequest[],
+  { store, pages }: { readonly store: MemoryPageStore | undefined; readonly pages?: number },
+  spoil: () => void = () => {},
+): Promise<Outcome> {
+  let [copied, restored, rowsAgain] = [0, 0, 0];
+  const counts = {
+    copied: () => void copied++,
+    restored: (tokens: number) => {
+      restored += tokens;
+    },
+  };
+  const mirror = store && { store, counts };
+  const engine = new Engine({ ...OPTIONS, ...(await open()), mirror });
+  const answers = requests.map((asked) => submit(engine, asked));
+  while (answers.some(({ length }) => length < 20)) await engine.step();
+  spoil();
+  await engine.move(await open(pages));
+  engine.observe({
+    stepped: ({ rows, drawn }) => {
+      rowsAgain += rows - drawn;
+    },
+  });
+  while (await engine.step());
+  return { answers, copied, restored, rowsAgain };
+}
+
+async function alone(requests: readonly GenerationRequest[]): Promise<TokenEvent[][]> {
+  const engine = new Engine({ ...OPTIONS, ...(await open()) });
+  const answers = requests.map((asked) => submit(engine, asked));
+  while (await engine.step());
+  return answers;
+}
+
+const requests = [request(1, 100), request(2, 131), request(3, 20), request(4, 64)];
+const tokens = 100 + 131 + 20 + 64 + 4 * 20;
+
+describe("after a move", () => {
+  test("all but a few tokens come from copies, and no bit is another", async () => {
+    const expected = await alone(requests);
+    const outcome = await moved(requests, { store: new MemoryPageStore(BOUND) });
+    expect(outcome.answers).toEqual(expected);
+    expect(outcome.rowsAgain).toBeLessThanOrEqual(requests.length * PARTIAL_COPY_TOKENS);
+    expect(outcome.restored).toBeGreaterThan(tokens - requests.length * (PARTIAL_COPY_TOKENS + 1));
+    expect(outcome.copied).toBeGreaterThanOrEqual(Math.floor(tokens / KV_PAGE_TOKENS));
+  });
+
+  test("without copies everything is computed again, to the same bits", async () => {
+    const outcome = await moved(requests, { store: undefined });
+    expect(outcome.answers).toEqual(await alone(requests));
+    expect(outcome.rowsAgain).toBeGreaterThan(tokens - 2 * requests.length);
+  });
+
+  test("copies that are gone leave more to compute, and change nothing", async () => {
+    const store = new MemoryPageStore(BOUND);
+    const keys: string[] = [];
+    const put = store.put.bind(store);
+    store.put = (key, bytes) => {
+      keys.push(key);
+      put(key, bytes);
+    };
+    const outcome = await moved(requests, { store }, () => {
+      for (const key of keys.slice(2, 4)) store.drop(key);
+    });
+    expect(outcome.answers).toEqual(await alone(requests));
+    expect(outcome.rowsAgain).toBeGreaterThan(requests.length * PARTIAL_COPY_TOKENS);
+    expect(outcome.restored).toBeGreaterThan(0);
+  });
+
+  test("a copy with another bit is noticed by this test: it is what the answer comes from", async () => {
+    const store = new MemoryPageStore(BOUND);
+    const kept: Uint8Array[] = [];
+    const put = store.put.bind(store);
+    store.put = (key, bytes) => {
+      kept.push(bytes);
+      put(key, bytes);
+    };
+    const outcome = await moved(requests, { store }, () => {
+      for (const bytes of kept) for (let i = 1; i < bytes.length; i += 2) bytes[i] = (bytes[i] ?? 0) ^ 8;
+    });
+    expect(outcome.answers).not.toEqual(await alone(requests));
+  });
+
+  test("a cache too small for all takes what has room", async () => {
+    const outcome = await moved(requests, { store: new MemoryPageStore(BOUND), pages: 7 });
+    expect(outcome.answers).toEqual(await alone(requests));
+    expect(outcome.restored).toBeGreaterThan(4 * KV_PAGE_TOKENS);
+  });
+
+  test("a tenant is given none of another's", async () => {
+    const store = new MemoryPageStore(BOUND);
+    await moved([request(1, 100, { tenant: "a" })], { store });
+    const counts = { copied: () => {}, restored: (count: number) => expect(count).toBe(0) };
+    const engine = new Engine({ ...OPTIONS, ...(await open()), mirror: { store, counts } });
+    submit(engine, request(1, 100, { tenant: "b" }));
+    await engine.move(await open());
+  });
+});
+
+describe("the store", () => {
+  const page = (): Uint8Array => new Uint8Array(10);
+
+  test("keeps to its bound; what was put or found longest ago goes", async () => {
+    let forgotten = 0;
+    const store = new MemoryPageStore(35, () => forgotten++);
+    for (const key of ["a", "b", "c"]) store.put(key, page());
+    expect(await store.find(["a", "x"])).toEqual([page(), undefined]);
+    store.put("d", page());
+    expect(["a", "b", "c", "d"].map((key) => store.has(key))).toEqual([true, false, true, true]);
+    expect({ forgotten, bytes: store.bytes }).toEqual({ forgotten: 1, bytes: 30 });
+  });
+
+  test("counts what takes another's place once, and takes nothing larger than its bound", () => {
+    const store = new MemoryPageStore(35);
+    store.put("a", page());
+    store.put("a", page());
+    store.put("b", new Uint8Array(36));
+    expect({ bytes: store.bytes, b: store.has("b") }).toEqual({ bytes: 10, b: false });
+    store.drop("a");
+    store.drop("a");
+    expect(store.bytes).toBe(0);
+  });
+});
