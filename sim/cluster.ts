@@ -8,6 +8,7 @@ import {
   type ClusterState,
   type Entry,
   modelCosts,
+  NO_DEGREES,
   type NodeRecord,
   nodeKey,
   type PlanOutcome,
@@ -263,5 +264,5 @@ function roleOf(name: string): "server" | "node" {
 function planFor(nodes: readonly NodeRecord[], done: (outcome: PlanOutcome) => void): void {
   const network = { latencySeconds: 1e-5, bytesPerSecond: 1e9 };
   const cluster = { nodes: nodes.map(({ description }) => description), links: [], network };
-  done({ plan: planCluster(cluster, costs).plan, problem: null });
+  done({ plan: planCluster(cluster, costs).plan, problem: null, degrees: NO_DEGREES });
 }

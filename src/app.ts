@@ -284,8 +284,9 @@ export async function startServer(
     onProgress(fraction);
   };
   const listeners = { onProgress: advance, onNote: (text: string): void => log.warn(text) };
-  const ranks = rankSettings(options);
-  const loading = loadModel(path, options, { ...listeners, ...trusted, adapters, ranks });
+  const loading = ranksOf(path, options, { cluster, seal: trusted.seal }).then((ranks) =>
+    loadModel(path, options, { ...listeners, ...trusted, adapters, ranks }),
+  );
   const ready = loading.then(async (model) => {
     const recorder = await recorderOf(ledger, { root, info: model.info, version });
     const named = (tokens ?? cluster) && root.find().then((found) => found?.root);
@@ -375,6 +376,16 @@ async function clusterOf(
   if (cluster === undefined) return undefined;
   metrics.addGateway({ gateway: () => cluster.gateway.counts, journal: () => completions.journalCounts });
   return cluster;
+}
+
+/** Where the model is computed: here, in processes of this machine, or on the nodes of a cluster. Errors: those of joining it. */
+async function ranksOf(
+  path: string,
+  options: ServeOptions,
+  { cluster, seal }: { readonly cluster: RunningCluster | undefined; readonly seal: ModelSeal | undefined },
+): Promise<Loading["ranks"]> {
+  const nodes = await cluster?.begin({ path, settings: engineSettings(path, options), seal });
+  return { ...rankSettings(options), ...nodes };
 }
 
 /** Errors: those of joining; E_FILE for a model that has no root, by which servers know that theirs is the same. */

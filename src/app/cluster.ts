@@ -1,26 +1,43 @@
-/** I/O: a server's place in a cluster: a member that may hold the lease, and the journal of streams. */
+/** I/O: a server's place in a cluster: a member that may hold the lease, the nodes that compute for it, and the journal of streams. */
 
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
+import { basename } from "node:path";
 import { ClawError } from "../base/mod.ts";
 import {
-  Agent,
+  ClusterServer,
   type Control,
   type ControlAccess,
+  type ModelCosts,
   machineName,
+  modelCosts,
   openControl,
   openJournal,
-  PROTOCOL_VERSION,
-  TIMING_DEFAULT,
+  sourceModule,
 } from "../cluster/mod.ts";
 import type { ServeOptions } from "../config/mod.ts";
+import { type EngineSettings, sizeRuntime } from "../engine/mod.ts";
 import { Journal, type JournalStore } from "../journal/mod.ts";
-import { ARITHMETIC_VERSION } from "../kernels/mod.ts";
+import { KV_PAGE_TOKENS } from "../kernels/mod.ts";
+import { type ModelDescription, type ModelSeal, measureSeal, openModelFile } from "../model/mod.ts";
 import { Gateway, type GatewayOptions, type LeaseView } from "./gateway.ts";
+
+/** What is to be served. */
+export interface ToServe {
+  readonly path: string;
+  /** Of the engine that is to run. */
+  readonly settings: EngineSettings;
+  /** Where it is known; else the model is measured, if nodes are to run it. */
+  readonly seal: ModelSeal | undefined;
+}
 
 export interface RunningCluster {
   readonly gateway: Gateway;
-  /** Becomes a member, which may hold the lease: when the model is loaded. E_CONTROL; E_NODE where the name is another's. */
+  /**
+   * Before the model is loaded. Where nodes run it, becomes a member, since its plan is what is loaded, and resolves to what the
+   * engine's thread runs on. E_PLACEMENT, and the errors of `join`.
+   */
+  begin(model: ToServe): Promise<Pick<EngineSettings, "source"> | undefined>;
+  /** When the model is loaded: a member by now, which answers when it holds the lease. E_CONTROL; E_NODE where the name is another's. */
   join(): Promise<void>;
   /** Answers nothing more and leaves, so that others need not wait until they miss this server. */
   close(): Promise<void>;
@@ -63,78 +80,93 @@ const NOBODY: LeaseView = { active: false, epoch: undefined, holder: undefined }
 
 class ClusterSeat implements RunningCluster {
   readonly gateway: Gateway;
-  readonly #name: string;
+  readonly #options: ServeOptions;
   readonly #parts: GatewayParts;
   readonly #connections: Connections;
-  #agent: Agent | undefined;
+  #server: ClusterServer | undefined;
+  /** The model is loaded, so that streams can go on. */
+  #loaded = false;
+  #displaced = false;
 
   constructor(options: ServeOptions, parts: GatewayParts, connections: Connections) {
     const { control, store } = connections;
-    this.#name = options.clusterName ?? machineName();
+    this.#options = options;
     this.#parts = parts;
     this.#connections = connections;
     this.gateway = new Gateway({
       ...parts,
-      lease: () => this.#agent?.lease() ?? NOBODY,
+      lease: () => this.#lease(),
       journal: new Journal({ store, secret: control.secret, random: randomBytes }),
       required: options.clusterJournal === "required",
     });
   }
 
-  async join(): Promise<void> {
-    const name = this.#name;
-    const agent = await this.#startAgent();
-    this.#agent = agent;
-    for (;;) {
-      const { self } = agent.status();
-      if (self === "member") return;
-      if (self === "taken" || self === "displaced") {
-        throw new ClawError("E_NODE", `The name ${name} is another server's; give this one its own.`);
-      }
-      await sleep(TIMING_DEFAULT.heartbeatMs / 4);
+  async begin({ path, settings, seal }: ToServe): Promise<Pick<EngineSettings, "source"> | undefined> {
+    const { clusterCompute, adapters } = this.#options;
+    if (clusterCompute !== "nodes") return undefined;
+    if (adapters.length > 0) {
+      const remedy = "let the model run in the server (cluster.compute), or merge them into it";
+      throw new ClawError("E_PLACEMENT", `A model that runs on nodes takes no adapters: ${remedy}.`);
     }
+    const { root } = seal ?? (await measureSeal(path));
+    const model = { root, name: basename(path).replace(/\.gguf$/i, "") };
+    const server = await this.#member(model, costsOf(describe(path), settings));
+    return { source: { module: sourceModule, options: server.source } };
+  }
+
+  async join(): Promise<void> {
+    if (this.#server === undefined) await this.#member(undefined, undefined);
+    this.#loaded = true;
+    this.gateway.look();
   }
 
   async close(): Promise<void> {
     this.gateway.handOver();
-    await this.#agent?.leave();
+    await this.#server?.close();
     await this.#connections.store.close();
     await this.#connections.control.store.close();
   }
 
-  #startAgent(): Promise<Agent> {
-    const { store, secret } = this.#connections.control;
-    let known: string | undefined;
-    return Agent.start({
-      store,
-      secret,
-      timing: TIMING_DEFAULT,
+  /** A server that is still loading holds the lease for itself alone: it cannot go on with anybody's streams yet. */
+  #lease(): LeaseView {
+    const lease = this.#server?.lease() ?? NOBODY;
+    return this.#loaded ? lease : { ...lease, active: false, holder: undefined };
+  }
+
+  async #member(
+    model: { readonly root: string; readonly name: string } | undefined,
+    costs: ModelCosts | undefined,
+  ): Promise<ClusterServer> {
+    const { clusterName, clusterHost: host } = this.#options;
+    const name = clusterName ?? machineName();
+    const { log } = this.#parts;
+    this.#server = await ClusterServer.join({
+      ...{ control: this.#connections.control, name, host, model, costs },
+      life: randomBytes(8).toString("hex"),
       clock: () => performance.now(),
-      self: {
-        life: randomBytes(8).toString("hex"),
-        role: "server",
-        // It computes for itself alone: nothing of it is to be planned with.
-        description: { name: this.#name, memoryBytes: 0, formats: {}, kvBytesPerSecond: 1, layerSeconds: 0 },
-        links: [],
-        models: [],
-        draining: false,
-        work: { epoch: 0, ranks: [] },
-        refused: {},
-        address: null,
-        dialect: { protocol: PROTOCOL_VERSION, arithmetic: ARITHMETIC_VERSION },
-      },
-      plan: (_, done) => done({ plan: null, problem: "Servers compute for themselves." }),
+      onNote: (text) => log.warn(text),
       onStatus: ({ self }) => {
         this.gateway.look();
-        if (self === "displaced" && known !== self) {
-          const { log } = this.#parts;
-          log.error(
-            { name: this.#name },
-            "Another server has this one's name: it stands by until it is started again.",
-          );
-        }
-        known = self;
+        if (self !== "displaced" || this.#displaced) return;
+        this.#displaced = true;
+        log.error({ name }, "Another server has this one's name: it stands by until it is started again.");
       },
     });
+    return this.#server;
   }
+}
+
+function describe(path: string): ModelDescription {
+  const { description, close } = openModelFile(path);
+  close();
+  return description;
+}
+
+/** What nodes have to have room for: a full batch, and all of the KV cache. */
+function costsOf(model: ModelDescription, settings: EngineSettings): ModelCosts {
+  const { format, context, batch, batchMax, rows, kvFormat: asked, kvBytes } = settings;
+  const sizes = { format, context, batch, batchMax: batchMax ?? batch, rows, kvFormat: asked, kvBytes };
+  const { pagesMax, kvFormat } = sizeRuntime(model, sizes);
+  const positions = Math.ceil((pagesMax * KV_PAGE_TOKENS) / batch);
+  return modelCosts(model, { format, kvFormat, rows: batch, context: positions });
 }

@@ -75,6 +75,8 @@ export interface ClusterOptions {
   readonly clusterTlsCert: string | undefined;
   readonly clusterTlsKey: string | undefined;
   readonly clusterName: string | undefined;
+  readonly clusterHost: string;
+  readonly clusterCompute: "nodes" | "server";
   readonly clusterJournal: "required" | "optional";
 }
 
@@ -103,6 +105,22 @@ export const clusterOptions: OptionTable<ClusterOptions> = {
     meaning: "the server's name, which no other member of the cluster has",
     default: undefined,
     otherwise: "the machine's",
+  }),
+  clusterHost: textOption({
+    flag: "cluster-host",
+    name: "cluster.host",
+    placeholder: "ADDRESS",
+    pattern: /^[0-9a-f:.]+$/i,
+    expected: "an address in numbers",
+    meaning: "the address at which nodes reach this server",
+    default: "127.0.0.1",
+  }),
+  clusterCompute: choiceOption({
+    flag: "cluster-compute",
+    name: "cluster.compute",
+    choices: ["server", "nodes"],
+    meaning: "where the model runs: in the server's own process, or on nodes that joined the cluster",
+    default: "server",
   }),
   clusterJournal: choiceOption({
     flag: "cluster-journal",

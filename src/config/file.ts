@@ -75,10 +75,17 @@ function readBounded(path: string): Uint8Array {
 function withFolder(values: Partial<ServeOptions>, folder: string): Partial<ServeOptions> {
   const { model, adapters, apiKeys, biscuitFolder, ledgerFolder, ledgerPostgresUrlFile } = values;
   const { sealTrust, sealBundle } = values;
+  const clusterFiles = ["SecretFile", "CredentialsFile", "TlsCa", "TlsCert", "TlsKey"] as const;
   const at = (path: string): string => resolve(folder, path);
   return {
     ...values,
     ...(model !== undefined && { model: at(model) }),
+    ...Object.fromEntries(
+      clusterFiles.flatMap((file) => {
+        const path = values[`cluster${file}`];
+        return path === undefined ? [] : [[`cluster${file}`, at(path)]];
+      }),
+    ),
     ...(adapters !== undefined && {
       adapters: adapters.map((adapter) => ({ ...adapter, folder: at(adapter.folder) })),
     }),

@@ -12,6 +12,7 @@ import {
   Member,
   type MemberOptions,
   MemoryStore,
+  NO_DEGREES,
   NODE_RECORD_BYTES_MAX,
   type NodeRecord,
   nodeKey,
@@ -55,7 +56,7 @@ function optionsOf(
   return {
     self: { life, role, address: null, dialect, ...offer, ...counts },
     timing,
-    plan: (nodes, done) => done({ plan: null, problem: problem(nodes) }),
+    plan: (nodes, done) => done({ plan: null, problem: problem(nodes), degrees: NO_DEGREES }),
   };
 }
 

@@ -14,6 +14,7 @@ import {
   type ControlStore,
   MemoryStore,
   modelCosts,
+  NO_DEGREES,
   type NodeRecord,
   offersOf,
   openOnNodes,
@@ -133,7 +134,7 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
     await ask(workEpoch(3, 1), 0);
     await until(() => work()?.ranks.join() === "0,1,0" && work()?.epoch === workEpoch(3, 1));
     await expect(ask(workEpoch(3, 1), 0)).rejects.toMatchObject({ code: "E_NODE" });
-    await askNode(node.address, asker, { kind: "end", epoch: first });
+    await askNode(node.address, asker, { kind: "end", epoch: first, patienceMs: 0 });
     await until(() => work()?.ranks.join() === "0");
     // Another holder: what worked for the one before it ends, and that one's late words are refused.
     await ask(workEpoch(4, 0), 2);
@@ -151,7 +152,13 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
     const { node } = await start(store, "a");
     await askNode(node.address, asker, { kind: "start", epoch: workEpoch(1, 0), rank: 0, root, engine });
     const server = await Agent.start({
-      ...{ store, secret, clock, timing, plan: (_, done) => done({ plan: null, problem: "none" }) },
+      ...{
+        store,
+        secret,
+        clock,
+        timing,
+        plan: (_, done) => done({ plan: null, problem: "none", degrees: NO_DEGREES }),
+      },
       self: {
         ...{ life: life(), role: "server", address: null, description: descriptionOf("s"), links: [] },
         ...{ models: [], draining: false, work: { epoch: 0, ranks: [] }, refused: {} },
@@ -165,7 +172,13 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
     expect(recordOf(agent, "a")?.work.ranks).toEqual([0]);
     server.stop();
     const next = await Agent.start({
-      ...{ store, secret, clock, timing, plan: (_, done) => done({ plan: null, problem: "none" }) },
+      ...{
+        store,
+        secret,
+        clock,
+        timing,
+        plan: (_, done) => done({ plan: null, problem: "none", degrees: NO_DEGREES }),
+      },
       self: { ...recordOf(agent, "a")!, life: life(), role: "server", description: descriptionOf("t") },
     });
     closing.push(() => next.stop());
@@ -190,7 +203,7 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
     // It stays for the rank that runs, and leaves after it.
     await sleep(500);
     expect(node.status().self).toBe("member");
-    await askNode(node.address, asker, { kind: "end", epoch: begin.epoch });
+    await askNode(node.address, asker, { kind: "end", epoch: begin.epoch, patienceMs: 0 });
     await node.run();
     expect(node.status().self).toBe("left");
     expect(notes.filter((text) => text.startsWith("Refused"))).toEqual([]);
@@ -226,7 +239,7 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
     for (const reason of ["secret", "epoch 7", "another version", "no JSON", "no node of this version"]) {
       expect(told).toContain(reason);
     }
-    await askNode(node.address, asker, { kind: "end", epoch: 1 });
+    await askNode(node.address, asker, { kind: "end", epoch: 1, patienceMs: 0 });
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ClawError } from "../../src/base/mod.ts";
 import {
   type ClusterDescription,
+  keepOrPlan,
   type ModelCosts,
   modelCosts,
   type PlanConstraints,
@@ -296,6 +297,63 @@ describe("models and networks as there are", () => {
     expect(costs1.attention.segments * costs1.attention.kvBytes).toBe(4096 * 8 * 64 * 2 * 2);
   });
 });
+
+describe("a plan in force", () => {
+  const load = { rows: 1, context: 4096, format: "i8", kvFormat: "f16" } as const;
+  const costs = modelCosts(describePreset("llama-8b"), load);
+  const network = { gigabits: 10, latencySeconds: 1e-4 };
+  const three = office([6, 6, 6], network);
+  const task = (description: ClusterDescription, constraints?: PlanConstraints) => {
+    return { description, costs, constraints };
+  };
+  const { plan } = planCluster(three, costs);
+  const faster = (times: number): ClusterDescription => ({
+    ...three,
+    nodes: three.nodes.map((node, index) => {
+      const { bytesPerSecond, multiplyAddsPerSecond } = node.formats.i8;
+      const i8 = { bytesPerSecond: bytesPerSecond * times, multiplyAddsPerSecond };
+      return index === 2 ? { ...node, memoryBytes: 16 * GB, formats: { i8 } } : node;
+    }),
+  });
+
+  test("stays where hardly any is faster, and goes where one is", () => {
+    expect(planCluster(faster(1.02), costs).plan).not.toEqual(plan);
+    expect(keepOrPlan(task(faster(1.02)), plan).plan).toEqual(plan);
+    const better = planCluster(faster(4), costs).plan;
+    expect(keepOrPlan(task(faster(4)), plan).plan).toEqual(better);
+    expect(better).not.toEqual(plan);
+  });
+
+  test("goes where it no longer fits: a node gone, less memory, no link, another model or degree", () => {
+    expect(keepOrPlan(task(three), plan).plan).toEqual(plan);
+    const used = plan.stages.flatMap(({ ranks }) => ranks.map(({ node }) => node));
+    expect(used).toEqual(["node-00", "node-01"]);
+    const misfits: [string, ClusterDescription, PlanConstraints?][] = [
+      ["gone", { ...three, nodes: three.nodes.slice(1) }],
+      [
+        "smaller",
+        { ...three, nodes: three.nodes.map((node, i) => (i === 0 ? { ...node, memoryBytes: 1e9 } : node)) },
+      ],
+      ["prescribed", three, { pipelineParallelismDegree: 3 }],
+    ];
+    for (const [what, description, constraints] of misfits) {
+      const { plan: next } = keepOrPlan(task(description, constraints), plan);
+      expect(next, what).toEqual(planCluster(description, costs, constraints).plan);
+      expect(next, what).not.toEqual(plan);
+    }
+    const apart = {
+      nodes: three.nodes,
+      links: [{ between: ["node-01", "node-02"], ...linkOf(network) }],
+    } as const;
+    expect(keepOrPlan(task(apart), plan).plan.stages[0]?.ranks[0]?.node).not.toBe("node-00");
+    const other = modelCosts(describePreset("llama-3b"), load);
+    expect(keepOrPlan({ description: three, costs: other }, plan).plan.model).toBe(other.name);
+  });
+});
+
+function linkOf({ gigabits, latencySeconds }: { gigabits: number; latencySeconds: number }) {
+  return { latencySeconds, bytesPerSecond: (gigabits * GB) / 8 };
+}
 
 test("a prediction is the sum that can be made by hand", () => {
   const half = { sharedWeightBytes: 0, sharedMultiplyAdds: 0, sharedKvBytes: 0, segments: 4 };

@@ -56,6 +56,11 @@ export class Agent {
     return this.#member.say(offer);
   }
 
+  /** Has a plan made at once, though everybody is as before. */
+  replan(): void {
+    this.#member.replan();
+  }
+
   count(counts: Partial<NodeCounts>): void {
     this.#member.count(counts);
   }

@@ -32,7 +32,7 @@ import { type Answer, Register, type Request } from "./register.ts";
 import type { Entry } from "./store.ts";
 import { patienceMs, type Timing } from "./timing.ts";
 
-export type PlanOutcome = Pick<PlanRecord, "plan" | "problem">;
+export type PlanOutcome = Pick<PlanRecord, "plan" | "problem" | "degrees">;
 
 export interface MemberOptions {
   /** Its own record at first; undefined: it only watches, under no name. */
@@ -123,7 +123,11 @@ export class Member {
   /** The view that a plan is being made for, and the last one that was made. */
   #planning = "";
   #outcome: { readonly view: string; readonly outcome: PlanOutcome } | undefined;
-  readonly #written = new Map<Request, ClusterState>();
+  /** How often a plan was asked for, and the last of these that was answered by one. */
+  #asked = 0;
+  #answeredAsk = 0;
+  /** States that were written, each with the last ask that its plan answers. */
+  readonly #written = new Map<Request, number>();
 
   constructor(now: number, options: MemberOptions) {
     this.#options = options;
@@ -151,6 +155,11 @@ export class Member {
   count(counts: Partial<NodeCounts>): void {
     const said = this.#said;
     if (said !== undefined) this.#said = { ...said, ...counts };
+  }
+
+  /** Has a plan made at once, though everybody is as before: what planning goes by has changed. */
+  replan(): void {
+    this.#asked++;
   }
 
   /** Takes its record away and is no member any more: others need not wait until they miss it. */
@@ -197,7 +206,7 @@ export class Member {
 
   answered(now: number, request: Request, answer: Answer): void {
     const key = request.kind === "write" ? request.write.key : request.key;
-    const state = this.#written.get(request);
+    const ask = this.#written.get(request);
     this.#written.delete(request);
     const register =
       key === STATE_KEY ? this.#lease : key === this.#own.key ? this.#own : this.#peers.get(key)?.register;
@@ -207,7 +216,10 @@ export class Member {
     if (answer.kind !== "done" || request.kind !== "write") return;
     const { value } = request.write;
     if (key === this.#own.key && value === undefined) this.#standing = "left";
-    if (state !== undefined) this.#leaseUntil = request.sentAt + this.#options.timing.leaseMs;
+    if (ask !== undefined) {
+      this.#leaseUntil = request.sentAt + this.#options.timing.leaseMs;
+      this.#answeredAsk = Math.max(this.#answeredAsk, ask);
+    }
     this.saw(now, { key, value, revision: answer.revision });
   }
 
@@ -279,7 +291,7 @@ export class Member {
     };
     this.#renewedAt = now;
     const request = this.#write(this.#lease, now, state);
-    this.#written.set(request, state);
+    this.#written.set(request, plan === undefined ? 0 : this.#asked);
     return request;
   }
 
@@ -304,9 +316,13 @@ export class Member {
   #newPlan(now: number, living: readonly NodeRecord[]): PlanRecord | undefined {
     const last = this.#plan;
     const epoch = this.#state?.epoch ?? 0;
-    if (last !== null && last.epoch === epoch && describe(last.nodes) === this.#view) return undefined;
-    if (now - this.#viewAt < this.#options.timing.settleMs) return undefined;
-    const view = `${epoch}: ${this.#view}`;
+    if (this.#asked === this.#answeredAsk) {
+      if (last !== null && last.epoch === epoch && describe(last.nodes) === this.#view) return undefined;
+      const settled = now - this.#viewAt >= this.#options.timing.settleMs;
+      // Where a node of the plan is gone there is nothing to wait for.
+      if (!settled && !lacks(living, last)) return undefined;
+    }
+    const view = `${epoch}, ${this.#asked}: ${this.#view}`;
     if (this.#planning !== view) {
       this.#planning = view;
       this.#options.plan(living, (outcome) => {
@@ -397,6 +413,14 @@ export class Member {
 
 function same(a: Incarnation, b: Incarnation): boolean {
   return a.node === b.node && a.life === b.life;
+}
+
+/** Whether a node that a plan gives something to do is not among the living, or in another life. */
+function lacks(living: readonly NodeRecord[], last: PlanRecord | null): boolean {
+  const lives = new Map(living.map(({ description, life }) => [description.name, life]));
+  const planned = new Map(last?.nodes.map(({ node, life }) => [node, life]));
+  const needed = last?.plan?.stages.flatMap(({ ranks }) => ranks.map(({ node }) => node)) ?? [];
+  return needed.some((node) => lives.get(node) !== planned.get(node));
 }
 
 function plannedNodes(records: readonly NodeRecord[]): PlannedNode[] {

@@ -17,9 +17,12 @@ export {
   CONTROL_VERSION,
   type Dialect,
   type HeldModel,
+  NO_DEGREES,
   type NodeAddress,
   type NodeRecord,
   nodeKey,
+  type PlanRecord,
+  type PrescribedDegrees,
   readState,
   STATE_KEY,
 } from "./records.ts";

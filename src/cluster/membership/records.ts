@@ -82,6 +82,16 @@ export interface PlannedNode extends Incarnation {
   readonly edition: number;
 }
 
+/** How a plan has to be split, by whoever runs the cluster. */
+export interface PrescribedDegrees {
+  /** Nodes that share every layer. */
+  readonly tensor: number | null;
+  /** Stages. */
+  readonly pipeline: number | null;
+}
+
+export const NO_DEGREES: PrescribedDegrees = { tensor: null, pipeline: null };
+
 /** The plan in force, made by the holder of the lease. */
 export interface PlanRecord {
   /** Grows with every plan, across holders: data-plane messages carry it. */
@@ -90,6 +100,8 @@ export interface PlanRecord {
   readonly epoch: number;
   /** Whom it was made for, by name. */
   readonly nodes: readonly PlannedNode[];
+  /** What was prescribed for it; null: nothing. */
+  readonly degrees: PrescribedDegrees;
   /** Null where none fits. */
   readonly plan: Plan | null;
   /** Why there is none. */
@@ -181,6 +193,7 @@ const stateSchema: z.ZodType<ClusterState> = z.strictObject({
       version: counter.min(1),
       epoch: counter.min(1),
       nodes: z.array(planned).max(RECORDS_MAX + 1),
+      degrees: z.strictObject({ tensor: z.nullable(counter.min(1)), pipeline: z.nullable(counter.min(1)) }),
       plan: z.nullable(planSchema),
       problem: z.nullable(z.string().max(PROBLEM_CHARS_MAX)),
     }),

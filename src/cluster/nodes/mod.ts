@@ -5,3 +5,4 @@ export { observeCluster } from "./observe.ts";
 export { offersOf } from "./offers.ts";
 export { openOnNodes } from "./remote-ranks.ts";
 export { askNode } from "./request.ts";
+export { ClusterServer, sourceModule } from "./server.ts";

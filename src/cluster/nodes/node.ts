@@ -205,7 +205,7 @@ export class ClusterNode {
   async #serve({ link, peer }: PeerLink): Promise<void> {
     try {
       for (let request = await receiveRequest(link); request !== undefined; ) {
-        const problem = this.#attempt(request, peer);
+        const problem = await this.#attempt(request, peer);
         await sendAnswer(link, problem);
         if (request.kind === "time" && problem === undefined) await this.#echo(link);
         request = await receiveRequest(link);
@@ -227,10 +227,10 @@ export class ClusterNode {
   }
 
   /** Why it cannot be done; undefined: it is done. */
-  #attempt(request: NodeRequest, peer: string): ClawError | undefined {
+  async #attempt(request: NodeRequest, peer: string): Promise<ClawError | undefined> {
     try {
       if (request.kind === "start") this.#start(request);
-      else if (request.kind === "end") this.#ranks.end(request.epoch);
+      else if (request.kind === "end") await this.#ranks.end(request.epoch, request.patienceMs);
       else if (request.kind === "drain") {
         this.#options.onNote(`Drained, as ${peer} asked.`);
         void this.drain();

@@ -1,10 +1,11 @@
 /** I/O: the processes of ranks that run on this node. A rank that crashes takes nothing with it. */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ClawError } from "../../base/mod.ts";
 import { Fence } from "../membership/mod.ts";
 import { type HolderEpoch, holderOf } from "./epoch.ts";
-import { RANK_PROCESSES_MAX } from "./limits.ts";
+import { END_LOOK_MS, RANK_PROCESSES_MAX } from "./limits.ts";
 
 /** Which rank, and for which epoch of the work. */
 export interface RankPlace {
@@ -71,22 +72,22 @@ export class RankProcesses {
     this.#kill(({ epoch }) => holderOf(epoch) < holder);
   }
 
-  /** Ends the ranks of an epoch and of those before it. */
-  end(last: number): void {
-    this.#kill(({ epoch }) => epoch <= last);
+  /** Ends the ranks of an epoch, after they had so long to end by themselves; resolves when they are gone. */
+  end(epoch: number, patienceMs: number): Promise<void> {
+    return this.#end((place) => place.epoch === epoch, patienceMs);
   }
 
   /** Resolves when none runs any more. */
-  async close(): Promise<void> {
-    const processes = [...this.#running].map(({ process }) => process);
-    const gone = processes.map(
-      (process) =>
-        new Promise<void>((resolve) => {
-          process.once("exit", () => resolve()).once("error", () => resolve());
-        }),
-    );
-    this.#kill(() => true);
-    await Promise.all(gone);
+  close(): Promise<void> {
+    return this.#end(() => true, 0);
+  }
+
+  async #end(which: (place: RankPlace) => boolean, patienceMs: number): Promise<void> {
+    const ended = (): boolean => ![...this.#running].some(which);
+    const patience = AbortSignal.timeout(patienceMs);
+    while (!ended() && !patience.aborted) await sleep(END_LOOK_MS);
+    this.#kill(which);
+    while (!ended()) await sleep(END_LOOK_MS);
   }
 
   #kill(which: (place: RankPlace) => boolean): void {

@@ -2,8 +2,8 @@
 
 import { asClawError, at, ClawError } from "../../base/mod.ts";
 import { toHex } from "../../crypto/mod.ts";
+import type { RankLink } from "../../kernels/mod.ts";
 import type { OpenedFile } from "../../model/mod.ts";
-import type { NodeAddress } from "../membership/mod.ts";
 import {
   joinRanks,
   Meeting,
@@ -13,15 +13,9 @@ import {
   settingsOf,
   startRanks,
 } from "../shards/mod.ts";
-import { ASKED_MAX } from "./limits.ts";
+import { ASKED_MAX, END_PATIENCE_MS } from "./limits.ts";
 import { type Asker, askNode } from "./request.ts";
-
-/** A node that is to run a rank. */
-export interface RankNode {
-  readonly name: string;
-  readonly life: string;
-  readonly address: NodeAddress;
-}
+import type { RankNode } from "./work.ts";
 
 export interface RemoteOptions extends RanksOptions {
   /** By rank. */
@@ -33,60 +27,114 @@ export interface RemoteOptions extends RanksOptions {
   readonly root: string;
   /** The address in numbers at which nodes reach this process. */
   readonly host: string;
+  /** Gives it up; its reason is what it fails with. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** A node did not start its rank. */
+/** A node cannot be reached, or its rank says that it cannot do what it was told. */
 export class NodeFailure extends ClawError {
   readonly node: RankNode;
 
   constructor(node: RankNode, error: ClawError) {
-    super("E_LINK", `The node ${node.name} starts no rank: ${error.message}`, { cause: error });
+    super("E_LINK", `The node ${node.name} runs no rank: ${error.message}`, { cause: error });
     this.node = node;
   }
 }
 
-/** Has nodes start the ranks of a placement, each from its own file. NodeFailure, E_PLACEMENT, E_LINK, and what loading refuses. */
+/**
+ * Has nodes start the ranks of a placement, each from its own file. Where that fails, what was started is ended. NodeFailure,
+ * E_PLACEMENT, E_LINK, and what loading refuses.
+ */
 export async function openOnNodes(model: OpenedFile, options: RemoteOptions): Promise<PlacedRuntime> {
-  const plan = planRanks(model.description, options);
-  const { asker, epoch, host } = options;
+  const { asker, epoch, host, nodes } = options;
   const settings = settingsOf(asker.name, { secret: toHex(asker.secret), epoch });
   const place = { host: asker.name, addresses: [{ driver: "tcp", host, port: 0 }] } as const;
   const meeting = new Meeting(place, settings);
-  const end = async (lost: boolean): Promise<void> => {
-    await meeting.close();
-    // Those of a lost runtime were told nothing: one that is stopped, or cut off, would never end.
-    if (lost) await endRanks(options);
-  };
+  const opening = new Opening(model, options, meeting);
+  const running = opening.run();
   try {
-    const starting = startAll(options, meeting);
-    const joining = joinRanks(meeting, plan.programs.length);
-    joining.catch(() => {}); // where a node says sooner why
-    await starting;
-    const ranks = await joining;
-    const reports = await startRanks(model, ranks, options);
-    return plan.join({ links: ranks.map(({ link }) => link), reports, end });
+    return await Promise.race([running, aborted(options.signal)]);
   } catch (error) {
-    await end(true);
-    throw error;
+    const failed = opening.failure?.node.name;
+    running.then((late) => late.close()).catch(() => {});
+    await meeting.close();
+    opening.letGo();
+    await endRanks(options, { nodes: nodes.filter(({ name }) => name !== failed), patienceMs: 0 });
+    throw opening.failure ?? error;
   }
 }
 
-async function startAll({ nodes, asker, epoch, root }: RemoteOptions, meeting: Meeting): Promise<void> {
-  const engine = at(meeting.place.addresses, 0);
-  await inTurns([...nodes.entries()], async ([rank, node]) => {
-    try {
-      await askNode(node.address, asker, { kind: "start", epoch, rank, root, engine });
-    } catch (error) {
-      throw new NodeFailure(node, asClawError(error));
-    }
+class Opening {
+  /** What one of the nodes said, before the others failed with it. */
+  failure: NodeFailure | undefined;
+  readonly #model: OpenedFile;
+  readonly #options: RemoteOptions;
+  readonly #meeting: Meeting;
+  #links: readonly RankLink[] = [];
+
+  constructor(model: OpenedFile, options: RemoteOptions, meeting: Meeting) {
+    this.#model = model;
+    this.#options = options;
+    this.#meeting = meeting;
+  }
+
+  async run(): Promise<PlacedRuntime> {
+    const [options, meeting] = [this.#options, this.#meeting];
+    const plan = planRanks(this.#model.description, options);
+    const joining = joinRanks(meeting, plan.programs.length);
+    joining.catch(() => {}); // where a node says sooner why
+    await this.#startAll();
+    const ranks = await joining;
+    this.#links = ranks.map(({ link }) => link);
+    const onRankFailed = (rank: number, error: ClawError): void => {
+      // Where a link broke it need not have been this rank's fault.
+      if (error.code !== "E_LINK") this.failure ??= new NodeFailure(at(options.nodes, rank), error);
+    };
+    const reports = await startRanks(this.#model, ranks, { ...options, onRankFailed });
+    const end = async (lost: boolean): Promise<void> => {
+      await meeting.close();
+      // Those of a lost runtime were told nothing: one that is stopped, or cut off, would never end.
+      await endRanks(options, { nodes: options.nodes, patienceMs: lost ? 0 : END_PATIENCE_MS });
+    };
+    return plan.join({ links: this.#links, reports, end });
+  }
+
+  /** Of ranks that have joined. */
+  letGo(): void {
+    for (const link of this.#links) link.close();
+  }
+
+  async #startAll(): Promise<void> {
+    const { nodes, asker, epoch, root } = this.#options;
+    const engine = at(this.#meeting.place.addresses, 0);
+    await inTurns([...nodes.entries()], async ([rank, node]) => {
+      try {
+        await askNode(node.address, asker, { kind: "start", epoch, rank, root, engine });
+      } catch (error) {
+        this.failure ??= new NodeFailure(node, asClawError(error));
+        throw this.failure;
+      }
+    });
+  }
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal?.aborted) reject(signal.reason);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
 }
 
+interface Ending {
+  readonly nodes: readonly RankNode[];
+  readonly patienceMs: number;
+}
+
 /** As far as nodes can be reached: those that cannot fence by themselves. */
-async function endRanks({ nodes, asker, epoch }: RemoteOptions): Promise<void> {
+async function endRanks({ asker, epoch }: RemoteOptions, { nodes, patienceMs }: Ending): Promise<void> {
   const different = new Map(nodes.map((node) => [node.name, node]));
   await inTurns([...different.values()], ({ address }) =>
-    askNode(address, asker, { kind: "end", epoch }).catch(() => {}),
+    askNode(address, asker, { kind: "end", epoch, patienceMs }).catch(() => {}),
   );
 }
 

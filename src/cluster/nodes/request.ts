@@ -5,7 +5,14 @@ import { asClawError, ClawError, type ErrorCode, errorTable } from "../../base/m
 import { fromUtf8, utf8 } from "../../crypto/mod.ts";
 import type { Link, LinkAddress } from "../../kernels/mod.ts";
 import { connectPeer, type LinkSettings } from "../link/mod.ts";
-import { REASON_CHARS_MAX, REQUEST_BYTES_MAX, REQUEST_MS, START_MS } from "./limits.ts";
+import {
+  ANSWER_MS,
+  ASK_MS,
+  END_PATIENCE_MS,
+  REASON_CHARS_MAX,
+  REQUEST_BYTES_MAX,
+  REQUEST_MS,
+} from "./limits.ts";
 
 /**
  * Links on which nodes are asked belong to no plan: their epoch is this one. What is asked for a plan carries its epoch, and the
@@ -25,11 +32,11 @@ export interface StartRequest {
   readonly engine: LinkAddress;
 }
 
-/** `time`: to echo a measurement; `end`: all ranks of that epoch and before; `drain`: to leave. */
+/** `time`: to echo a measurement; `end`: all ranks of that epoch, which may end by themselves first; `drain`: to leave. */
 export type NodeRequest =
   | { readonly kind: "time" }
   | StartRequest
-  | { readonly kind: "end"; readonly epoch: number }
+  | { readonly kind: "end"; readonly epoch: number; readonly patienceMs: number }
   | { readonly kind: "drain" };
 
 const epoch: z.ZodInt = z.int().min(1);
@@ -46,7 +53,10 @@ const requestShape: z.ZodType<NodeRequest> = z.discriminatedUnion("kind", [
       port: z.int().min(1).max(65_535),
     }),
   }),
-  z.strictObject({ kind: z.literal("end"), epoch }),
+  z.strictObject({
+    ...{ kind: z.literal("end"), epoch },
+    patienceMs: z.int().nonnegative().max(END_PATIENCE_MS),
+  }),
   z.strictObject({ kind: z.literal("drain") }),
 ]);
 
@@ -68,7 +78,7 @@ export interface Asker {
 }
 
 export function requestSettings({ name, secret }: Asker): LinkSettings {
-  return { node: name, secret, epoch: REQUEST_EPOCH };
+  return { node: name, secret, epoch: REQUEST_EPOCH, handshakeMs: ASK_MS };
 }
 
 /** Asks a node one thing. What it says went wrong; E_LINK, E_LINK_PEER, E_DEADLINE. */
@@ -97,7 +107,7 @@ export async function withLink<T>(
 /** Asks over an open link. What the node says went wrong; E_LINK, E_LINK_PEER, E_DEADLINE. */
 export async function askOver(link: Link, request: NodeRequest): Promise<void> {
   await send(link, request);
-  const answer = answerShape.safeParse(await receive(link, START_MS));
+  const answer = answerShape.safeParse(await receive(link, ANSWER_MS));
   if (!answer.success) throw new ClawError("E_LINK_PEER", "A node's answer is not what nodes say.");
   if ("done" in answer.data) return;
   const { code, message } = answer.data;

@@ -10,4 +10,5 @@ export { ROWS_MAX } from "./limits.ts";
 export { type ModelCosts, modelCosts } from "./model-costs.ts";
 export { placementOf, rankNodes } from "./placement.ts";
 export type { Plan, PlanRank, PlanStage, Range } from "./plan.ts";
-export { type PlanConstraints, type Planned, planCluster, predictPlan } from "./planner.ts";
+export { keepOrPlan, type PlanConstraints, type Planned, planCluster, predictPlan } from "./planner.ts";
+export { PlannerThread } from "./planner-thread.ts";

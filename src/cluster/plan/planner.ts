@@ -54,6 +54,48 @@ export function planCluster(
   return { plan, prediction, optimal: found.exhaustive, unused: unused.sort() };
 }
 
+/** What is gained by another plan must be worth moving to it: keys and values are computed again. */
+const GAIN_MIN = 1.15;
+
+/** A plan in force where it still fits and hardly any is faster, else the fastest. Errors: those of `planCluster`. */
+export function keepOrPlan(
+  { description, costs, constraints = {} }: PlanTask,
+  inForce: Plan | undefined,
+): Pick<Planned, "plan" | "prediction"> {
+  const best = planCluster(description, costs, constraints);
+  const kept = inForce && predictionOf(inForce, { description, costs, constraints });
+  if (inForce === undefined || kept === undefined) return best;
+  const worth = kept.secondsPerToken > GAIN_MIN * best.prediction.secondsPerToken;
+  return worth ? best : { plan: inForce, prediction: kept };
+}
+
+/** Plain data. */
+export interface PlanTask {
+  readonly description: ClusterDescription;
+  readonly costs: ModelCosts;
+  readonly constraints?: PlanConstraints | undefined;
+}
+
+/** What a plan comes to; undefined where it does not fit these nodes, this model or what is prescribed. */
+function predictionOf(
+  plan: Plan,
+  { description, costs, constraints = {} }: PlanTask,
+): Prediction | undefined {
+  const machines = Machines.of(description, costs.format);
+  const ranks = plan.stages.flatMap((stage) => stage.ranks);
+  const known = ranks.every(({ node }) => machines.indexOf(node) !== -1);
+  const { tensorParallelismDegree: tensor, pipelineParallelismDegree: pipeline } = constraints;
+  const prescribed =
+    (pipeline === undefined || plan.stages.length === pipeline) &&
+    (tensor === undefined || plan.stages.every((stage) => stage.ranks.length === tensor));
+  const layers = plan.stages.at(-1)?.layers[1];
+  const sameModel = plan.model === costs.name && plan.format === costs.format && layers === costs.layers;
+  if (!known || !prescribed || !sameModel) return undefined;
+  const prediction = predict(plan, machines, costs);
+  const fits = prediction.ranks.every(({ memoryBytes, memoryBytesMax }) => memoryBytes <= memoryBytesMax);
+  return fits && Number.isFinite(prediction.secondsPerToken) ? prediction : undefined;
+}
+
 /** What a plan comes to on these nodes. E_NODES where none was measured in its format. */
 export function predictPlan(plan: Plan, description: ClusterDescription, costs: ModelCosts): Prediction {
   return predict(plan, Machines.of(description, costs.format), costs);

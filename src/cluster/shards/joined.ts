@@ -3,6 +3,7 @@
  * run steps. What they make up is a `PlacedRuntime` (`planRanks`).
  */
 
+import { asClawError, type ClawError } from "../../base/mod.ts";
 import type { EngineSettings } from "../../engine/mod.ts";
 import type { RankLink } from "../../kernels/mod.ts";
 import type { ModelSeal, OpenedFile } from "../../model/mod.ts";
@@ -20,6 +21,8 @@ export interface RanksOptions extends PlacedRuntimeOptions {
   readonly lockMemory?: boolean | undefined;
   /** What ranks check the model against; undefined: nothing. */
   readonly seal?: ModelSeal | undefined;
+  /** Told which rank could not do what it was told, before the others fail with it. */
+  readonly onRankFailed?: ((rank: number, error: ClawError) => void) | undefined;
 }
 
 /** A rank whose process has joined. */
@@ -54,9 +57,14 @@ export async function startRanks(
   const path = model.source.name;
   const task: NodeTask = { model: path, format, placement, sizes, device, threads, lockMemory, seal, places };
   return Promise.all(
-    ranks.map(async ({ link }) => {
-      await sendTask(link, task);
-      return (await receiveReport(link)) as NodeReport;
+    ranks.map(async ({ link }, rank) => {
+      try {
+        await sendTask(link, task);
+        return (await receiveReport(link)) as NodeReport;
+      } catch (error) {
+        options.onRankFailed?.(rank, asClawError(error));
+        throw error;
+      }
     }),
   );
 }

@@ -1,0 +1,175 @@
+/** A server whose model runs on nodes: processes over NATS. It answers as one process does, whoever drains, dies or comes. */
+
+import type { ChildProcess } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Agent, makeClusterSecret, openControl, TIMING_DEFAULT } from "../../src/cluster/mod.ts";
+import { nativeAvailable } from "../../src/kernels/mod.ts";
+import { bannerOf, claw, exitOf, makeFolder, makeTinyModel, start } from "../cli/claw.ts";
+import { NatsServer, natsHere } from "./nats-server.ts";
+import { until } from "./until.ts";
+
+const folder = makeFolder();
+const model = makeTinyModel(folder);
+const secretFile = join(folder, "secret");
+const measurements = join(folder, "measured.json");
+makeClusterSecret(secretFile);
+writeFileSync(
+  measurements,
+  JSON.stringify({
+    ...{ name: "measured", memoryBytes: 400_000, kvBytesPerSecond: 1e10, layerSeconds: 1e-5 },
+    formats: { i8: { bytesPerSecond: 1e10, multiplyAddsPerSecond: 1e11 } },
+  }),
+);
+
+const canRun = natsHere && nativeAvailable();
+const reason = canRun ? "" : " (skipped: nats-server or the native core is missing)";
+const sizes = { model, port: 0, authentication: false, threads: 1, max_batch_size: 4, context: 256 };
+
+describe.skipIf(!canRun)(`a server over nodes${reason}`, () => {
+  const nats = new NatsServer();
+  const children = new Map<string, ChildProcess>();
+  let watcher: Agent;
+  let url = "";
+  let alone = "";
+  let expected: string[] = [];
+
+  beforeAll(async () => {
+    await nats.start();
+    const nodes = ["a", "b", "c"].map(node);
+    alone = await serve("alone", {});
+    await Promise.all(nodes);
+    const tls = { tlsCa: undefined, tlsCert: undefined, tlsKey: undefined, credentialsFile: undefined };
+    const control = await openControl({ ...tls, control: nats.address, secretFile, bucket: "openclaw" });
+    const clock = (): number => performance.now();
+    const looking = { timing: TIMING_DEFAULT, clock, self: undefined, plan: () => {} };
+    watcher = await Agent.start({ ...control, ...looking });
+    expected = await answers(alone);
+    const cluster = {
+      ...{ control: `nats://${nats.address}`, secret_file: secretFile, name: "server" },
+      compute: "nodes",
+    };
+    url = await serve("server", { cluster });
+  });
+
+  afterAll(async () => {
+    watcher?.stop();
+    for (const child of children.values()) child.kill("SIGKILL");
+    await nats.remove();
+  });
+
+  const access = (): string[] => ["--control", `nats://${nats.address}`, "--secret-file", secretFile];
+
+  /** Starts a node of this name; resolves when it has joined. */
+  async function node(name: string): Promise<string> {
+    const own = ["--name", name, "--measurements", measurements, "--model", model, "--threads", "1"];
+    const child = start(["node", "join", ...access(), ...own]);
+    children.set(name, child);
+    let words = "";
+    child.stdout?.on("data", (part) => {
+      words += part;
+    });
+    await until(() => words.includes(`Node ${name} takes links at`));
+    return name;
+  }
+
+  async function serve(name: string, more: object): Promise<string> {
+    const config = join(folder, `${name}.json`);
+    writeFileSync(config, JSON.stringify({ ...sizes, ...more }));
+    const child = start(["serve", "--config", config]);
+    child.stderr?.on("data", (part) => process.env["CLAW_TEST_WORDS"] && console.log(String(part)));
+    children.set(name, child);
+    return (await bannerOf(child)).url;
+  }
+
+  const prompts = ["Once upon a time", "The king", "a", "It was the best of times, it was the worst of"];
+
+  async function answers(server: string): Promise<string[]> {
+    return Promise.all(prompts.map((prompt, seed) => complete(server, { prompt, seed })));
+  }
+
+  /** The text and the log-probabilities of an answer. */
+  async function complete(
+    server: string,
+    { prompt, seed }: { prompt: string; seed: number },
+  ): Promise<string> {
+    const response = await fetch(`${server}/v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        ...{ model: "tiny", prompt, seed, max_tokens: 60, temperature: 0.9, logprobs: 2 },
+      }),
+    });
+    const { choices } = (await response.json()) as { choices: { text: string; logprobs: unknown }[] };
+    return JSON.stringify([choices[0]?.text, choices[0]?.logprobs]);
+  }
+
+  /** Where ranks run, by the nodes' own words. */
+  const working = (): string[] =>
+    watcher
+      .status()
+      .peers.filter(({ alive, record }) => alive && record.work.ranks.length > 0)
+      .map(({ node: name }) => name);
+  const version = (): number => watcher.status().state?.plan?.version ?? 0;
+  const planned = (): string[] => {
+    const stages = watcher.status().state?.plan?.plan?.stages ?? [];
+    return [...new Set(stages.flatMap(({ ranks }) => ranks.map((rank) => rank.node)))].sort();
+  };
+
+  test("answers as one process does, over more nodes than one", async () => {
+    expect(planned().length).toBeGreaterThan(1);
+    expect(working()).toEqual(planned());
+    expect(new Set(expected).size).toBe(prompts.length);
+    expect(await answers(url)).toEqual(expected);
+  });
+
+  test("goes on with what runs when a node is killed, and no ghost of it is left", async () => {
+    const [victim = ""] = planned();
+    const before = version();
+    const asked = answers(url);
+    const ranks = childrenOf(children.get(victim));
+    expect(ranks.length).toBeGreaterThan(0);
+    children.get(victim)?.kill("SIGKILL");
+    for (const pid of ranks) process.kill(pid, "SIGKILL");
+    expect(await asked).toEqual(expected);
+    expect(version()).toBeGreaterThan(before);
+    expect(planned()).not.toContain(victim);
+    const { stdout } = await claw(["cluster", "status", ...access(), "--json"]);
+    const status = JSON.parse(stdout) as { nodes: { name: string; alive: boolean }[] };
+    expect(status.nodes.filter(({ alive }) => alive).map(({ name }) => name)).not.toContain(victim);
+    await node(victim);
+  });
+
+  test("leaves a node that is drained without losing a request, and gives it no ranks", async () => {
+    await until(
+      () =>
+        watcher.status().peers.filter(({ alive, record }) => alive && record.role === "node").length === 3,
+    );
+    const [victim = ""] = planned();
+    const exited = exitOf(children.get(victim) as ChildProcess);
+    const [drained, during] = await Promise.all([
+      claw(["cluster", "drain", victim, ...access()]),
+      answers(url),
+    ]);
+    expect([drained.status, drained.stdout]).toEqual([0, `${victim} has left.\n`]);
+    expect(await exited).toBe(0);
+    expect(during).toEqual(expected);
+    expect(planned()).not.toContain(victim);
+    expect(working()).not.toContain(victim);
+    expect(await answers(url)).toEqual(expected);
+  });
+});
+
+/** Processes that a process started. */
+function childrenOf(parent: ChildProcess | undefined): number[] {
+  return readdirSync("/proc").flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    try {
+      const [, rest = ""] = readFileSync(`/proc/${entry}/stat`, "utf8").split(") ");
+      return Number(rest.split(" ")[1]) === parent?.pid ? [Number(entry)] : [];
+    } catch {
+      return []; // it ended meanwhile
+    }
+  });
+}
