@@ -1,5 +1,6 @@
 /** I/O: the thread that looks at tokens, and may be ended at any time. */
 
+import { setFlagsFromString } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 import { BiscuitInstance } from "./biscuit.ts";
 import { Evaluator } from "./evaluate.ts";
@@ -9,12 +10,19 @@ import { mintWith } from "./tokens.ts";
 import type { Question, RootKey, Verdict } from "./verdict.ts";
 
 /**
+ * V8 compiles a function of WebAssembly for speed when it has run for so long; by its default some of them wait for thousands of
+ * evaluations, and compiling takes a core away from an answer now and then.
+ */
+const TIERING_BUDGET = 1_000_000;
+
+/**
  * Evaluations after which all code is compiled for speed: one takes 1.5 ms at first and 0.6 in the end. Some come before the
  * first question, the others between the first questions, so that a server which is sent no tokens does without them.
  */
 const WARM_UPS_FIRST = 50;
-const WARM_UPS = 500;
+const WARM_UPS = 300;
 
+setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
 const instance = await BiscuitInstance.open();
 const evaluator = new Evaluator(instance.biscuits, workerData as readonly RootKey[]);
 const warmUp = makeWarmUp(instance);

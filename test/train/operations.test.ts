@@ -119,7 +119,8 @@ describe("the gradient of every operation is what central differences say", () =
     check([logits], [gradient], () => lossBackward(logits.slice(), options).loss);
   });
 
-  test("hundreds of derivatives were compared", () => {
-    expect(checked).toBeGreaterThan(250);
+  test("more than 300 derivatives were compared", () => {
+    console.info(`${checked} derivatives`);
+    expect(checked).toBeGreaterThan(300);
   });
 });
