@@ -90,6 +90,8 @@ export type NoteListener = (text: string) => void;
 export interface Loading {
   readonly onProgress?: ProgressListener;
   readonly onNote?: NoteListener;
+  /** Told why the engine has ended for good, before its requests are. */
+  readonly onEnded?: (error: ClawError) => void;
   /** What the model must be, to the last byte; undefined: anything. */
   readonly seal?: ModelSeal | undefined;
   readonly scrubBytesPerSecond?: number;
@@ -279,11 +281,7 @@ export async function startServer(
     administration: { ...administered(settings, sources), isReady, revoke: tokens?.revoke },
   });
   const url = await listen(http, options).catch(closeAndThrow(cluster, ledger, tokens));
-  const advance = (fraction: number): void => {
-    models.advance(fraction);
-    onProgress(fraction);
-  };
-  const listeners = { onProgress: advance, onNote: (text: string): void => log.warn(text) };
+  const listeners = loadingListeners({ models, log, cluster, onProgress });
   const loading = ranksOf(path, options, { cluster, seal: trusted.seal }).then((ranks) =>
     loadModel(path, options, { ...listeners, ...trusted, adapters, ranks }),
   );
@@ -298,6 +296,28 @@ export async function startServer(
   const close = (graceMs = settings.current.shutdownGraceSeconds * 1000): Promise<void> =>
     stop(parts, graceMs);
   return { url, model: id, apiKey, ready, reload: () => settings.reload(), close };
+}
+
+interface Told {
+  readonly models: ServedModels;
+  readonly log: Log;
+  readonly cluster: RunningCluster | undefined;
+  readonly onProgress: ProgressListener;
+}
+
+/** Who hears of the engine: how far it is, what an operator should know, and that it has ended for good. */
+function loadingListeners({ models, log, cluster, onProgress }: Told): Loading {
+  return {
+    onProgress: (fraction) => {
+      models.advance(fraction);
+      onProgress(fraction);
+    },
+    onNote: (text) => log.warn(text),
+    onEnded: ({ code, message: reason }) => {
+      log.error({ code, reason }, "The engine has ended: start this server again.");
+      void cluster?.leave();
+    },
+  };
 }
 
 interface RunningParts extends Omit<Counted, "streams"> {

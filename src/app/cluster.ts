@@ -39,6 +39,8 @@ export interface RunningCluster {
   begin(model: ToServe): Promise<Pick<EngineSettings, "source"> | undefined>;
   /** When the model is loaded: a member by now, which answers when it holds the lease. E_CONTROL; E_NODE where the name is another's. */
   join(): Promise<void>;
+  /** The engine has ended for good: answers nothing more and leaves, so that a server that can answer goes on. */
+  leave(): Promise<void>;
   /** Answers nothing more and leaves, so that others need not wait until they miss this server. */
   close(): Promise<void>;
 }
@@ -120,9 +122,13 @@ class ClusterSeat implements RunningCluster {
     this.gateway.look();
   }
 
-  async close(): Promise<void> {
+  async leave(): Promise<void> {
     this.gateway.handOver();
     await this.#server?.close();
+  }
+
+  async close(): Promise<void> {
+    await this.leave();
     await this.#connections.store.close();
     await this.#connections.control.store.close();
   }

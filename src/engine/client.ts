@@ -24,6 +24,8 @@ export interface StartOptions {
   readonly onProgress?: ((fraction: number) => void) | undefined;
   /** Told what the operator should know, in a sentence; also after the start. */
   readonly onNote?: ((text: string) => void) | undefined;
+  /** Told once why the engine has ended for good, before its requests are; not when it was closed. */
+  readonly onEnded?: ((error: ClawError) => void) | undefined;
 }
 
 const NO_TOP: TokenEvent["top"] = [];
@@ -48,6 +50,7 @@ export class EngineClient implements TokenGenerator {
   #thread: EngineThread | undefined;
   #info: EngineInfo | undefined;
   readonly #onNote: StartOptions["onNote"];
+  readonly #onEnded: StartOptions["onEnded"];
   #settings: EngineSettings;
   #startedAt = 0;
   #restarts = 0;
@@ -58,7 +61,7 @@ export class EngineClient implements TokenGenerator {
 
   /** Loads the model on a thread of its own; resolves when it can answer. */
   static async start(settings: EngineSettings, options: StartOptions = {}): Promise<EngineClient> {
-    const client = new EngineClient(settings, options.onNote);
+    const client = new EngineClient(settings, options);
     client.#thread = await client.#startThread(options.onProgress);
     client.#info = client.#thread.info;
     // A thread that is started again can become as large as this one.
@@ -67,9 +70,10 @@ export class EngineClient implements TokenGenerator {
     return client;
   }
 
-  private constructor(settings: EngineSettings, onNote: StartOptions["onNote"]) {
+  private constructor(settings: EngineSettings, { onNote, onEnded }: StartOptions) {
     this.#settings = settings;
     this.#onNote = onNote;
+    this.#onEnded = onEnded;
   }
 
   get info(): EngineInfo {
@@ -235,7 +239,9 @@ export class EngineClient implements TokenGenerator {
   }
 
   #end(error: ClawError): void {
+    const first = this.#ended === undefined;
     this.#ended ??= error;
+    if (first && error.code !== "E_SHUTDOWN") this.#onEnded?.(error);
     for (const { stream } of this.#open.values()) stream.fail(error);
     for (const { settle } of this.#changes.values()) settle(error);
     this.#open.clear();

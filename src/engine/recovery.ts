@@ -17,7 +17,7 @@ export interface RecoveryListener {
   retried(error: ClawError): void;
   /** The engine goes on with another runtime: after a loss, or because it was wanted. */
   moved(why: "loss" | "change"): void;
-  /** None was to be had: every request failed, and this is the end. */
+  /** None was to be had: every request fails now, and this is the end. */
   gaveUp(error: ClawError): void;
 }
 
@@ -155,8 +155,9 @@ export class Recovery {
     }
     if (this.#over) return false;
     this.#over = true;
-    engine.failAll(last);
+    // In this order: streams that another server can go on with are let go before they fail.
     listener.gaveUp(last);
+    engine.failAll(last);
     return false;
   }
 

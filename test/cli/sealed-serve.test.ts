@@ -1,24 +1,15 @@
 /** `claw serve` under a trust policy, and a real server whose resident weights change under it. */
 
 import type { ChildProcess } from "node:child_process";
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { at } from "../../src/base/mod.ts";
 import { nativeAvailable } from "../../src/kernels/mod.ts";
 import { openModelFile } from "../../src/model/mod.ts";
-import { decodeIndex } from "../../src/model/packed/index-format.ts";
 import { bannerOf, claw, makeFolder, makeTinyModel, type Outcome, start } from "./claw.ts";
+import { keptWeights, residentWeights } from "./damaged-weights.ts";
 
 const folder = makeFolder();
 const env = { XDG_STATE_HOME: join(folder, "state"), XDG_CACHE_HOME: join(folder, "cache") };
@@ -88,7 +79,7 @@ describe("the server", () => {
 
   test("finds an altered tensor though its packed weights were kept", { timeout: 120_000 }, async () => {
     const { child } = await serving();
-    if (nativeAvailable()) await keptWeights();
+    if (nativeAvailable()) await keptWeights(env.XDG_CACHE_HOME);
     child.kill("SIGTERM");
     trust({ key_file: "release.pem.pub" });
     const { gguf, close } = openModelFile(model);
@@ -106,16 +97,6 @@ describe("the server", () => {
   });
 });
 
-/** The file of packed weights, when it is whole. */
-async function keptWeights(): Promise<string> {
-  const kept = join(env.XDG_CACHE_HOME, "openclaw", "packed");
-  for (;;) {
-    const [name] = existsSync(kept) ? readdirSync(kept).filter((file) => !file.endsWith(".unfinished")) : [];
-    if (name !== undefined) return join(kept, name);
-    await sleep(50);
-  }
-}
-
 const scrubbed = nativeAvailable() && process.platform === "linux";
 const notScrubbed = scrubbed ? "" : " (skipped: needs the native core and /proc)";
 
@@ -124,11 +105,11 @@ describe.skipIf(!scrubbed)(`resident weights${notScrubbed}`, () => {
     timeout: 120_000,
   }, async () => {
     const { child, url } = await serving("--scrub-bytes-per-second", "1073741824", "--open-metrics");
-    const file = readFileSync(await keptWeights());
-    const index = decodeIndex(file.length, (offset, length) => file.subarray(offset, offset + length));
+    const kept = await keptWeights(env.XDG_CACHE_HOME);
     expect((await complete(url)).status).toBe(200);
-    const { offset } = at(index.matrices, 3);
-    expect(flipInMemory(child.pid ?? 0, file.subarray(offset, offset + 256))).toBeGreaterThanOrEqual(1);
+    const weights = residentWeights(child.pid ?? 0, kept);
+    expect(weights.places).toBeGreaterThanOrEqual(1);
+    weights.damage();
     for (let tries = 0; tries < 400 && (await fetch(`${url}/health`)).ok; tries++) await sleep(25);
     const health = await fetch(`${url}/health`);
     expect([health.status, await health.text()]).toEqual([503, expect.stringMatching(/changed in memory/)]);
@@ -139,31 +120,3 @@ describe.skipIf(!scrubbed)(`resident weights${notScrubbed}`, () => {
     expect(Number(/^claw:weights_scrubbed_bytes_total\S* (\d+)/m.exec(metrics)?.[1])).toBeGreaterThan(1e6);
   });
 });
-
-/** Flips a bit wherever these bytes lie in a process's own memory; how many places that were. */
-function flipInMemory(pid: number, wanted: Uint8Array): number {
-  const memory = openSync(`/proc/${pid}/mem`, "r+");
-  let found = 0;
-  for (const line of readFileSync(`/proc/${pid}/maps`, "utf8").split("\n")) {
-    const [, first = "", end = ""] = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line) ?? [];
-    if (first === "") continue;
-    const start = Number.parseInt(first, 16);
-    const bytes = Buffer.alloc(Math.min(Number.parseInt(end, 16) - start, 2 ** 28));
-    let read = 0;
-    try {
-      read = readSync(memory, bytes, 0, bytes.length, start);
-    } catch {
-      continue; // no memory behind it
-    }
-    for (
-      let place = bytes.indexOf(wanted);
-      place !== -1 && place < read;
-      place = bytes.indexOf(wanted, place + 1)
-    ) {
-      writeSync(memory, Uint8Array.of(at(bytes, place) ^ 1), 0, 1, start + place);
-      found++;
-    }
-  }
-  closeSync(memory);
-  return found;
-}

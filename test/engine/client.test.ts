@@ -3,6 +3,7 @@
 import { rmSync } from "node:fs";
 import type { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ClawError } from "../../src/base/mod.ts";
 import {
   defaultSampling,
   type EngineChange,
@@ -26,7 +27,7 @@ beforeAll(() => {
 afterAll(() => tiny.remove());
 
 /** A client, and the thread it has started last: what a crash needs. */
-async function startClient(): Promise<{
+async function startClient(onEnded?: (error: ClawError) => void): Promise<{
   client: EngineClient;
   thread: () => Worker;
   close(): Promise<void>;
@@ -36,7 +37,7 @@ async function startClient(): Promise<{
     worker = started;
   };
   process.on("worker", onWorker);
-  const client = await EngineClient.start(settings);
+  const client = await EngineClient.start(settings, { onEnded });
   const close = async (): Promise<void> => {
     process.off("worker", onWorker);
     await client.close();
@@ -120,7 +121,8 @@ describe("a thread that dies", () => {
     const own = tinyModel(3);
     const kept = settings;
     settings = { ...settings, model: own.path };
-    const { client, thread, close } = await startClient();
+    const log: string[] = [];
+    const { client, thread, close } = await startClient(({ code }) => log.push(code));
     settings = kept;
     const failing = collect(client.generate(request(1, long)), (count) => {
       if (count === 1) rmSync(own.path);
@@ -131,6 +133,7 @@ describe("a thread that dies", () => {
     await expect(collect(client.generate(request(1)))).rejects.toMatchObject({ code: "E_FILE" });
     await expect(client.configure({ maxBatch: 1 })).rejects.toMatchObject({ code: "E_FILE" });
     await close();
+    expect(log).toEqual(["E_FILE"]);
     own.remove();
   });
 });

@@ -130,7 +130,10 @@ function setUp(first: Fragile, source: RuntimeSource) {
     lost: (error: ClawError) => log.push(`lost ${error.code}`),
     retried: () => {},
     moved: (why: string) => log.push(`moved ${why}`),
-    gaveUp: (error: ClawError) => log.push(`gave up ${error.code}`),
+    gaveUp: ({ code }: ClawError) => {
+      const { running, waiting } = engine.load;
+      log.push(`gave up ${code} before ${running + waiting} failed`);
+    },
   };
   const delay = async (ms: number): Promise<void> => void delays.push(ms);
   const every = (_: number, work: () => void): (() => void) => {
@@ -196,7 +199,7 @@ describe("while another runtime is awaited", () => {
     expect(stock.asked).toBe(OPEN_ATTEMPTS_MAX);
     expect(delays).toHaveLength(OPEN_ATTEMPTS_MAX - 1);
     expect(delays).toEqual(delays.toSorted((a, b) => a - b));
-    expect(log).toEqual(["lost E_LINK", "gave up E_LINK"]);
+    expect(log).toEqual(["lost E_LINK", "gave up E_LINK before 1 failed"]);
     expect(await ask().answer).toBe("E_LINK");
     expect(stock.asked).toBe(OPEN_ATTEMPTS_MAX);
   });

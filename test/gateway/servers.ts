@@ -14,6 +14,8 @@ export interface ClusterSetting {
   readonly model: string;
   readonly nats: NatsServer;
   readonly flags?: readonly string[];
+  /** Where packed weights are kept between starts; undefined: nowhere. */
+  readonly cacheHome?: string;
 }
 
 export class GatewayServer {
@@ -45,17 +47,21 @@ export class GatewayServer {
   /** Resolves when it has joined; rejects with what it complains of. */
   static async start(
     name: string,
-    { folder, model, nats, flags = [] }: ClusterSetting,
+    { folder, model, nats, flags = [], cacheHome }: ClusterSetting,
   ): Promise<GatewayServer> {
     const wire = await TcpProxy.start(nats.address);
-    const own = ["--port", "0", "--no-auth", "--no-cache", "--format", "f16", "--threads", "1"];
+    const own = ["--port", "0", "--no-auth", "--format", "f16", "--threads", "1"];
+    if (cacheHome === undefined) own.push("--no-cache");
     const cluster = {
       control: `nats://${wire.address}`,
       "secret-file": join(folder, "secret"),
       name,
     };
     const options = Object.entries(cluster).flatMap(([option, value]) => [`--cluster-${option}`, value]);
-    const env = { XDG_STATE_HOME: join(folder, `state-${name}`) };
+    const env = {
+      XDG_STATE_HOME: join(folder, `state-${name}`),
+      ...(cacheHome === undefined ? {} : { XDG_CACHE_HOME: cacheHome }),
+    };
     const child = start(["serve", "--model", model, ...own, ...options, ...flags], { env });
     const exit = exitOf(child);
     let [banner, complaint] = ["", ""];
@@ -71,6 +77,10 @@ export class GatewayServer {
       void exit.then(() => reject(new Error(`claw serve ended: ${complaint}`)));
     });
     return new GatewayServer(child, { name, url, wire, exit, complaint: () => complaint });
+  }
+
+  get pid(): number {
+    return this.#child.pid as number;
   }
 
   get complaint(): string {

@@ -1,0 +1,73 @@
+/** The holder of the lease whose engine has ended for good: its process lives, and another server goes on with its streams. */
+
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, describe, expect, test } from "vitest";
+import { nativeAvailable } from "../../src/kernels/mod.ts";
+import { claw, makeFolder, makeTinyModel } from "../cli/claw.ts";
+import { keptWeights, residentWeights } from "../cli/damaged-weights.ts";
+import { NatsServer, natsHere } from "../cluster/nats-server.ts";
+import { bytesOf, comparable } from "../server/sse-client.ts";
+import { GatewayServer, owner, writeSecret } from "./servers.ts";
+import { StubbornClient } from "./stubborn-client.ts";
+
+const able = natsHere && nativeAvailable() && process.platform === "linux";
+
+describe.skipIf(!able)("an engine that ends (needs nats-server, the native core and /proc)", () => {
+  const folder = makeFolder();
+  const nats = new NatsServer();
+  const servers: GatewayServer[] = [];
+
+  afterAll(async () => {
+    await Promise.all(servers.map((server) => server.kill()));
+    await nats.remove();
+  });
+
+  test("has its server leave, and a standby goes on with the streams", { timeout: 60_000 }, async () => {
+    writeSecret(folder);
+    await nats.start();
+    const cacheHome = join(folder, "cache");
+    const flags = ["--scrub-bytes-per-second", "1073741824"];
+    const setting = { folder, model: makeTinyModel(folder), nats, flags, cacheHome };
+    servers.push(await GatewayServer.start("one", setting));
+    const kept = await keptWeights(cacheHome);
+    servers.push(await GatewayServer.start("two", setting));
+
+    const bodies = [1, 2, 3, 4, 5, 6].map((seed) => {
+      const request = { prompt: `Story ${seed}`, max_tokens: 900, seed, ignore_eos: true };
+      return { ...request, stream: true, openclaw: { resumable: true } };
+    });
+    const read = (): StubbornClient[] => {
+      const urls = (): string[] => servers.map(({ url }) => url);
+      return bodies.map((body) => new StubbornClient({ urls, body, patienceMs: 3000, deadlineMs: 40_000 }));
+    };
+    const bytes = (clients: readonly StubbornClient[]): string[] =>
+      clients.map(({ events }) => comparable(bytesOf({ events })));
+    const undisturbed = read();
+    await Promise.all(undisturbed.map(({ done }) => done));
+
+    const failing = await owner(servers);
+    const weights = residentWeights(failing.pid, kept);
+    expect(weights.places).toBeGreaterThanOrEqual(1);
+    const clients = read();
+    const all = Promise.all(clients.map(({ done }) => done));
+    while (clients.some(({ events }) => events.length < 20)) await Promise.race([sleep(5), all]);
+    weights.damage();
+    await all;
+
+    expect(bytes(clients)).toEqual(bytes(undisturbed));
+    const cut = clients.filter(({ trouble }) => trouble.breaks > 0);
+    expect(cut.length).toBeGreaterThanOrEqual(1);
+    expect(Object.keys(Object.assign({}, ...cut.map(({ trouble }) => trouble.told)))).toContain("E_STANDBY");
+    const other = await owner(servers);
+    expect(other.name).not.toBe(failing.name);
+    expect(await other.metric("streams_taken_over_total")).toBeGreaterThanOrEqual(cut.length);
+    // It says why it does not answer, and is no member any more.
+    expect((await failing.health())?.status).toBe("failed");
+    expect(failing.complaint).toContain("E_WEIGHTS_DAMAGED");
+    const control = ["--control", `nats://${nats.address}`, "--secret-file", join(folder, "secret")];
+    const { stdout } = await claw(["cluster", "status", ...control, "--json"]);
+    expect(stdout).toContain(`"${other.name}"`);
+    expect(stdout).not.toContain(`"${failing.name}"`);
+  });
+});
