@@ -20,11 +20,15 @@ export interface ClientOptions {
   readonly body: object;
   /** Gives a connection up when nothing came for so long. */
   readonly patienceMs: number;
+  /** And when it has nothing yet; undefined: the same. */
+  readonly firstPatienceMs?: number;
   readonly deadlineMs: number;
 }
 
 export class StubbornClient {
   readonly events: SseEvent[] = [];
+  /** When each came, in milliseconds of `performance.now()`. */
+  readonly times: number[] = [];
   readonly trouble: Trouble = { breaks: 0, restarts: 0, gapMs: 0, told: {} };
   /** Resolves when it has everything. */
   readonly done: Promise<void>;
@@ -56,10 +60,11 @@ export class StubbornClient {
   }
 
   async #connect(): Promise<void> {
-    const { urls, body, patienceMs } = this.#options;
+    const { urls, body, firstPatienceMs } = this.#options;
     const list = urls();
     const url = list[this.#turn % list.length] ?? "";
     const last = this.events.at(-1)?.id;
+    const patienceMs = (last === undefined ? firstPatienceMs : undefined) ?? this.#options.patienceMs;
     const controller = new AbortController();
     let timer = setTimeout(() => controller.abort(), patienceMs);
     try {
@@ -79,7 +84,7 @@ export class StubbornClient {
       let rest = "";
       for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
         clearTimeout(timer);
-        timer = setTimeout(() => controller.abort(), patienceMs);
+        timer = setTimeout(() => controller.abort(), this.#options.patienceMs);
         const blocks = (rest + text).split("\n\n");
         rest = blocks.pop() ?? "";
         for (const block of blocks) this.#take(`${block}\n\n`);
@@ -101,6 +106,7 @@ export class StubbornClient {
     if (this.#lastAt > 0) this.trouble.gapMs = Math.max(this.trouble.gapMs, now - this.#lastAt);
     this.#lastAt = now;
     this.events.push({ id, data, raw });
+    this.times.push(now);
   }
 
   #told(text: string): void {
