@@ -9,6 +9,7 @@ import {
   type Entry,
   modelCosts,
   NO_DEGREES,
+  NO_SLICES,
   type NodeRecord,
   nodeKey,
   type PlanOutcome,
@@ -103,6 +104,8 @@ export class SimulatedCluster {
         address: null,
         work: { epoch: 0, ranks: [] },
         refused: {},
+        fetches: false,
+        slices: NO_SLICES,
         dialect: { protocol: 1, arithmetic: 1 },
       },
     } as const;

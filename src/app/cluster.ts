@@ -7,6 +7,7 @@ import {
   ClusterServer,
   type Control,
   type ControlAccess,
+  type HostedModel,
   type ModelCosts,
   machineName,
   modelCosts,
@@ -110,9 +111,8 @@ class ClusterSeat implements RunningCluster {
       const remedy = "let the model run in the server (cluster.compute), or merge them into it";
       throw new ClawError("E_PLACEMENT", `A model that runs on nodes takes no adapters: ${remedy}.`);
     }
-    const { root } = seal ?? (await measureSeal(path));
-    const model = { root, name: basename(path).replace(/\.gguf$/i, "") };
-    const server = await this.#member(model, costsOf(describe(path), settings));
+    const hosted = { path, seal: seal ?? (await measureSeal(path)) };
+    const server = await this.#member(hosted, costsOf(describe(path), settings));
     return { source: { module: sourceModule, options: server.source } };
   }
 
@@ -139,15 +139,16 @@ class ClusterSeat implements RunningCluster {
     return this.#loaded ? lease : { ...lease, active: false, holder: undefined };
   }
 
-  async #member(
-    model: { readonly root: string; readonly name: string } | undefined,
-    costs: ModelCosts | undefined,
-  ): Promise<ClusterServer> {
+  async #member(hosted: HostedModel | undefined, costs: ModelCosts | undefined): Promise<ClusterServer> {
     const { clusterName, clusterHost: host } = this.#options;
     const name = clusterName ?? machineName();
     const { log } = this.#parts;
+    const model = hosted && {
+      root: hosted.seal.root,
+      name: basename(hosted.path).replace(/\.gguf$/i, ""),
+    };
     this.#server = await ClusterServer.join({
-      ...{ control: this.#connections.control, name, host, model, costs },
+      ...{ control: this.#connections.control, name, host, model, hosted, costs },
       life: randomBytes(8).toString("hex"),
       clock: () => performance.now(),
       onNote: (text) => log.warn(text),

@@ -85,6 +85,7 @@ export type ErrorCode =
   | "E_CONTROL"
   | "E_CLUSTER_KEY"
   | "E_NODE"
+  | "E_SLICE"
   | "E_CANCELLED"
   | "E_SHUTDOWN"
   | "E_INTERNAL";
@@ -260,6 +261,12 @@ const table: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 409,
     exit: 1,
     remedy: "See `claw cluster status` for the nodes there are, and for what each of them says.",
+  },
+  E_SLICE: {
+    status: 503,
+    exit: 1,
+    remedy:
+      "Give the node more disk (`claw node join --fetch-bytes`) or the model file itself; see whether nodes that have it are reached.",
   },
   E_MEMORY_LOCK: {
     status: 503,

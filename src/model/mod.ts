@@ -65,6 +65,7 @@ export {
   measureSeal,
   SealedTensors,
   type Topology,
+  tensorDigest,
   topologyParts,
 } from "./seal/mod.ts";
 export {

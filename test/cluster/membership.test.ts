@@ -13,6 +13,7 @@ import {
   type MemberOptions,
   MemoryStore,
   NO_DEGREES,
+  NO_SLICES,
   NODE_RECORD_BYTES_MAX,
   type NodeRecord,
   nodeKey,
@@ -49,8 +50,8 @@ function optionsOf(
     kvBytesPerSecond: 1e9,
     layerSeconds: 0,
   };
-  const counts = { work: { epoch: 0, ranks: [] }, refused: {} };
-  const offer = { description, links: [], models: [], draining: false };
+  const counts = { work: { epoch: 0, ranks: [] }, refused: {}, slices: NO_SLICES };
+  const offer = { description, links: [], models: [], fetches: false, draining: false };
   const dialect = { protocol: 1, arithmetic: 1 };
   const problem = (nodes: readonly NodeRecord[]): string => `planned for ${nodes.length}`;
   return {

@@ -15,6 +15,7 @@ import {
   MemoryStore,
   modelCosts,
   NO_DEGREES,
+  NO_SLICES,
   type NodeRecord,
   offersOf,
   openOnNodes,
@@ -37,6 +38,7 @@ const root = "ab".repeat(32);
 const timing = { ...TIMING_DEFAULT, leaseMs: 2000 };
 const clock = (): number => performance.now();
 const engine = { driver: "tcp", host: "127.0.0.1", port: 1 } as const;
+const slices = null;
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -122,7 +124,7 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
     const { node, told } = await start(store, "a");
     const work = () => recordOf(agent, "a")?.work;
     const ask = (epoch: number, rank: number): Promise<void> =>
-      askNode(node.address, asker, { kind: "start", epoch, rank, root, engine });
+      askNode(node.address, asker, { kind: "start", epoch, rank, root, engine, slices });
     const first = workEpoch(3, 0);
     await ask(first, 0);
     await ask(first, 1);
@@ -150,7 +152,14 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
     const store = new MemoryStore();
     const agent = await watcher(store);
     const { node } = await start(store, "a");
-    await askNode(node.address, asker, { kind: "start", epoch: workEpoch(1, 0), rank: 0, root, engine });
+    await askNode(node.address, asker, {
+      kind: "start",
+      epoch: workEpoch(1, 0),
+      rank: 0,
+      root,
+      engine,
+      slices,
+    });
     const server = await Agent.start({
       ...{
         store,
@@ -162,6 +171,7 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
       self: {
         ...{ life: life(), role: "server", address: null, description: descriptionOf("s"), links: [] },
         ...{ models: [], draining: false, work: { epoch: 0, ranks: [] }, refused: {} },
+        ...{ fetches: false, slices: NO_SLICES },
         dialect: { protocol: 1, arithmetic: 1 },
       },
     });
@@ -191,7 +201,7 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
     const store = new MemoryStore();
     const agent = await watcher(store);
     const { node, notes } = await start(store, "a");
-    const begin = { kind: "start", epoch: workEpoch(1, 0), rank: 0, root, engine } as const;
+    const begin = { kind: "start", epoch: workEpoch(1, 0), rank: 0, root, engine, slices } as const;
     const other = askNode(node.address, asker, { ...begin, root: "cd".repeat(32) });
     await expect(other).rejects.toMatchObject({ code: "E_NODE", message: expect.stringContaining("cdcd") });
     await askNode(node.address, asker, begin);
@@ -315,10 +325,10 @@ async function throwAt(port: number, bytes: Buffer): Promise<void> {
 
 describe("who may take part", () => {
   const record = (name: string, change: Partial<NodeRecord> = {}): NodeRecord => ({
-    ...{ version: 2, life: life(), beat: 1, edition: 0, role: "node", draining: false, links: [] },
+    ...{ version: 3, life: life(), beat: 1, edition: 0, role: "node", draining: false, links: [] },
     ...{ address: { host: "127.0.0.1", port: 1 }, dialect: { protocol: 2, arithmetic: 3 } },
     ...{ description: descriptionOf(name), models: [{ root, name: "m" }], work: { epoch: 0, ranks: [] } },
-    ...{ refused: {}, ...change },
+    ...{ fetches: false, slices: NO_SLICES, refused: {}, ...change },
   });
 
   test("nodes of the same words with the model, that are not drained; servers never; the slower of two measured ways", () => {
@@ -339,7 +349,7 @@ describe("who may take part", () => {
     expect(cluster.links).toEqual([way(["a", "b"], 2, 10)]);
     expect(excluded).toEqual({
       old: "it speaks protocol 1 and arithmetic 3, the server 2 and 3",
-      other: "it does not have the model",
+      other: "it does not have the model, and fetches none",
       leaving: "it is drained",
       deaf: "it takes no links",
     });

@@ -44,13 +44,14 @@ function statusOf({ state, peers, dropped }: MemberStatus) {
 }
 
 function nodeOf({ node, life, alive, suspicion, record }: PeerStatus) {
-  const { role, address, draining, edition, description, models, work, refused, links, dialect } = record;
+  const { role, address, draining, edition, description, models, fetches, work, slices } = record;
+  const { refused, links, dialect } = record;
   const { memoryBytes } = description;
   // Of a silence that lasts, JSON could not say how long.
   const finite = Math.min(suspicion, Number.MAX_SAFE_INTEGER);
   return {
     ...{ name: node, role, life, alive, suspicion: finite, draining, address, edition, memoryBytes },
-    ...{ models, work, refused, links, dialect },
+    ...{ models, fetches, work, slices, refused, links, dialect },
   };
 }
 
@@ -76,8 +77,16 @@ function planText(plan: Status["plan"]): string {
   return `version ${plan.version}, ${plan.plan.model} as ${plan.plan.format}`;
 }
 
+function sliceTexts({ fetched, handedOut, fetching }: Status["nodes"][number]["slices"]): string[] {
+  return [
+    ...(fetching === null ? [] : [`fetches ${formatBytes(fetching.done)} of ${formatBytes(fetching.total)}`]),
+    ...(fetched === 0 ? [] : [`fetched ${formatBytes(fetched)}`]),
+    ...(handedOut === 0 ? [] : [`handed out ${formatBytes(handedOut)}`]),
+  ];
+}
+
 function nodeText(node: Status["nodes"][number]): string {
-  const { role, alive, draining, address, memoryBytes, models, work, refused } = node;
+  const { role, alive, draining, address, memoryBytes, models, work, slices, refused } = node;
   const refusals = Object.entries(refused).map(([code, count]) => `${count} with ${code}`);
   const parts = [
     `${role}, ${alive ? "alive" : "silent"}${draining ? ", draining" : ""}`,
@@ -85,6 +94,7 @@ function nodeText(node: Status["nodes"][number]): string {
     ...(role === "node" ? [`${formatBytes(memoryBytes)} for weights and KV cache`] : []),
     ...(models.length === 0 ? [] : [models.map(({ name }) => name).join(", ")]),
     ...(work.ranks.length === 0 ? [] : [`runs rank ${work.ranks.join(", ")}`]),
+    ...sliceTexts(slices),
     ...(refusals.length === 0 ? [] : [`refused ${refusals.join(", ")}`]),
   ];
   return parts.join("; ");

@@ -7,6 +7,7 @@ import { ClawError } from "../../base/mod.ts";
 import { measureNode } from "../../bench/mod.ts";
 import {
   ClusterNode,
+  type FetchSettings,
   type ModelOnNode,
   machineName,
   NODE_NAME,
@@ -35,6 +36,7 @@ interface JoinSettings extends ControlOptions {
   readonly name: string | undefined;
   readonly listen: string;
   readonly models: readonly { readonly file: string }[];
+  readonly fetchBytes: number | undefined;
   readonly memory: number | undefined;
   readonly measurements: string | undefined;
   readonly format: "f16" | "i8" | "i4" | undefined;
@@ -81,6 +83,15 @@ export const nodeJoin: Command = defineCommand<JoinSettings>({
       max: MODELS_MAX,
       spelling: { placeholder: "FILE", read: (file) => ({ file }) },
     }),
+    fetchBytes: numberOption({
+      flag: "fetch-bytes",
+      unit: "bytes",
+      meaning:
+        "what slices of models may take on the disk that it lacks and fetches from other nodes and servers; 0: it fetches none",
+      range: [0, Number.MAX_SAFE_INTEGER],
+      default: undefined,
+      otherwise: "64 GiB, or half of the free disk where that is less",
+    }),
     memory: numberOption({
       flag: "memory",
       unit: "bytes",
@@ -122,6 +133,7 @@ export const nodeJoin: Command = defineCommand<JoinSettings>({
       const node = await ClusterNode.join({
         ...control,
         ...{ description, models, listen, onNote: note },
+        fetch: fetchSettings(settings),
         threads: settings.threads ?? availableParallelism(),
         life: randomBytes(8).toString("hex"),
         command: [process.execPath, ...process.execArgv, process.argv[1] ?? ""],
@@ -168,8 +180,12 @@ async function measure({ format, threads }: JoinSettings): Promise<NodeDescripti
 
 async function modelOnNode(file: string): Promise<ModelOnNode> {
   const path = resolve(file);
-  const { root } = await measureSeal(path, progressLine(`Reading ${basename(path)}:`));
-  return { path, root, name: basename(path).replace(/\.gguf$/i, "") };
+  const seal = await measureSeal(path, progressLine(`Reading ${basename(path)}:`));
+  return { path, seal, root: seal.root, name: basename(path).replace(/\.gguf$/i, "") };
+}
+
+function fetchSettings({ fetchBytes }: JoinSettings): FetchSettings | undefined {
+  return fetchBytes === 0 ? undefined : { folder: join(cacheFolder(), "slices"), bytesMax: fetchBytes };
 }
 
 function banner({ address }: ClusterNode, { name }: NodeDescription, models: readonly ModelOnNode[]): string {

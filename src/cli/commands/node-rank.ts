@@ -1,6 +1,6 @@
 /** I/O: reads standard input. `claw node rank`: one rank of a placement. */
 
-import { runNode } from "../../cluster/mod.ts";
+import { fetchLine, openSlices, runNode } from "../../cluster/mod.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { note } from "../terminal.ts";
 
@@ -13,6 +13,10 @@ export const nodeRank: Command = defineCommand({
     for await (const part of process.stdin.setEncoding("utf8")) terms += part;
     // A terminal and a service manager tell every process to end; this one ends with the engine's, which may still answer.
     process.on("SIGINT", () => {}).on("SIGTERM", () => {});
-    return runNode(terms, note);
+    return runNode(terms, {
+      onNote: note,
+      onFetch: (progress) => void process.stdout.write(fetchLine(progress)),
+      openSlices: (asker) => (peer, root) => openSlices(peer.address, asker, root),
+    });
   },
 });

@@ -18,12 +18,14 @@ export {
   type Dialect,
   type HeldModel,
   NO_DEGREES,
+  NO_SLICES,
   type NodeAddress,
   type NodeRecord,
   nodeKey,
   type PlanRecord,
   type PrescribedDegrees,
   readState,
+  type SliceCounts,
   STATE_KEY,
 } from "./records.ts";
 export type { Answer, Request } from "./register.ts";

@@ -21,7 +21,7 @@ export interface Incarnation {
 }
 
 /** Of everything that lies under the control plane's keys. */
-export const CONTROL_VERSION = 2;
+export const CONTROL_VERSION = 3;
 
 /** A model file that a node has. */
 export interface HeldModel {
@@ -43,6 +43,8 @@ export interface NodeOffer {
   /** What it measured of its links to others. */
   readonly links: ClusterDescription["links"];
   readonly models: readonly HeldModel[];
+  /** Of models that it lacks it fetches what its ranks read. */
+  readonly fetches: boolean;
   /** It takes no new ranks, and leaves when it has none any more. */
   readonly draining: boolean;
 }
@@ -53,7 +55,20 @@ export interface NodeCounts {
   readonly work: { readonly epoch: number; readonly ranks: readonly number[] };
   /** Peers that it refused a link, by reason. */
   readonly refused: Readonly<Record<string, number>>;
+  readonly slices: SliceCounts;
 }
+
+/** Bytes of parts of models that went from node to node. */
+export interface SliceCounts {
+  /** That this node's ranks fetched. */
+  readonly fetched: number;
+  /** That it handed out to others. */
+  readonly handedOut: number;
+  /** The slice that is being fetched, as far as it is there; null: none. */
+  readonly fetching: { readonly done: number; readonly total: number } | null;
+}
+
+export const NO_SLICES: SliceCounts = { fetched: 0, handedOut: 0, fetching: null };
 
 /** What a node says of itself, again with every heartbeat. */
 export interface NodeRecord extends NodeOffer, NodeCounts {
@@ -176,11 +191,16 @@ const nodeRecordSchema: z.ZodType<NodeRecord> = z.strictObject({
   models: z
     .array(z.strictObject({ root: z.string().regex(/^[0-9a-f]{64}$/), name: z.string().max(256) }))
     .max(MODELS_MAX),
+  fetches: z.boolean(),
   draining: z.boolean(),
   work: z.strictObject({ epoch: counter, ranks: z.array(counter).max(RANKS_LISTED_MAX) }),
   refused: z
     .record(z.string().max(64), counter)
     .refine((counts) => Object.keys(counts).length <= DROP_REASONS_MAX),
+  slices: z.strictObject({
+    ...{ fetched: counter, handedOut: counter },
+    fetching: z.nullable(z.strictObject({ done: counter, total: counter })),
+  }),
 });
 
 const stateSchema: z.ZodType<ClusterState> = z.strictObject({

@@ -18,6 +18,12 @@ export const ANSWER_MS = 30_000;
 /** How long each message of a handshake with a node may take: one that is gone says nothing. */
 export const ASK_MS = 3000;
 
+/** A line in which a rank's process says how far its slice is fetched. */
+export const FETCH_LINE_CHARS_MAX = 1000;
+
+/** Peers that a rank is told of, which have the model that it lacks. */
+export const SLICE_PEERS_MAX = 8;
+
 /** Rank processes at a time: those of a plan that begins beside those of one that ends. */
 export const RANK_PROCESSES_MAX = 16;
 

@@ -1,8 +1,10 @@
 export { workEpoch } from "./epoch.ts";
+export { fetchLine } from "./fetch-line.ts";
 export { machineName, NODE_NAME } from "./name.ts";
-export { ClusterNode, type ModelOnNode } from "./node.ts";
+export { ClusterNode } from "./node.ts";
+export type { FetchSettings, ModelOnNode } from "./node-slices.ts";
 export { observeCluster } from "./observe.ts";
 export { offersOf } from "./offers.ts";
 export { openOnNodes } from "./remote-ranks.ts";
-export { askNode } from "./request.ts";
+export { askNode, openSlices } from "./request.ts";
 export { ClusterServer, sourceModule } from "./server.ts";

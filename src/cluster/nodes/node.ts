@@ -11,8 +11,8 @@ import { type PeerLink, PeerListener } from "../link/mod.ts";
 import {
   Agent,
   type ControlStore,
-  type HeldModel,
   type MemberStatus,
+  NO_SLICES,
   TIMING_DEFAULT,
   type Timing,
 } from "../membership/mod.ts";
@@ -20,6 +20,7 @@ import type { NodeDescription } from "../plan/mod.ts";
 import { PROTOCOL_VERSION, type RankTerms } from "../shards/mod.ts";
 import { DRAIN_LOOK_MS } from "./limits.ts";
 import { echoMeasurement } from "./measure-link.ts";
+import { type FetchSettings, type ModelOnNode, NodeSlices } from "./node-slices.ts";
 import { type RankPlace, RankProcesses } from "./rank-processes.ts";
 import {
   type Asker,
@@ -31,17 +32,14 @@ import {
 } from "./request.ts";
 import { Survey } from "./survey.ts";
 
-/** A model file on this node. */
-export interface ModelOnNode extends HeldModel {
-  readonly path: string;
-}
-
 export interface NodeOptions {
   readonly store: ControlStore;
   /** Of the cluster. */
   readonly secret: Uint8Array;
   readonly description: NodeDescription;
   readonly models: readonly ModelOnNode[];
+  /** Undefined: it runs ranks of models alone that it has. */
+  readonly fetch?: FetchSettings | undefined;
   /** Compute threads of each rank. */
   readonly threads: number;
   /** Where it listens, and others reach it; port 0: any that is free. */
@@ -61,6 +59,7 @@ export class ClusterNode {
   readonly #asker: Asker;
   readonly #ranks: RankProcesses;
   readonly #refused: Record<string, number> = {};
+  readonly #slices: NodeSlices;
   readonly #listener: PeerListener;
   #agent: Agent | undefined;
   #survey: Survey | undefined;
@@ -76,7 +75,13 @@ export class ClusterNode {
       onChange: (running) => {
         const epoch = Math.max(0, ...running.map((place) => place.epoch));
         this.#agent?.count({ work: { epoch, ranks: running.map(({ rank }) => rank) } });
+        this.#slices.running(running);
       },
+      onFetch: (place, progress) => this.#slices.fetching(place, progress),
+    });
+    this.#slices = new NodeSlices({
+      ...{ self: options.description.name, models: options.models, fetch: options.fetch },
+      onCounts: (slices) => this.#agent?.count({ slices }),
     });
     this.#listener = new PeerListener(
       { driver: "tcp", ...options.listen },
@@ -149,6 +154,7 @@ export class ClusterNode {
   async #close(): Promise<void> {
     this.#survey?.close();
     await this.#listener.close();
+    await this.#slices.close();
     await this.#ranks.close();
     await this.#agent?.leave();
   }
@@ -158,7 +164,7 @@ export class ClusterNode {
   }
 
   #member(): Promise<Agent> {
-    const { store, clock, secret, description, models, life } = this.#options;
+    const { store, clock, secret, description, models, fetch, life } = this.#options;
     const { host, port } = this.#listener.address;
     return Agent.start({
       ...{ store, clock, secret, timing: this.#timing },
@@ -166,7 +172,7 @@ export class ClusterNode {
         ...{ life, role: "node", address: { host, port }, description, links: [], draining: false },
         dialect: { protocol: PROTOCOL_VERSION, arithmetic: ARITHMETIC_VERSION },
         models: models.map(({ root, name }) => ({ root, name })),
-        ...{ work: { epoch: 0, ranks: [] }, refused: {} },
+        ...{ fetches: fetch !== undefined, work: { epoch: 0, ranks: [] }, refused: {}, slices: NO_SLICES },
       },
       plan: () => {}, // a node is not asked
       onStatus: ({ state }) => {
@@ -202,12 +208,16 @@ export class ClusterNode {
   }
 
   /** Does what a peer asks over its link until it says goodbye. */
-  async #serve({ link, peer }: PeerLink): Promise<void> {
+  async #serve(peerLink: PeerLink): Promise<void> {
+    const { link, peer } = peerLink;
     try {
       for (let request = await receiveRequest(link); request !== undefined; ) {
         const problem = await this.#attempt(request, peer);
         await sendAnswer(link, problem);
         if (request.kind === "time" && problem === undefined) await this.#echo(link);
+        if (request.kind === "slices" && problem === undefined) {
+          return await this.#slices.serve(peerLink, request.root);
+        }
         request = await receiveRequest(link);
       }
     } catch (error) {
@@ -229,8 +239,9 @@ export class ClusterNode {
   /** Why it cannot be done; undefined: it is done. */
   async #attempt(request: NodeRequest, peer: string): Promise<ClawError | undefined> {
     try {
-      if (request.kind === "start") this.#start(request);
+      if (request.kind === "start") this.#start(request, peer);
       else if (request.kind === "end") await this.#ranks.end(request.epoch, request.patienceMs);
+      else if (request.kind === "slices") this.#slices.check(request.root);
       else if (request.kind === "drain") {
         this.#options.onNote(`Drained, as ${peer} asked.`);
         void this.drain();
@@ -242,19 +253,23 @@ export class ClusterNode {
     }
   }
 
-  #start({ epoch, rank, root, engine }: StartRequest): void {
+  #start({ epoch, rank, root, engine, slices }: StartRequest, asker: string): void {
     const { models, description, secret, threads } = this.#options;
     if (this.#leaving !== undefined) {
       throw new ClawError("E_NODE", `The node ${description.name} is drained and takes no ranks.`);
     }
     const model = models.find((held) => held.root === root);
-    if (model === undefined) {
+    const fetch =
+      model === undefined && slices !== null
+        ? this.#slices.terms(root, { name: asker, address: slices }, this.status().peers)
+        : undefined;
+    if (model === undefined && fetch === undefined) {
       throw new ClawError("E_NODE", `The node ${description.name} does not have the model ${root}.`);
     }
     const { host } = this.#listener.address;
     const place = { host: description.name, addresses: [{ driver: "tcp", host, port: 0 }] } as const;
     const terms: RankTerms = {
-      ...{ rank, epoch, engine, place, threads, model: model.path },
+      ...{ rank, epoch, engine, place, threads, model: model?.path, fetch },
       secret: toHex(secret),
     };
     this.#ranks.start({ epoch, rank }, JSON.stringify(terms));

@@ -37,7 +37,8 @@ function reasonAgainst(record: NodeRecord, wanted: Wanted | undefined): string |
     const own = `${wanted.dialect.protocol} and ${wanted.dialect.arithmetic}`;
     return `it speaks protocol ${protocol} and arithmetic ${arithmetic}, the server ${own}`;
   }
-  if (!record.models.some(({ root }) => root === wanted.root)) return "it does not have the model";
+  const has = record.models.some(({ root }) => root === wanted.root);
+  if (!has && !record.fetches) return "it does not have the model, and fetches none";
   return undefined;
 }
 

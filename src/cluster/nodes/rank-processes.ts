@@ -4,7 +4,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ClawError } from "../../base/mod.ts";
 import { Fence } from "../membership/mod.ts";
+import type { FetchProgress } from "../slices/mod.ts";
 import { type HolderEpoch, holderOf } from "./epoch.ts";
+import { FetchLines } from "./fetch-line.ts";
 import { END_LOOK_MS, RANK_PROCESSES_MAX } from "./limits.ts";
 
 /** Which rank, and for which epoch of the work. */
@@ -22,6 +24,8 @@ export interface RankProcessesOptions {
   readonly command: readonly string[];
   /** Told whenever one began or ended. */
   readonly onChange: (running: readonly RankPlace[]) => void;
+  /** Told how far a rank's slice is fetched. */
+  readonly onFetch: (place: RankPlace, progress: FetchProgress) => void;
 }
 
 export class RankProcesses {
@@ -54,7 +58,9 @@ export class RankProcesses {
       throw new ClawError("E_NODE", `${this.#running.size} ranks run on this node; there can be no more.`);
     }
     const [program = "", ...before] = this.#options.command;
-    const child = spawn(program, [...before, "node", "rank"], { stdio: ["pipe", "ignore", "inherit"] });
+    const child = spawn(program, [...before, "node", "rank"], { stdio: ["pipe", "pipe", "inherit"] });
+    const lines = new FetchLines((progress) => this.#options.onFetch({ epoch, rank }, progress));
+    child.stdout.setEncoding("utf8").on("data", (text: string) => lines.add(text));
     const running = { epoch, rank, process: child };
     const gone = (): void => {
       if (this.#running.delete(running)) this.#tell();

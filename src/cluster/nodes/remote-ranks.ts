@@ -4,6 +4,7 @@ import { asClawError, at, ClawError } from "../../base/mod.ts";
 import { toHex } from "../../crypto/mod.ts";
 import type { RankLink } from "../../kernels/mod.ts";
 import type { OpenedFile } from "../../model/mod.ts";
+import type { NodeAddress } from "../membership/mod.ts";
 import {
   joinRanks,
   Meeting,
@@ -27,6 +28,8 @@ export interface RemoteOptions extends RanksOptions {
   readonly root: string;
   /** The address in numbers at which nodes reach this process. */
   readonly host: string;
+  /** Where nodes that lack the model get their slices' hashes, and the bytes if nobody else has them; undefined or null: nowhere. */
+  readonly slices?: NodeAddress | null | undefined;
   /** Gives it up; its reason is what it fails with. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -105,11 +108,11 @@ class Opening {
   }
 
   async #startAll(): Promise<void> {
-    const { nodes, asker, epoch, root } = this.#options;
+    const { nodes, asker, epoch, root, slices = null } = this.#options;
     const engine = at(this.#meeting.place.addresses, 0);
     await inTurns([...nodes.entries()], async ([rank, node]) => {
       try {
-        await askNode(node.address, asker, { kind: "start", epoch, rank, root, engine });
+        await askNode(node.address, asker, { kind: "start", epoch, rank, root, engine, slices });
       } catch (error) {
         this.failure ??= new NodeFailure(node, asClawError(error));
         throw this.failure;

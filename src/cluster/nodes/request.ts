@@ -5,6 +5,7 @@ import { asClawError, ClawError, type ErrorCode, errorTable } from "../../base/m
 import { fromUtf8, utf8 } from "../../crypto/mod.ts";
 import type { Link, LinkAddress } from "../../kernels/mod.ts";
 import { connectPeer, type LinkSettings } from "../link/mod.ts";
+import type { NodeAddress } from "../membership/mod.ts";
 import {
   ANSWER_MS,
   ASK_MS,
@@ -30,34 +31,48 @@ export interface StartRequest {
   readonly root: string;
   /** Where the process with the engine listens. */
   readonly engine: LinkAddress;
+  /** Where the server hands out parts of the model, for a node that lacks its file; null: nowhere. */
+  readonly slices: NodeAddress | null;
 }
 
-/** `time`: to echo a measurement; `end`: all ranks of that epoch, which may end by themselves first; `drain`: to leave. */
+/**
+ * `time`: to echo a measurement; `end`: all ranks of that epoch, which may end by themselves first; `drain`: to leave; `slices`: to hand out
+ * parts of a model over this link from then on.
+ */
 export type NodeRequest =
   | { readonly kind: "time" }
   | StartRequest
   | { readonly kind: "end"; readonly epoch: number; readonly patienceMs: number }
-  | { readonly kind: "drain" };
+  | { readonly kind: "drain" }
+  | SlicesRequest;
+
+export interface SlicesRequest {
+  readonly kind: "slices";
+  readonly root: string;
+}
 
 const epoch: z.ZodInt = z.int().min(1);
+const root = z.string().regex(/^[0-9a-f]{64}$/);
+const place = {
+  host: z.union([z.ipv4(), z.ipv6()]),
+  port: z.int().min(1).max(65_535),
+};
 const requestShape: z.ZodType<NodeRequest> = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("time") }),
   z.strictObject({
     kind: z.literal("start"),
     epoch,
     rank: z.int().nonnegative(),
-    root: z.string().regex(/^[0-9a-f]{64}$/),
-    engine: z.strictObject({
-      driver: z.literal("tcp"),
-      host: z.union([z.ipv4(), z.ipv6()]),
-      port: z.int().min(1).max(65_535),
-    }),
+    root,
+    engine: z.strictObject({ driver: z.literal("tcp"), ...place }),
+    slices: z.nullable(z.strictObject(place)),
   }),
   z.strictObject({
     ...{ kind: z.literal("end"), epoch },
     patienceMs: z.int().nonnegative().max(END_PATIENCE_MS),
   }),
   z.strictObject({ kind: z.literal("drain") }),
+  z.strictObject({ kind: z.literal("slices"), root }),
 ]);
 
 type NodeAnswer = { readonly done: true } | { readonly code: string; readonly message: string };
@@ -101,6 +116,22 @@ export async function withLink<T>(
     return await use(link);
   } finally {
     await link.close();
+  }
+}
+
+/** A link to a peer that hands out parts of a model. Errors: those of `askNode`. */
+export async function openSlices(
+  address: Pick<LinkAddress, "host" | "port">,
+  asker: Asker,
+  model: string,
+): Promise<Link> {
+  const { link } = await connectPeer({ driver: "tcp", ...address }, requestSettings(asker));
+  try {
+    await askOver(link, { kind: "slices", root: model });
+    return link;
+  } catch (error) {
+    await link.close();
+    throw error;
   }
 }
 

@@ -14,6 +14,7 @@ import {
   type Control,
   type MemberStatus,
   NO_DEGREES,
+  NO_SLICES,
   type NodeRecord,
   type PlanOutcome,
   type PlanRecord,
@@ -23,6 +24,7 @@ import {
 } from "../membership/mod.ts";
 import { type ModelCosts, type Plan, PlannerThread, predictPlan, rankNodes } from "../plan/mod.ts";
 import { PROTOCOL_VERSION } from "../shards/mod.ts";
+import { type HostedModel, SliceThread } from "../slices/mod.ts";
 import { AVOID_MS, AVOID_MS_MAX } from "./limits.ts";
 import { offersOf } from "./offers.ts";
 import {
@@ -43,6 +45,8 @@ export interface ServerOptions {
   readonly host: string;
   /** That nodes are to run; undefined: none. */
   readonly model: { readonly root: string; readonly name: string } | undefined;
+  /** Its file, of which nodes that lack it are given parts; undefined: of none. */
+  readonly hosted?: HostedModel | undefined;
   /** What is planned for; undefined: the model runs in this process, and the nodes have nothing to do. */
   readonly costs: ModelCosts | undefined;
   readonly clock: () => number;
@@ -63,18 +67,20 @@ interface Avoided {
 /** What the engine's thread of such a server runs. */
 export const sourceModule: string = new URL("./worker.ts", import.meta.url).href;
 
+const sliceModule: URL = new URL("./slice-worker.ts", import.meta.url);
+
 type MadePlan = PlanRecord & { readonly plan: Plan };
 
 const IN_PROCESS = "The model runs in the server's own process.";
 
 export class ClusterServer {
-  /** For the engine's thread of this process. */
-  readonly source: SourceOptions;
   readonly #options: ServerOptions;
   readonly #channel: BroadcastChannel;
   readonly #planner: PlannerThread | undefined;
   readonly #avoided = new Map<string, Avoided>();
+  #source: SourceOptions;
   #agent: Agent | undefined;
+  #slices: SliceThread | undefined;
   #degrees: PrescribedDegrees = NO_DEGREES;
   #told: ToSource | undefined;
   /** Epoch and version of the plan that the engine's thread was told of. */
@@ -85,7 +91,15 @@ export class ClusterServer {
     const channel = `claw cluster ${randomUUID()}`;
     const opened = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
     this.#options = options;
-    this.source = { channel, name, host, secret: control.secret, root: model?.root ?? "", opened };
+    this.#source = {
+      channel,
+      name,
+      host,
+      secret: control.secret,
+      root: model?.root ?? "",
+      opened,
+      slices: null,
+    };
     this.#planner = costs && new PlannerThread();
     this.#channel = new BroadcastChannel(channel);
     this.#channel.onmessage = (event) => this.#heard((event as { readonly data: FromSource }).data);
@@ -96,6 +110,7 @@ export class ClusterServer {
   static async join(options: ServerOptions): Promise<ClusterServer> {
     const server = new ClusterServer(options);
     try {
+      await server.#handOut();
       server.#agent = await server.#member();
       await server.#joined();
       return server;
@@ -103,6 +118,11 @@ export class ClusterServer {
       await server.close();
       throw error;
     }
+  }
+
+  /** For the engine's thread of this process. */
+  get source(): SourceOptions {
+    return this.#source;
   }
 
   status(): MemberStatus | undefined {
@@ -124,11 +144,23 @@ export class ClusterServer {
     this.stopWaiting();
     await this.#agent?.leave();
     this.#channel.close();
+    await this.#slices?.close();
     await this.#planner?.close();
   }
 
   get #timing(): Timing {
     return this.#options.timing ?? TIMING_DEFAULT;
+  }
+
+  async #handOut(): Promise<void> {
+    const { hosted, host, name, control, onNote } = this.#options;
+    if (hosted === undefined) return;
+    const task = { host, name, secret: control.secret, model: hosted };
+    this.#slices = await SliceThread.start(sliceModule, task, {
+      onNote,
+      onHandedOut: (handedOut) => this.#agent?.count({ slices: { ...NO_SLICES, handedOut } }),
+    });
+    this.#source = { ...this.#source, slices: this.#slices.address };
   }
 
   #member(): Promise<Agent> {
@@ -138,9 +170,10 @@ export class ClusterServer {
     return Agent.start({
       ...{ ...control, clock, timing: this.#timing },
       self: {
-        ...{ life, role: "server", address: null, description, links: [], draining: false },
+        ...{ life, role: "server", address: this.#source.slices, description, links: [], draining: false },
         dialect: { protocol: PROTOCOL_VERSION, arithmetic: ARITHMETIC_VERSION },
         ...{ models: model === undefined ? [] : [model], work: { epoch: 0, ranks: [] }, refused: {} },
+        ...{ fetches: false, slices: NO_SLICES },
       },
       plan: (records, done) => void this.#plan(records).then(done),
       onStatus: (status) => {

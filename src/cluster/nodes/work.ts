@@ -42,6 +42,8 @@ export interface SourceOptions {
   readonly secret: Uint8Array;
   readonly host: string;
   readonly root: string;
+  /** Where parts of the model are handed out; null: nowhere. */
+  readonly slices: NodeAddress | null;
   /** How many runtimes were opened: one number, also across threads that were started again. */
   readonly opened: SharedArrayBuffer;
 }

@@ -16,6 +16,7 @@ import {
 } from "../../kernels/mod.ts";
 import type { ModelSeal, PackedCacheSettings, Placement } from "../../model/mod.ts";
 import { type LinkSettings, SECRET_BYTES } from "../link/mod.ts";
+import type { FetchTerms } from "../slices/mod.ts";
 import { HANDSHAKE_MS, HELLO_BYTES_MAX, RANKS_MAX, TASK_BYTES_MAX, TERMS_BYTES_MAX } from "./limits.ts";
 import type { RankSizes } from "./rank.ts";
 
@@ -53,6 +54,8 @@ export interface RankTerms {
   readonly epoch: number;
   /** Where the model file is on this host, if elsewhere than on the engine's. */
   readonly model?: string | undefined;
+  /** Where its slice of the model comes from, where this host lacks the file; undefined: it has it. */
+  readonly fetch?: FetchTerms | undefined;
   /** Compute threads, where this host has its own mind about it. */
   readonly threads?: number | undefined;
   /** The first core that its compute threads are pinned to; undefined: they are not pinned. */
@@ -61,6 +64,11 @@ export interface RankTerms {
   readonly packedCache?: PackedCacheSettings | undefined;
 }
 
+const peerShape = z.strictObject({
+  name: z.string().min(1),
+  address: z.strictObject({ host: z.string().min(1), port: z.int().min(1).max(65_535) }),
+});
+
 const termsShape = z.strictObject({
   rank: z.int().nonnegative().max(RANKS_MAX),
   engine: addressShape,
@@ -68,6 +76,12 @@ const termsShape = z.strictObject({
   secret: z.string().length(2 * SECRET_BYTES),
   epoch: z.int().nonnegative(),
   model: z.string().optional(),
+  fetch: z
+    .strictObject({
+      ...{ root: z.string(), folder: z.string(), bytesMax: z.number().optional() },
+      ...{ trusted: peerShape, peers: z.array(peerShape) },
+    })
+    .optional(),
   threads: z.int().min(1).optional(),
   firstCore: z.int().nonnegative().optional(),
   packedCache: z

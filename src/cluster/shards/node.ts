@@ -12,6 +12,7 @@ import {
   SealedTensors,
 } from "../../model/mod.ts";
 import type { LinkSettings } from "../link/mod.ts";
+import { type FetchProgress, type OpenSource, SliceFetch } from "../slices/mod.ts";
 import { beat } from "./beats.ts";
 import {
   type NodeReport,
@@ -28,11 +29,18 @@ import { NativeRankLink } from "./native-rank-link.ts";
 import { prepareRank, type RankSizes, serveRank } from "./rank.ts";
 import { sendFailure, sendReport } from "./step-message.ts";
 
-/** Told what an operator should know, in a sentence; the work goes on. */
-type NoteListener = (text: string) => void;
+/** What a rank's process has around it. */
+export interface RankSurroundings {
+  /** Told what an operator should know, in a sentence; the work goes on. */
+  readonly onNote: (text: string) => void;
+  /** Told how far a slice is that is being fetched. */
+  readonly onFetch: (progress: FetchProgress) => void;
+  /** How those are asked who have the model, where this host lacks it. */
+  readonly openSlices: (asker: { readonly name: string; readonly secret: Uint8Array }) => OpenSource;
+}
 
 /** Runs a rank by its terms, as the text of a RankTerms; resolves when it is told to end. */
-export async function runNode(text: string, onNote: NoteListener): Promise<void> {
+export async function runNode(text: string, surroundings: RankSurroundings): Promise<void> {
   const terms = parseTerms(text);
   const settings = settingsOf(rankName(terms.rank), terms);
   const meeting = new Meeting(terms.place, settings);
@@ -40,7 +48,8 @@ export async function runNode(text: string, onNote: NoteListener): Promise<void>
   try {
     engine = new NativeRankLink(await connectAt(terms.engine, settings, "the engine's process"));
     await sendHello(engine, { rank: terms.rank, place: meeting.place });
-    const node = await startNode(await receiveTask(engine), { terms, settings, meeting, engine, onNote });
+    const joining = { terms, settings, meeting, engine, surroundings };
+    const node = await startNode(await receiveTask(engine), joining);
     const quiet = beat(engine);
     await serveRank(node.ready, { link: engine, limits: node.limits, peers: node.peers }).finally(quiet);
     for (const link of node.peers) link.close();
@@ -57,7 +66,7 @@ interface Joining {
   readonly settings: LinkSettings;
   readonly meeting: Meeting;
   readonly engine: RankLink;
-  readonly onNote: NoteListener;
+  readonly surroundings: RankSurroundings;
 }
 
 async function startNode(task: NodeTask, joining: Joining): Promise<StartedNode> {
@@ -79,12 +88,36 @@ interface StartedNode {
 }
 
 async function loadNode(task: NodeTask, joining: Joining): Promise<StartedNode> {
+  const { terms } = joining;
+  if (terms.fetch === undefined) return loadFrom({ path: terms.model ?? task.model }, task, joining);
+  const { openSlices, onNote, onFetch } = joining.surroundings;
+  const { node: name, secret } = joining.settings;
+  const open = openSlices({ name, secret });
+  const fetch = await SliceFetch.begin({ ...terms.fetch, open, onNote, onProgress: onFetch });
+  try {
+    return await loadFrom({ path: fetch.path, fetch }, task, joining);
+  } finally {
+    await fetch.close();
+  }
+}
+
+async function loadFrom(
+  { path, fetch }: { readonly path: string; readonly fetch?: SliceFetch },
+  task: NodeTask,
+  joining: Joining,
+): Promise<StartedNode> {
   const { format, placement, sizes, places } = task;
   const { threads = task.threads } = joining.terms;
-  const model: OpenedFile = openModelFile(joining.terms.model ?? task.model);
+  let model: OpenedFile = openModelFile(path);
   try {
     const rank = at(compile(model.description, { format, placement }), joining.terms.rank);
+    // Ranks wait for each other no longer than joining takes, but for their slices as long as it takes.
     const peers = await meetPeers(rank, places, joining);
+    if (fetch !== undefined) {
+      const complete = await fetch.slice(rank);
+      model.close();
+      model = openModelFile(complete);
+    }
     const { firstCore } = joining.terms;
     // Unless they were told which, ranks of one machine would all be pinned to its first cores.
     const pinThreads = firstCore === undefined ? "never" : "always";
@@ -122,7 +155,7 @@ function packedFor(
     model,
   }: { readonly rank: RankProgram; readonly device: Device; readonly model: OpenedFile },
   { format }: NodeTask,
-  { terms, onNote }: Joining,
+  { terms, surroundings: { onNote } }: Joining,
 ): ReturnType<typeof openPackedCache> {
   const task = { format, degree: 1, slice: rank.matrices, onNote };
   return openPackedCache(device, model, { ...task, settings: terms.packedCache });

@@ -1,0 +1,4 @@
+export { type FetchProgress, type FetchTerms, SliceFetch } from "./fetch.ts";
+export { type HostedModel, SliceHost } from "./host.ts";
+export type { OpenSource, SlicePeer } from "./source.ts";
+export { type FromSliceThread, SliceThread, type SliceThreadTask } from "./thread.ts";
