@@ -1,26 +1,29 @@
 #!/usr/bin/env bash
-# Three nodes on one machine: each in a network namespace of its own, on a bridge, 1 Gbit/s and 1 ms from the others, and in a
-# cgroup that has less memory than the model takes. Shows that one of them alone cannot run the model, then serves it over the
-# three. Needs root; `--loopback` needs none, and has neither the network nor the limits.
+# Three nodes on one machine: each in a network namespace of its own, 1 Gbit/s and 1 ms from the others, and in a cgroup that
+# has less memory than the model takes. Shows that one of them alone cannot run the model, then serves it over the three, and
+# compares what that takes with what was planned. The network is netem's, or wire.cc's where the kernel has none. Needs root;
+# `--loopback` needs none, and has neither the network nor the limits.
 set -euo pipefail
 
 usage() {
   cat <<'EOF'
 Usage: examples/cluster/namespaces.sh [options]
-  --preset NAME     shape of the model, which is made up: llama-1b (default), llama-3b, llama-8b
-  --limit BYTES     memory of each node's cgroup (default: two thirds of the model)
-  --rate RATE       of the network (default: 1gbit)
-  --delay TIME      of a message, one way (default: 1ms)
+  --preset NAME     shape of the model, which is made up: llama-1b (default), llama-3b, llama-8b, llama-70b
+  --shared-layers   one layer's weights in the file, and all layers made of them: a large shape on a small disk
+  --limit BYTES     memory of each node's cgroup (default: two nodes would be too few)
+  --rate MBIT       of the network, each way, in Mbit/s (default: 1000)
+  --delay MICROS    of a message, one way, in microseconds (default: 1000)
   --tokens N        that are generated (default: 64)
   --folder PATH     where the model is kept (default: a temporary folder)
   --loopback        no namespaces and no limits: addresses 127.0.0.2 to 127.0.0.4
 EOF
 }
 
-preset=llama-1b limit= rate=1gbit delay=1ms tokens=64 folder= loopback=no
+preset=llama-1b shared=() limit= rate=1000 delay=1000 tokens=64 folder= loopback=no
 while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=$2; shift ;;
+    --shared-layers) shared=(--shared-layers) ;;
     --limit) limit=$2; shift ;;
     --rate) rate=$2; shift ;;
     --delay) delay=$2; shift ;;
@@ -38,9 +41,10 @@ claw=$root/claw
 nodes=(alder birch cedar)
 work=$(mktemp -d)
 folder=${folder:-$work}
-model=$folder/$preset.gguf
+name=$preset${shared:+-shared}
+model=$folder/$name.gguf
 tag=claw$$
-pids=()
+pids=() members=()
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -55,20 +59,43 @@ inside() {
   if [ "$loopback" = yes ]; then "$@"; else ip netns exec "$tag-$number" "$@"; fi
 }
 
-make_network() {
-  if [ "$loopback" = yes ]; then return; fi
+has_netem() {
+  tc -n "$tag-1" qdisc add dev lo root netem delay 1ms 2>/dev/null && tc -n "$tag-1" qdisc del dev lo root
+}
+
+# A bridge that forwards at once, and netem on every namespace's way out, so that each direction is late once.
+netem_network() {
   ip link add "$tag" type bridge
   ip link set "$tag" up
   local number
   for number in 1 2 3 4; do
-    ip netns add "$tag-$number"
     ip link add "$tag-$number" type veth peer name eth0 netns "$tag-$number"
     ip link set "$tag-$number" master "$tag" up
+    ip netns exec "$tag-$number" tc qdisc add dev eth0 root netem rate "${rate}mbit" delay "${delay}us" limit 100000
+  done
+}
+
+# The same by a program that has one end of every device.
+wire_network() {
+  g++ -O2 -std=c++17 -o "$work/wire" "$root/examples/cluster/wire.cc"
+  "$work/wire" "${rate}e6" "$delay" "$tag"-{1,2,3,4} >"$work/wire.log" 2>&1 &
+  pids+=($!)
+  wait_for ready "$work/wire.log"
+  local number
+  for number in 1 2 3 4; do ip link set "$tag-$number" netns "$tag-$number" name eth0; done
+}
+
+make_network() {
+  if [ "$loopback" = yes ]; then return; fi
+  local number network=wire
+  for number in 1 2 3 4; do ip netns add "$tag-$number"; done
+  if has_netem; then network=netem; fi
+  say "A network by $network: $rate Mbit/s each way, $delay us one way between any two"
+  "${network}_network"
+  for number in 1 2 3 4; do
     ip -n "$tag-$number" addr add "$(address "$number")/24" dev eth0
     ip -n "$tag-$number" link set eth0 up
     ip -n "$tag-$number" link set lo up
-    # On its way out, so that each direction is late once.
-    ip netns exec "$tag-$number" tc qdisc add dev eth0 root netem rate "$rate" delay "$delay" limit 100000
   done
 }
 
@@ -96,7 +123,11 @@ clean_up() {
   sleep 1
   for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
-  for group in /sys/fs/cgroup/{,memory/}"$tag"-*; do rmdir "$group" 2>/dev/null || true; done
+  # Ranks that hear no more of anybody, as the network is gone.
+  for group in /sys/fs/cgroup/{,memory/}"$tag"-*; do
+    while read -r pid; do kill -9 "$pid" || true; done 2>/dev/null <"$group/cgroup.procs" || true
+    for _ in $(seq 50); do rmdir "$group" 2>/dev/null && break || [ ! -e "$group" ] && break || sleep 0.1; done
+  done
   if [ "$loopback" = no ]; then
     for number in 1 2 3 4; do ip netns del "$tag-$number" 2>/dev/null || true; done
     ip link del "$tag" 2>/dev/null || true
@@ -118,21 +149,24 @@ wait_for() {
 }
 
 make_model() {
-  if [ ! -e "$model" ]; then "$claw" model synth --preset "$preset" --type q8_0 --seed 1 --out "$model"; fi
+  if [ ! -e "$model" ]; then
+    "$claw" model synth --preset "$preset" "${shared[@]}" --type q8_0 --seed 1 --out "$model"
+  fi
   local bytes
   bytes=$(stat -c %s "$model")
-  limit=${limit:-$((bytes * 2 / 3))}
-  # The rest is for the processes themselves and their buffers.
-  memory=$((limit - 320 * 1024 * 1024))
+  # Beside weights and KV cache there are the processes themselves and their buffers.
+  local processes=$((320 * 1024 * 1024))
+  limit=${limit:-$((bytes * 42 / 100 + processes))}
+  memory=$((limit - processes))
   if [ "$memory" -le 0 ]; then echo "A limit of $limit bytes leaves no room for weights." >&2; exit 1; fi
-  say "The model $preset has $bytes bytes; each node may use $limit, $memory of them for weights and KV cache"
+  say "The model $name has $bytes bytes; each node may use $limit, $memory of them for weights and KV cache"
 }
 
 show_failure() {
   say "One node alone, within its limit"
   local status=0
-  (limited alone "$claw" run --model "$model" --format i8 --context 512 --max-tokens 4 "Once upon a time") \
-    >"$work/alone.log" 2>&1 || status=$?
+  { (limited alone env XDG_CACHE_HOME="$work/cache-alone" "$claw" run --model "$model" --format i8 --context 512 \
+    --max-tokens 4 "Once upon a time") >"$work/alone.log" 2>&1 || status=$?; } 2>/dev/null
   tail -n 3 "$work/alone.log"
   echo "It ended with status $status (137: killed for its memory)."
   if [ "$status" -eq 0 ]; then echo "One node holds this model; choose a smaller --limit." >&2; exit 1; fi
@@ -145,17 +179,32 @@ start_nodes() {
   wait_for "Server is ready" "$work/nats.log"
   "$claw" cluster keygen "$work/secret"
   control=(--control "nats://$(address 1):4222" --secret-file "$work/secret")
-  "$claw" node measure --preset "$preset" --format i8 --rounds 1 --threads 1 --json >"$work/measured.json"
-  local number
+  local number node
+  # One after the other: they share this machine's cores, and later work by turns, too.
   for number in 2 3 4; do
-    local name=${nodes[number - 2]}
-    (limited "$name" env XDG_CACHE_HOME="$work/cache-$name" \
-      "${enter[@]/NUMBER/$number}" "$claw" node join "${control[@]}" --name "$name" \
-      --listen "$(address "$number"):7400" --memory "$memory" --measurements "$work/measured.json" \
-      --threads 1 --model "$model") >"$work/$name.log" 2>&1 &
+    node=${nodes[number - 2]}
+    inside "$number" env XDG_CACHE_HOME="$work/cache-measure" "$claw" node measure \
+      --preset "$preset" --format i8 --rounds 3 --threads 1 --json >"$work/$node.json"
+  done
+  for number in 2 3 4; do
+    node=${nodes[number - 2]}
+    (limited "$node" env XDG_CACHE_HOME="$work/cache-$node" \
+      "${enter[@]/NUMBER/$number}" "$claw" node join "${control[@]}" --name "$node" \
+      --listen "$(address "$number"):7400" --memory "$memory" --measurements "$work/$node.json" \
+      --threads 1 --model "$model") >"$work/$node.log" 2>&1 &
     pids+=($!)
+    members+=("$node=$!")
   done
   for number in 2 3 4; do wait_for "takes links at" "$work/${nodes[number - 2]}.log"; done
+  say "Links are measured"
+  local tries
+  for tries in $(seq 60); do
+    inside 1 "$claw" cluster status "${control[@]}" --json >"$work/status.json"
+    if [ "$(grep -o '"latencySeconds"' "$work/status.json" | wc -l)" -eq 3 ]; then return; fi
+    sleep 1
+  done
+  echo "The nodes did not measure their links." >&2
+  return 1
 }
 
 start_server() {
@@ -167,7 +216,7 @@ start_server() {
   "port": 8080,
   "precision": "i8",
   "context": 512,
-  "max_batch_size": 2,
+  "max_batch_size": 1,
   "cluster": {
     "control": "nats://$(address 1):4222",
     "secret_file": "$work/secret",
@@ -179,24 +228,19 @@ start_server() {
 EOF
   inside 1 env XDG_STATE_HOME="$work/state" "$claw" serve --config "$work/serve.json" >"$work/serve.log" 2>&1 &
   pids+=($!)
-  wait_for "serves $preset" "$work/serve.log"
+  wait_for "serves $name" "$work/serve.log"
   inside 1 "$claw" cluster status "${control[@]}"
-  inside 1 "$claw" cluster plan "${control[@]}" --model "$model" --format i8 --rows 1 --context 512
+  inside 1 "$claw" cluster status "${control[@]}" --json >"$work/status.json"
+  inside 1 "$claw" cluster plan "${control[@]}" --model "$model" --format i8 --rows 1 --context 512 --json >"$work/plan.json"
 }
 
 ask() {
   say "A request for $tokens tokens"
-  local key body begin end
-  key=$(find "$work/state" -name 'api-key*' -type f -exec cat {} +)
-  body="{\"model\": \"$preset\", \"prompt\": \"Once upon a time\", \"max_tokens\": $tokens, \"temperature\": 0}"
-  begin=$(date +%s%N)
-  inside 1 curl -sS "http://$(address 1):8080/v1/completions" -H "Authorization: Bearer $key" \
-    -H "Content-Type: application/json" -d "$body" >"$work/answer.json"
-  end=$(date +%s%N)
-  head -c 600 "$work/answer.json"
-  echo
-  awk -v n="$tokens" -v t="$((end - begin))" 'BEGIN { printf "%d tokens in %.2f s, %.2f tokens/s\n", n, t / 1e9, n * 1e9 / t }'
-  grep -q '"completion_tokens":'"$tokens" "$work/answer.json"
+  local node=$root/node_modules/node-linux-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')/bin/node
+  [ -x "$node" ] || node=node
+  find "$work/state" -name 'api-key*' -type f -exec cat {} + >"$work/key"
+  inside 1 "$node" "$root/examples/cluster/report.ts" --url "http://$(address 1):8080" --key "$work/key" --model "$name" \
+    --tokens "$tokens" --plan "$work/plan.json" --status "$work/status.json" "${members[@]}"
 }
 
 enter=()
