@@ -52,11 +52,11 @@ say() { printf '\n== %s\n' "$*"; }
 prefix() { if [ "$loopback" = yes ]; then echo 127.0.0; else echo 10.77.0; fi; }
 address() { echo "$(prefix).$1"; }
 
-# Runs something in the namespace of number $1.
+# Becomes something in the namespace of number $1; in a subshell, so that what is killed is this and not its shell.
 inside() {
   local number=$1
   shift
-  if [ "$loopback" = yes ]; then "$@"; else ip netns exec "$tag-$number" "$@"; fi
+  if [ "$loopback" = yes ]; then exec "$@"; else exec ip netns exec "$tag-$number" "$@"; fi
 }
 
 has_netem() {
@@ -132,15 +132,18 @@ clean_up() {
     for number in 1 2 3 4; do ip netns del "$tag-$number" 2>/dev/null || true; done
     ip link del "$tag" 2>/dev/null || true
   fi
-  rm -rf "$work"
+  # Ranks that have lost their server end by themselves, and may still write.
+  for _ in $(seq 20); do rm -rf "$work" 2>/dev/null && break || sleep 0.5; done
   exit "$status"
 }
 trap clean_up EXIT
 
+# That the last process which was started says $1 in its log $2.
 wait_for() {
-  local what=$1 file=$2 tries
-  for tries in $(seq 600); do
+  local what=$1 file=$2
+  for _ in $(seq 600); do
     if grep -q "$what" "$file" 2>/dev/null; then return; fi
+    kill -0 "${pids[-1]}" 2>/dev/null || break
     sleep 0.5
   done
   echo "Waited in vain for \"$what\":" >&2
@@ -174,7 +177,7 @@ show_failure() {
 
 start_nodes() {
   say "NATS, and three nodes that join"
-  inside 1 nats-server -a "$(address 1)" -p 4222 -js -sd "$work/nats" >"$work/nats.log" 2>&1 &
+  (inside 1 nats-server -a "$(address 1)" -p 4222 -js -sd "$work/nats") >"$work/nats.log" 2>&1 &
   pids+=($!)
   wait_for "Server is ready" "$work/nats.log"
   "$claw" cluster keygen "$work/secret"
@@ -183,8 +186,8 @@ start_nodes() {
   # One after the other: they share this machine's cores, and later work by turns, too.
   for number in 2 3 4; do
     node=${nodes[number - 2]}
-    inside "$number" env XDG_CACHE_HOME="$work/cache-measure" "$claw" node measure \
-      --preset "$preset" --format i8 --rounds 3 --threads 1 --json >"$work/$node.json"
+    (inside "$number" env XDG_CACHE_HOME="$work/cache-measure" "$claw" node measure \
+      --preset "$preset" --format i8 --rounds 3 --threads 1 --json) >"$work/$node.json"
   done
   for number in 2 3 4; do
     node=${nodes[number - 2]}
@@ -199,7 +202,7 @@ start_nodes() {
   say "Links are measured"
   local tries
   for tries in $(seq 60); do
-    inside 1 "$claw" cluster status "${control[@]}" --json >"$work/status.json"
+    (inside 1 "$claw" cluster status "${control[@]}" --json) >"$work/status.json"
     if [ "$(grep -o '"latencySeconds"' "$work/status.json" | wc -l)" -eq 3 ]; then return; fi
     sleep 1
   done
@@ -226,12 +229,12 @@ start_server() {
   }
 }
 EOF
-  inside 1 env XDG_STATE_HOME="$work/state" "$claw" serve --config "$work/serve.json" >"$work/serve.log" 2>&1 &
+  (inside 1 env XDG_STATE_HOME="$work/state" "$claw" serve --config "$work/serve.json") >"$work/serve.log" 2>&1 &
   pids+=($!)
   wait_for "serves $name" "$work/serve.log"
-  inside 1 "$claw" cluster status "${control[@]}"
-  inside 1 "$claw" cluster status "${control[@]}" --json >"$work/status.json"
-  inside 1 "$claw" cluster plan "${control[@]}" --model "$model" --format i8 --rows 1 --context 512 --json >"$work/plan.json"
+  (inside 1 "$claw" cluster status "${control[@]}")
+  (inside 1 "$claw" cluster status "${control[@]}" --json) >"$work/status.json"
+  (inside 1 "$claw" cluster plan "${control[@]}" --model "$model" --format i8 --rows 1 --context 512 --json) >"$work/plan.json"
 }
 
 ask() {
@@ -239,8 +242,8 @@ ask() {
   local node=$root/node_modules/node-linux-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')/bin/node
   [ -x "$node" ] || node=node
   find "$work/state" -name 'api-key*' -type f -exec cat {} + >"$work/key"
-  inside 1 "$node" "$root/examples/cluster/report.ts" --url "http://$(address 1):8080" --key "$work/key" --model "$name" \
-    --tokens "$tokens" --plan "$work/plan.json" --status "$work/status.json" "${members[@]}"
+  (inside 1 "$node" "$root/examples/cluster/report.ts" --url "http://$(address 1):8080" --key "$work/key" --model "$name" \
+    --tokens "$tokens" --plan "$work/plan.json" --status "$work/status.json" "${members[@]}")
 }
 
 enter=()

@@ -78,7 +78,7 @@ function childrenOf(parent: number): number[] {
 
 /**
  * Resident bytes of the mappings that weights, keys and values and buffers lie in, namely large ones of no file, and of model
- * files. Parts of the JavaScript heap may count, too, a few megabytes.
+ * files. Parts of the JavaScript heap count, too.
  */
 function mappedBytes(pid: number): number {
   let bytes = 0;
@@ -100,13 +100,32 @@ function checkMemory({ prediction }: Planned): void {
   for (const { node, memoryBytes } of prediction.ranks) {
     const ranks = childrenOf(Number(pids.get(node)));
     if (ranks.length !== 1) throw new Error(`${node} runs ${ranks.length} ranks; the plan has one there.`);
-    const mapped = mappedBytes(ranks[0] as number);
+    // The node's own process is the same program without a slice.
+    const mapped = mappedBytes(ranks[0] as number) - mappedBytes(Number(pids.get(node)));
     const share = `${((100 * mapped) / memoryBytes).toFixed(1)} % of its slice of ${megabytes(memoryBytes)}`;
     console.log(`The rank on ${node} has mapped ${megabytes(mapped)}, ${share}`);
     if (mapped > SLACK * memoryBytes) {
       throw new Error(`The rank on ${node} was to map its slice and at most 5 % more.`);
     }
   }
+}
+
+/** The sum of a metric's series. */
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`${values.url}/metrics`, { headers: headers() })).text();
+  const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+}
+
+/** Since the server began: steps, their waits for messages between ranks, these messages, and their bytes. */
+function counts(): Promise<number[]> {
+  const names = [
+    "iterations_total",
+    "rank_exchanges_total",
+    "rank_messages_total",
+    "rank_message_bytes_total",
+  ];
+  return Promise.all(names.map((name) => metric(`claw:${name}`)));
 }
 
 function headers(): Record<string, string> {
@@ -158,7 +177,11 @@ if (!isDeepStrictEqual(status.plan.plan, planned.plan)) {
 }
 await generate(WARM_UP_TOKENS);
 checkMemory(planned);
+const before = await counts();
 const { secondsPerToken, text } = await generate(tokens);
+const [steps = 0, waits = 0, messages = 0, bytes = 0] = (await counts()).map(
+  (count, index) => count - (before[index] ?? 0),
+);
 console.log(`Text: ${JSON.stringify(text.slice(0, 100))}...`);
 console.log(
   `Measured: ${(1 / secondsPerToken).toFixed(3)} tokens/s, ${(1e3 * secondsPerToken).toFixed(1)} ms each`,
@@ -167,4 +190,8 @@ const predicted = `${prediction.tokensPerSecond.toFixed(3)} tokens/s, ${(1e3 * p
 console.log(
   `Predicted: ${predicted}; measured/predicted ${(prediction.secondsPerToken / secondsPerToken).toFixed(3)}`,
 );
-console.log(`A step waits for ${prediction.messageWaits} messages.`);
+const perStep = (count: number): string => (count / steps).toFixed(2);
+console.log(
+  `A step: ${perStep(waits)} waits between ranks for ${perStep(messages)} messages of ${perStep(bytes)} bytes, and one round trip to the server;`,
+  `planned: ${prediction.messageWaits} waits, the token's way back included`,
+);

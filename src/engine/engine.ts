@@ -208,7 +208,7 @@ export class Engine {
     const outputs = fillStep(executable.step, plan);
     recorder.planned(plan, this.#scheduler);
     await this.#execute(plan, outputs);
-    recorder.executed();
+    recorder.executed(executable.lastExchanges);
     this.#advance(plan);
     recorder.sampled();
     this.#deliver(plan);

@@ -33,6 +33,9 @@ const COUNTERS = [
   "swappedOut",
   "recomputed",
   "swappedIn",
+  "rankExchanges",
+  "rankMessages",
+  "rankBytes",
   "scrubbedBytes",
   "damagedBlocks",
   "losses",
@@ -253,6 +256,9 @@ const COUNTED = [
   "swappedOut",
   "recomputed",
   "swappedIn",
+  "rankExchanges",
+  "rankMessages",
+  "rankBytes",
 ] as const;
 
 function place(name: string): number {

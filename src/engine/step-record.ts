@@ -32,6 +32,10 @@ export interface StepRecord {
   readonly swappedOut: number;
   readonly recomputed: number;
   readonly swappedIn: number;
+  /** Of a model that is split over ranks: how often the step waited for messages of others, messages between ranks, their bytes. */
+  readonly rankExchanges: number;
+  readonly rankMessages: number;
+  readonly rankBytes: number;
   /** Choosing what runs (page copies included), computing, drawing tokens, handing them over. */
   readonly planMs: number;
   readonly executeMs: number;

@@ -1,5 +1,6 @@
 /** Fills the one record of a step, stage by stage, and passes it on. */
 
+import type { ExchangeCounts } from "../kernels/mod.ts";
 import type { Plan } from "./plan.ts";
 import type { Residency } from "./residency.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -22,6 +23,7 @@ export class StepRecorder {
       ...{ sequences: 0, contendedTaken: 0, contendedPlaces: 0 },
       ...{ pagesUsed: 0, pagesCached: 0, pagesFree: 0, pagesLimit: 0 },
       ...{ prefixLookupTokens: 0, prefixHitTokens: 0, swappedOut: 0, recomputed: 0, swappedIn: 0 },
+      ...{ rankExchanges: 0, rankMessages: 0, rankBytes: 0 },
       ...{ planMs: 0, executeMs: 0, sampleMs: 0, deliverMs: 0 },
       drawn: 0,
       drawnIds: new Int32Array(batch),
@@ -54,8 +56,11 @@ export class StepRecorder {
     this.#record.decodeTokens = plan.decoding;
   }
 
-  executed(): void {
+  executed(exchanged: ExchangeCounts | undefined): void {
     this.#record.executeMs = this.#lap();
+    this.#record.rankExchanges = exchanged?.exchanges ?? 0;
+    this.#record.rankMessages = exchanged?.messages ?? 0;
+    this.#record.rankBytes = exchanged?.bytes ?? 0;
   }
 
   sampled(): void {

@@ -268,6 +268,11 @@ export interface Executable {
   execute(rows: number, outputs: number): Promise<void>;
   /** Between steps. Undefined where it is not counted. */
   exchangeCounts?(): ExchangeCounts;
+  /**
+   * Of the last step over several ranks: the exchanges of the rank that had the most, which is how often the step waited for
+   * messages, and the messages of all. Undefined where there is one rank.
+   */
+  readonly lastExchanges?: ExchangeCounts;
   /** Copies rows into or out of an f32 buffer: for tests and tools, never between steps of a running engine. */
   writeBuffer(buffer: number, values: Float32Array): void;
   readBuffer(buffer: number, rows: number): Float32Array;

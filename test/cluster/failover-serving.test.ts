@@ -124,6 +124,7 @@ describe.skipIf(!hasProc)("a server whose ranks are processes (needs /proc)", ()
       lost.push(until(async () => (await metric("rank_losses_total")) >= sofar));
     });
     expect(answers).toEqual(plain);
+    expect(await metric("rank_messages_total")).toBeGreaterThan(await metric("iterations_total"));
     expect(hits).toBe(signals.length);
     await Promise.all(lost);
     await until(async () => (await metric("recoveries_total")) === (await metric("rank_losses_total")));

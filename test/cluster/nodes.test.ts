@@ -19,7 +19,7 @@ import {
 } from "../../src/cluster/mod.ts";
 import { BEAT_MS } from "../../src/cluster/shards/limits.ts";
 import { createRuntime, openDevice } from "../../src/engine/mod.ts";
-import { type MatrixSpec, nativeAvailable } from "../../src/kernels/mod.ts";
+import { type ExchangeCounts, type MatrixSpec, nativeAvailable } from "../../src/kernels/mod.ts";
 import {
   compile,
   type OpenedFile,
@@ -90,6 +90,22 @@ class Others {
   }
 }
 
+/** What a step says of its exchanges is what the ranks counted themselves. */
+async function expectStepCounted({ executable }: Awaited<ReturnType<typeof startNodes>>): Promise<void> {
+  const before = await executable.countExchanges();
+  await executable.execute(1, 1);
+  const after = await executable.countExchanges();
+  const grown = (name: keyof ExchangeCounts): number[] =>
+    after.map((counts, rank) => counts[name] - at(before, rank)[name]);
+  const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+  const { exchanges, messages, bytes } = executable.lastExchanges;
+  expect(exchanges).toBe(Math.max(...grown("exchanges")));
+  expect(messages).toBe(sum(grown("messages")));
+  expect(bytes).toBe(sum(grown("bytes")));
+  // Two of each of the first stage's layers, and the hop.
+  expect(exchanges).toBeGreaterThan(4);
+}
+
 describe("ranks as processes", () => {
   test("answer as one process does, and end when they are told", async () => {
     const { model } = tiny;
@@ -106,6 +122,7 @@ describe("ranks as processes", () => {
     for (const { exchanges, messages, bytes } of await runtime.executable.countExchanges()) {
       expect(Math.min(exchanges, messages, bytes)).toBeGreaterThan(10);
     }
+    await expectStepCounted(runtime);
     await runtime.close();
     expect(runtime.processes.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0, 0]);
     expect(folders().filter((name) => !before.includes(name))).toEqual([]);

@@ -141,18 +141,16 @@ describe("the engine's numbers", () => {
       prefillTokens: 3,
       decodeTokens: 2,
       ...{ sequences: 2, contendedTaken: 2, contendedPlaces: 8 },
-      running: 2,
-      batch: 8,
-      waiting: 1,
+      ...{ running: 2, batch: 8, waiting: 1 },
       pagesUsed: 3,
       pagesCached: 2,
       pagesFree: 7,
       pagesLimit: 12,
-      prefixLookupTokens: 64,
-      prefixHitTokens: 32,
+      ...{ prefixLookupTokens: 64, prefixHitTokens: 32 },
       swappedOut: 1,
       recomputed: 2,
       swappedIn: 0,
+      ...{ rankExchanges: 2, rankMessages: 5, rankBytes: 640 },
       planMs: 1,
       executeMs: 20,
       sampleMs: 2,
@@ -173,6 +171,9 @@ describe("the engine's numbers", () => {
     expect(sample(text, "claw:kv_cache_pages", 'state="cached"')).toBe(2);
     expect(sample(text, "claw:iteration_tokens_total")).toBe(5);
     expect(sample(text, "claw:prefix_cache_queries_total")).toBe(64);
+    expect(sample(text, "claw:rank_exchanges_total")).toBe(2);
+    expect(sample(text, "claw:rank_messages_total")).toBe(5);
+    expect(sample(text, "claw:rank_message_bytes_total")).toBe(640);
     expect(sample(text, "claw:prefix_cache_hits_total")).toBe(32);
     expect(sample(text, "claw:num_preemptions_total", 'kind="swap"')).toBe(1);
     expect(sample(text, "claw:num_preemptions_total", 'kind="recompute"')).toBe(2);

@@ -21,7 +21,7 @@ import { HANDSHAKE_MS, HELLO_BYTES_MAX, RANKS_MAX, TASK_BYTES_MAX, TERMS_BYTES_M
 import type { RankSizes } from "./rank.ts";
 
 /** Of everything that ranks and the engine's process say to each other. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 const addressShape = z.strictObject({
   driver: z.enum(["shared", "tcp"]),

@@ -18,7 +18,7 @@ import { type PageShape, pageBytes, partOf, placePart } from "./page-parts.ts";
 import type { RankSizes } from "./rank.ts";
 import { RankChannel } from "./rank-channel.ts";
 import type { RankWatch } from "./rank-watch.ts";
-import { type StepAnswer, sendCommand, sendStep } from "./step-message.ts";
+import { EXCHANGED_NUMBERS, type StepAnswer, sendCommand, sendStep } from "./step-message.ts";
 
 /** A rank as the engine's process sees it. */
 export interface RemoteRank {
@@ -59,6 +59,7 @@ export class PlacedExecutable implements Executable, KvPages {
   readonly kvPageBytes: number;
   /** Steps that were cut into micro-batches. */
   cutSteps = 0;
+  lastExchanges: ExchangeCounts = { exchanges: 0, messages: 0, bytes: 0 };
   readonly #options: PlacedOptions;
   readonly #stages: number;
   readonly #shared: Shared;
@@ -105,7 +106,8 @@ export class PlacedExecutable implements Executable, KvPages {
     this.step.status.fill(0, 0, rows);
     watch?.began(rows);
     try {
-      await Promise.all(this.#shared.ranks.map((rank) => this.#runRank(rank, batches)));
+      const exchanged = await Promise.all(this.#shared.ranks.map((rank) => this.#runRank(rank, batches)));
+      this.lastExchanges = together(exchanged);
     } catch (error) {
       this.lose(asClawError(error));
       // Why the first rank was lost, where links were closed because of it.
@@ -187,19 +189,24 @@ export class PlacedExecutable implements Executable, KvPages {
   }
 
   /** All micro-batches at once: the rank takes them one after the other, and passes each on when it is done. */
-  async #runRank({ rank, channel }: LinkedRank, batches: readonly MicroBatch[]): Promise<void> {
+  async #runRank({ rank, channel }: LinkedRank, batches: readonly MicroBatch[]): Promise<Float64Array> {
     const { link } = channel;
     const range = rank.logits ?? [0, 0];
+    const total = new Float64Array(EXCHANGED_NUMBERS);
     await Promise.all(
       batches.map(async (batch) => {
         const { step, size } = batch;
         const status = new Int32Array(size.rows);
         const logits = new Float32Array(size.outputs * (range[1] - range[0]));
+        const exchanged = new Float64Array(EXCHANGED_NUMBERS);
         const sent = [sendCommand(link, { kind: "step", size }), sendStep(link, step, size)];
-        await Promise.all([...sent, channel.answer(bytesOf(status), bytesOf(logits))]);
+        const answer = channel.answer(bytesOf(status), bytesOf(logits), bytesOf(exchanged));
+        await Promise.all([...sent, answer]);
         this.#take({ status, logits }, batch, range);
+        for (const [index, count] of exchanged.entries()) total[index] = at(total, index) + count;
       }),
     );
+    return total;
   }
 
   #link(): LinkedRank[] {
@@ -216,7 +223,11 @@ export class PlacedExecutable implements Executable, KvPages {
     return shape;
   }
 
-  #take({ status, logits }: StepAnswer, batch: MicroBatch, [first, end]: readonly [number, number]): void {
+  #take(
+    { status, logits }: Omit<StepAnswer, "exchanged">,
+    batch: MicroBatch,
+    [first, end]: readonly [number, number],
+  ): void {
     for (const [row, bits] of status.entries()) {
       this.step.status[batch.firstRow + row] = at(this.step.status, batch.firstRow + row) | bits;
     }
@@ -233,7 +244,18 @@ export class PlacedExecutable implements Executable, KvPages {
   }
 }
 
-function bytesOf({ buffer, byteOffset, byteLength }: Int32Array | Float32Array): Uint8Array {
+/** Of all ranks; exchanges have two sides and more, so of those the rank counts that had the most. */
+function together(ranks: readonly Float64Array[]): ExchangeCounts {
+  let [exchanges, messages, bytes] = [0, 0, 0];
+  for (const exchanged of ranks) {
+    exchanges = Math.max(exchanges, at(exchanged, 0));
+    messages += at(exchanged, 1);
+    bytes += at(exchanged, 2);
+  }
+  return { exchanges, messages, bytes };
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Int32Array | Float32Array | Float64Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 

@@ -111,14 +111,21 @@ function readPart(kv: KvPages, link: RankLink, page: number): void {
 
 async function step(executable: Executable, link: RankLink, size: StepSize): Promise<void> {
   const { step: block } = executable;
+  const before = executable.exchangeCounts?.() ?? NO_COUNTS;
   try {
     await executable.execute(size.rows, size.outputs);
   } catch (error) {
     return sendFailure(link, asClawError(error));
   }
+  const after = executable.exchangeCounts?.() ?? NO_COUNTS;
   const perOutput = block.logits.length / block.outputs.length;
   await sendAnswer(link, {
     status: block.status.subarray(0, size.rows),
     logits: block.logits.subarray(0, size.outputs * perOutput),
+    exchanged: Float64Array.of(
+      after.exchanges - before.exchanges,
+      after.messages - before.messages,
+      after.bytes - before.bytes,
+    ),
   });
 }

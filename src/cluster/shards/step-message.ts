@@ -30,7 +30,7 @@ const kinds = ["step", "copy", "discard", "end", "counts", "read", "write"] as c
 const COMMAND_WORDS = 4;
 const ANSWER_WORDS = 2;
 
-function bytesOf(words: Int32Array | Float32Array): Uint8Array {
+function bytesOf(words: Int32Array | Float32Array | Float64Array): Uint8Array {
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
@@ -110,15 +110,22 @@ export async function receiveStep(
 /** What a rank says begins with what it is, and its bytes: an answer, a failure instead of one, or that it is there. */
 const said = ["answer", "failure", "beat"] as const;
 
-/** What a rank answers to a step: the status of each row, and the logits of its part of the vocabulary. */
+/**
+ * What a rank answers to a step: the status of each row, the logits of its part of the vocabulary, and what it exchanged with
+ * others: exchanges, messages sent, bytes in them.
+ */
 export interface StepAnswer {
   readonly status: Int32Array;
   readonly logits: Float32Array;
+  readonly exchanged: Float64Array;
 }
 
-export async function sendAnswer(link: RankLink, { status, logits }: StepAnswer): Promise<void> {
-  const sent = sendHead(link, "answer", status.byteLength + logits.byteLength);
-  await Promise.all([sent, link.send(bytesOf(status)), link.send(bytesOf(logits))]);
+export const EXCHANGED_NUMBERS = 3;
+
+export async function sendAnswer(link: RankLink, { status, logits, exchanged }: StepAnswer): Promise<void> {
+  const parts = [status, logits, exchanged].map(bytesOf);
+  const length = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  await Promise.all([sendHead(link, "answer", length), ...parts.map((part) => link.send(part))]);
 }
 
 /** What a rank has of a page. */

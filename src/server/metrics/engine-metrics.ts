@@ -54,6 +54,13 @@ const counters: readonly (readonly [name: string, help: string, counter: keyof C
     "Blocks of resident weights found changed; the engine then ends.",
     "damagedBlocks",
   ],
+  [
+    "rank_exchanges_total",
+    "Times that steps waited for messages between ranks: exchanges of the rank with the most, added up over all steps.",
+    "rankExchanges",
+  ],
+  ["rank_messages_total", "Messages between ranks.", "rankMessages"],
+  ["rank_message_bytes_total", "Bytes in them.", "rankBytes"],
   ["rank_losses_total", "Times that what computes was lost.", "losses"],
   ["recoveries_total", "Times that another took the place of what was lost.", "recoveries"],
   [
