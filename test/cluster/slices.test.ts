@@ -9,6 +9,7 @@ import {
   MemoryStore,
   openOnNodes,
   type SliceCounts,
+  SliceHost,
   SliceThread,
   TIMING_DEFAULT,
   workEpoch,
@@ -28,6 +29,7 @@ import { makeFolder, repository } from "../cli/claw.ts";
 import { type TinyModel, tinyModel } from "../engine/tiny.ts";
 import { Random } from "../kernels/random.ts";
 import { answersOf, BATCH, CONTEXT, ROWS, randomQuestions } from "./answers.ts";
+import { SliceHosts } from "./slice-hosts.ts";
 import { until } from "./until.ts";
 
 const folder = makeFolder();
@@ -151,5 +153,50 @@ describe.skipIf(!nativeAvailable())("nodes without the model (skipped where no n
     await runtime.close();
     await until(() => countsOf(nodes, "has")?.handedOut === fetched);
     expect(handedOut).toBe(0);
+  });
+
+  test("whose ranks are killed while they fetch go on with what is missing", async () => {
+    const { model } = tiny;
+    const { vocabulary } = model.description;
+    const questions = randomQuestions(vocabulary, new Random(8));
+    const { device } = await openDevice({ device: "auto", threads: 1 });
+    const expected = await answersOf(await createRuntime(device, model, sizes), vocabulary, questions);
+    device.close();
+    const store = new MemoryStore();
+    const node = await start(store, "d");
+    const hosts = new SliceHosts(secret);
+    closing.push(() => hosts.close());
+    const [before, after] = [seal, seal].map((own) => new SliceHost([{ path: tiny.path, seal: own }]));
+    const stalled = Promise.withResolvers<void>();
+    const stalling = hosts.liar("owner", hosts.honest("behind", before!), (_, answer, count) => {
+      if (count < 16) return answer;
+      stalled.resolve();
+      return new Promise(() => {});
+    });
+    const placement: Placement = proportionalPlacement(model.description, { stages: [1], shards: [1] });
+    const ranks = [{ name: "d", life: "", address: node.address }];
+    const options = {
+      ...{ ...sizes, placement, nodes: ranks, asker, root: seal.root, host, threads: 1, microBatchRows: 4 },
+      device: "auto" as const,
+    };
+    const giveUp = new AbortController();
+    const first = openOnNodes(model, {
+      ...{ ...options, slices: stalling.address, epoch: workEpoch(2, 0), signal: giveUp.signal },
+    });
+    first.catch(() => {});
+    await stalled.promise;
+    expect(node.ranks.length).toBe(1);
+    giveUp.abort(new Error("enough"));
+    await expect(first).rejects.toThrow("enough");
+    await until(() => node.ranks.length === 0);
+    const slices = hosts.honest("owner", after!).address;
+    const runtime = await openOnNodes(model, { ...options, slices, epoch: workEpoch(2, 1) });
+    expect(await answersOf(runtime, vocabulary, questions)).toEqual(expected);
+    await runtime.close();
+    const slice = sliceBytes(model, compile(model.description, { format: "i8", placement })[0]!);
+    // The header and at least ten tensors were there.
+    expect(after!.handedOut).toBeGreaterThan(0);
+    expect(after!.handedOut).toBeLessThan(0.8 * slice);
+    expect(before!.handedOut + after!.handedOut).toBeLessThan(1.2 * slice + model.gguf.dataOffset);
   });
 });
