@@ -15,10 +15,11 @@ export function parallelismOf({
 /** The engine's settings that follow. */
 export function rankSettings(
   options: EngineOptions & RankOptions,
-): Pick<EngineSettings, "parallelism" | "source" | "copyBytes"> {
+): Pick<EngineSettings, "parallelism" | "source" | "copyBytes" | "copyFolder"> {
   const parallelism = parallelismOf(options);
   if (options.ranksRunIn === "server") return { parallelism };
   const command = [fileURLToPath(new URL("../../claw", import.meta.url))];
   const source = rankProcesses({ command, spare: options.ranksSpare });
-  return { parallelism, source, copyBytes: options.ranksCopyBytes };
+  const { ranksCopyBytes: copyBytes, ranksCopyFolder: copyFolder } = options;
+  return { parallelism, source, copyBytes, copyFolder };
 }

@@ -1,13 +1,14 @@
 /** Where a served model is computed: in one process, or by ranks. */
 
 import { DEGREE_MAX, RANKS_COPY_BYTES_DEFAULT } from "./limits.ts";
-import { booleanOption, choiceOption, numberOption, type OptionTable } from "./option.ts";
+import { booleanOption, choiceOption, numberOption, type OptionTable, textOption } from "./option.ts";
 
 export interface RankOptions {
   readonly pipelineParallelismDegree: number;
   readonly ranksRunIn: "server" | "processes";
   readonly ranksSpare: boolean;
   readonly ranksCopyBytes: number;
+  readonly ranksCopyFolder: string | undefined;
 }
 
 export const rankOptions: OptionTable<RankOptions> = {
@@ -43,5 +44,15 @@ export const rankOptions: OptionTable<RankOptions> = {
       "memory of the server, taken as it is needed, for copies of running answers' KV pages, so that little has to be computed again when ranks are lost; 0 computes everything again",
     range: [0, Number.MAX_SAFE_INTEGER],
     default: RANKS_COPY_BYTES_DEFAULT,
+  }),
+  ranksCopyFolder: textOption({
+    flag: "ranks-copy-folder",
+    name: "ranks.copy_folder",
+    placeholder: "FOLDER",
+    expected: "a path",
+    meaning:
+      "where these copies lie instead, for all servers of this machine that name it: whoever takes over the lease goes on with what is there; this user's alone, and best in memory, as below `/dev/shm`",
+    default: undefined,
+    otherwise: "the memory of the server",
   }),
 };

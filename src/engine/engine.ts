@@ -85,6 +85,8 @@ export class Engine {
   /** What was drawn in a step, by the plan's index: a token, an error, or nothing yet. */
   #drawn: (Draw | ClawError | undefined)[];
   #nextId = 0;
+  /** Those that another engine has begun: it may have left copies of their pages. */
+  #continued: Sequence[] = [];
   /** As configured; a runtime may allow less. */
   #wanted: { readonly batch: number; readonly prefillChunkTokens: number; readonly pages: number };
   #pages: number;
@@ -123,6 +125,7 @@ export class Engine {
     }
     this.#requests.set(sequence.id, { sequence, listener });
     this.#scheduler.add(sequence);
+    if (this.#mirror !== undefined && request.drawn !== undefined) this.#continued.push(sequence);
     return this.#nextId++;
   }
 
@@ -182,6 +185,7 @@ export class Engine {
     this.#drawn = new Array(outputs.length).fill(undefined);
     this.#logits = logitsViews(this.#options);
     this.#failMisfits();
+    this.#continued = [];
     if (runtime.copies !== undefined) {
       await this.#mirror?.move(runtime.copies, this.#byRank(), this.#residency);
     }
@@ -200,6 +204,7 @@ export class Engine {
     recorder.begin();
     this.endLate();
     this.#fitPages();
+    if (this.#continued.length > 0) await this.#bringCopies();
     const plan = this.#scheduler.plan(this.#options.clock());
     if (plan.length === 0) {
       recorder.idled(this.#scheduler, this.#residency);
@@ -215,6 +220,11 @@ export class Engine {
     const ms = recorder.delivered(this.#scheduler, this.#residency);
     this.#scheduler.budget.record(plan.decoding, plan.promptTokens, ms);
     return true;
+  }
+
+  async #bringCopies(): Promise<void> {
+    const sequences = this.#continued.splice(0).filter(({ id }) => this.#requests.has(id));
+    await this.#mirror?.restore(sequences, this.#residency);
   }
 
   /** Fails every request, running or waiting. */

@@ -65,5 +65,10 @@ export const DEADLINE_LOOK_MS = 50;
 /** Copies of pages that are on their way at a time: they take memory and, a little, the time of steps. */
 export const COPIES_UNDER_WAY_MAX = 32;
 
+/** How often a folder of copies is looked at for what others have left there. */
+export const FOLDER_LOOK_MS = 10_000;
+/** A copy that is written takes milliseconds; after so long nobody writes it any more. */
+export const UNFINISHED_MS = 60_000;
+
 /** A page that is not full yet is copied anew after so many tokens: as many may have to be computed again. */
 export const PARTIAL_COPY_TOKENS = 8;

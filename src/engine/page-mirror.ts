@@ -67,6 +67,12 @@ export class PageMirror {
     this.#copies = copies;
     // Copies that were under way may never have come.
     this.#copied = new WeakMap();
+    await this.restore(sequences, residency);
+  }
+
+  /** Brings what the store has of these sequences, in this order, into the prefix tree, as far as there is room. */
+  async restore(sequences: readonly Sequence[], residency: Residency): Promise<void> {
+    const copies = this.#copies;
     const write = (page: number, bytes: Uint8Array): void => copies.write(page, bytes);
     for (const sequence of sequences) {
       const found = await this.#find(sequence);

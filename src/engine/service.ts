@@ -12,7 +12,7 @@ import type { SourceListener } from "./local-source.ts";
 import { EngineLoop } from "./loop.ts";
 import { type EngineStart, errorData, type FromEngine, type ToEngine } from "./messages.ts";
 import { EngineMetrics } from "./metrics.ts";
-import { MemoryPageStore } from "./page-store.ts";
+import { pageStoreOf } from "./page-stores.ts";
 import { Recovery, type RunningPlan } from "./recovery.ts";
 import type { GenerationListener } from "./request.ts";
 import type { RuntimeSource } from "./runtime-source.ts";
@@ -80,9 +80,9 @@ function infoOf(plan: RunningPlan, { format, batch, adapters = [] }: EngineSetti
 }
 
 function engineOf(plan: RunningPlan, settings: EngineSettings, metrics: EngineMetrics): Engine {
-  const { batch, prefillChunkTokens, swapBytes, prefixCache, prefixShared, copyBytes = 0 } = settings;
-  const store = new MemoryPageStore(copyBytes, () => metrics.forgot());
-  const mirror = copyBytes > 0 ? { store, counts: metrics } : undefined;
+  const { batch, prefillChunkTokens, swapBytes, prefixCache, prefixShared } = settings;
+  const store = pageStoreOf(settings, plan.runtime.kvFormat, () => metrics.forgot());
+  const mirror = store && { store, counts: metrics };
   const limits = { batch, prefillChunkTokens, swapBytes, prefixCache, prefixShared, mirror };
   const clock = (): number => performance.now();
   // The runtime's words come last: its pages may be where they cannot be copied out.

@@ -31,6 +31,8 @@ export interface EngineSettings {
   readonly prefixShared?: boolean | undefined;
   /** Host memory for copies of running requests' KV pages, by which another runtime goes on; undefined or 0: none. */
   readonly copyBytes?: number | undefined;
+  /** A folder for them, which another server of this machine may share; undefined: this process's own memory. */
+  readonly copyFolder?: string | undefined;
   /** How many ways the model is split at first; undefined: not at all. */
   readonly parallelism?: Parallelism | undefined;
   /** Where runtimes come from; undefined: the engine's own process. */

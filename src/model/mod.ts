@@ -30,6 +30,7 @@ export { type Model, type OpenedFile, openModel, openModelFile } from "./open.ts
 export {
   clearPacked,
   contentDigest,
+  identify,
   listPacked,
   openPackedCache,
   type PackedCacheSettings,

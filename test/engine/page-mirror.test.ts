@@ -213,3 +213,36 @@ describe("the store", () => {
     expect(store.bytes).toBe(0);
   });
 });
+
+describe("another engine, with the same store", () => {
+  test("goes on with requests that one had begun, and computes next to nothing again", async () => {
+    const expected = await alone(requests);
+    const store = new MemoryPageStore(BOUND);
+    const counts = { copied: () => {}, restored: () => {} };
+    const first = new Engine({ ...OPTIONS, ...(await open()), mirror: { store, counts } });
+    const begun = requests.map((asked) => submit(first, asked));
+    while (begun.some(({ length }) => length < 20)) await first.step();
+    // It is gone now, and nothing of it is left but the tokens that were drawn, and the copies.
+    let [restored, rowsAgain] = [0, 0];
+    const counting = {
+      copied: () => {},
+      restored: (count: number) => {
+        restored += count;
+      },
+    };
+    const other = new Engine({ ...OPTIONS, ...(await open()), mirror: { store, counts: counting } });
+    other.observe({
+      stepped: ({ rows, drawn }) => {
+        rowsAgain += rows - drawn;
+      },
+    });
+    const rest = requests.map((asked, i) => {
+      const drawn = Int32Array.from(begun[i]?.map(({ token }) => token) ?? []);
+      return submit(other, { ...asked, drawn });
+    });
+    while (await other.step());
+    expect(rest.map((events, i) => [...(begun[i] ?? []), ...events])).toEqual(expected);
+    expect(restored).toBeGreaterThan(tokens - requests.length * (PARTIAL_COPY_TOKENS + 1));
+    expect(rowsAgain).toBeLessThanOrEqual(requests.length * PARTIAL_COPY_TOKENS);
+  });
+});

@@ -1,0 +1,29 @@
+/** Where an engine keeps copies of pages, by its settings. */
+
+import { ARITHMETIC_VERSION, type KvFormat } from "../kernels/mod.ts";
+import { identify, openModelFile } from "../model/mod.ts";
+import { FolderPageStore } from "./folder-page-store.ts";
+import { MemoryPageStore, type PageStore } from "./page-store.ts";
+import type { EngineSettings } from "./settings.ts";
+
+/** Undefined where none are kept. `onForgotten` is told of every page that is gone. Errors: E_CONFIG, E_FILE. */
+export function pageStoreOf(
+  settings: EngineSettings,
+  kvFormat: KvFormat,
+  onForgotten: () => void,
+): PageStore | undefined {
+  const { copyBytes: bytesMax = 0, copyFolder: folder } = settings;
+  if (bytesMax === 0) return undefined;
+  if (folder === undefined) return new MemoryPageStore(bytesMax, onForgotten);
+  return new FolderPageStore({ folder, identity: identityOf(settings, kvFormat), bytesMax, onForgotten });
+}
+
+/** What the pages of all servers of this machine follow from that serve this model in this form. */
+function identityOf({ model, seal, format }: EngineSettings, kvFormat: KvFormat): string {
+  const file = openModelFile(model);
+  try {
+    return JSON.stringify([ARITHMETIC_VERSION, seal?.root ?? identify(file), format, kvFormat]);
+  } finally {
+    file.close();
+  }
+}
