@@ -8,6 +8,8 @@
 #include "addon-queue.h"
 #include "link/endpoint.h"
 #include "link/rounds.h"
+#include "link/ucx-api.h"
+#include "link/ucx-link.h"
 
 namespace claw::addon {
 namespace {
@@ -132,6 +134,24 @@ class ExchangeWork final : public BusyWork {
   size_t received_ = 0;
 };
 
+// Takes a link over TCP and gives back one over UCX.
+class ChangeWork final : public LinkWork {
+ public:
+  ChangeWork(LinkReference handle, UcxTerms terms) : handle_(std::move(handle)), terms_(terms) { handle_->busy = true; }
+
+ private:
+  Error run() override { return changeToUcx(handle_->link, terms_, &changed_); }
+  napi_value conclude(napi_env env) override {
+    if (changed_ != nullptr) handle_->link = std::move(changed_);
+    handle_->giveBack();
+    return makeNumber(env, 0);
+  }
+
+  LinkReference handle_;
+  const UcxTerms terms_;
+  std::unique_ptr<Link> changed_;
+};
+
 class TimeWork final : public BusyWork {
  public:
   TimeWork(LinkReference handle, RoundPlan plan, bool echo)
@@ -172,7 +192,8 @@ class TimeWork final : public BusyWork {
 
 LinkAddress readAddress(Arguments* arguments) {
   LinkAddress address;
-  address.driver = arguments->integer() == 0 ? LinkDriver::shared : LinkDriver::tcp;
+  const int32_t driver = arguments->integer();
+  address.driver = driver == 0 ? LinkDriver::shared : driver == 1 ? LinkDriver::tcp : LinkDriver::ucx;
   address.host = arguments->string();
   address.port = static_cast<uint16_t>(arguments->integer());
   return address;
@@ -265,6 +286,23 @@ napi_value openLink(napi_env env, napi_callback_info call) {
   }
   if (const Error error = handle->link->open(std::move(terms))) return throwError(env, error);
   return nullptr;
+}
+
+napi_value changeLink(napi_env env, napi_callback_info call) {
+  Arguments arguments(env, call);
+  const LinkReference handle = freeLink(env, &arguments);
+  if (handle == nullptr) return nullptr;
+  UcxTerms terms;
+  terms.local = arguments.integer() != 0;
+  const int32_t spin = arguments.integer();
+  terms.patience = readPatience(spin, arguments.integer());
+  if (!arguments.intact()) return nullptr;
+  return LinkWork::start(env, std::make_unique<ChangeWork>(handle, terms));
+}
+
+napi_value requireUcx(napi_env env, napi_callback_info) {
+  const Error error = checkUcx();
+  return error ? throwError(env, error) : nullptr;
 }
 
 napi_value exchangeLink(napi_env env, napi_callback_info call) {

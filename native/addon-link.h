@@ -39,6 +39,10 @@ napi_value acceptLink(napi_env env, napi_callback_info call);
 napi_value connectLink(napi_env env, napi_callback_info call);
 // link, epoch, bytes of a message at most, the keys to seal and to open with, 32 bytes each, or none
 napi_value openLink(napi_env env, napi_callback_info call);
+// link over TCP, whether both ends are on this host, microseconds of spinning, milliseconds -> promise, when it is one over UCX
+napi_value changeLink(napi_env env, napi_callback_info call);
+// throws where there is no UCX
+napi_value requireUcx(napi_env env, napi_callback_info call);
 // link, Uint8Array to send or undefined, Uint8Array to fill or undefined, microseconds of spinning, milliseconds
 // -> promise of the bytes received
 napi_value exchangeLink(napi_env env, napi_callback_info call);

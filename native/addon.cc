@@ -424,6 +424,8 @@ napi_value initialize(napi_env env, napi_value exports) {
       {"acceptLink", acceptLink},
       {"connectLink", connectLink},
       {"openLink", openLink},
+      {"changeLink", changeLink},
+      {"requireUcx", requireUcx},
       {"exchangeLink", exchangeLink},
       {"timeLink", timeLink},
       {"linkPair", linkPair},

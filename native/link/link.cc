@@ -108,6 +108,7 @@ bool Link::pullNext() {
 bool Link::leave(const FrameHeader& goodbye) {
   if (!take(goodbye, {})) return false;
   const Drop theirs = static_cast<Drop>(goodbye.rest);
+  peerDrop_ = theirs;
   fail(within_ ? Drop::lost : Drop::closed);
   if (theirs != Drop::closed) error_ = makeError("E_LINK_PEER", "The peer ended the link: %s.", dropReason(theirs));
   return false;

@@ -79,6 +79,9 @@ class Link {
   // Why nothing moves any more.
   Drop drop() const { return drop_; }
   const Error& error() const { return error_; }
+  // Why the peer said that it ended the link; `none` where it said nothing.
+  Drop peerDrop() const { return peerDrop_; }
+  uint64_t epoch() const { return epoch_; }
 
  protected:
   // The largest payload of a frame.
@@ -114,6 +117,7 @@ class Link {
   std::unique_ptr<Aead> sealing_;
   std::unique_ptr<Aead> opening_;
   Drop drop_ = Drop::none;
+  Drop peerDrop_ = Drop::none;
   Error error_;
 
   std::span<const uint8_t> outgoing_;

@@ -134,7 +134,7 @@ Error acceptPeer(const Descriptor& listening, LinkDriver driver, Milliseconds ti
     return makeError("E_DEADLINE", "No peer asked for a link within %lld ms.", static_cast<long long>(time.count()));
   }
   if (!made) return makeError("E_LINK", "Accepting a link failed: %s.", std::strerror(errno));
-  if (driver == LinkDriver::tcp) sendAtOnce(made);
+  if (driver != LinkDriver::shared) sendAtOnce(made);
   if (driver == LinkDriver::shared) {
     if (Error error = checkUser(made)) return error;
   }
@@ -159,7 +159,7 @@ Error connectTo(const LinkAddress& address, Milliseconds time, Descriptor* peer)
     errno = failure;
     if (failure != 0) return systemError("Connecting to", address);
   }
-  if (address.driver == LinkDriver::tcp) sendAtOnce(made);
+  if (address.driver != LinkDriver::shared) sendAtOnce(made);
   if (address.driver == LinkDriver::shared) {
     if (Error error = checkUser(made)) return error;
   }

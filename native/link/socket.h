@@ -10,12 +10,13 @@
 
 namespace claw {
 
-enum class LinkDriver : int { shared = 0, tcp = 1 };
+// A link over UCX begins over TCP.
+enum class LinkDriver : int { shared = 0, tcp = 1, ucx = 2 };
 
 struct LinkAddress {
   LinkDriver driver = LinkDriver::shared;
-  std::string host;  // tcp: an address in numbers; shared: the path of the socket
-  uint16_t port = 0;  // tcp; 0: any that is free
+  std::string host;  // an address in numbers; shared: the path of the socket
+  uint16_t port = 0;  // but of shared; 0: any that is free
 };
 
 // An open file, closed with its owner.

@@ -5,9 +5,11 @@
 
 #include <array>
 #include <atomic>
+#include <set>
 #include <thread>
 
 #include "link/shared-ring.h"
+#include "link/ucx-inbox.h"
 #include "tests/link-pair.h"
 
 namespace {
@@ -234,6 +236,56 @@ void attackHandOver() {
   CHECK(std::strcmp(connectShared(std::move(theirs), kSoon, &link).code, "E_LINK_PEER") == 0);
 }
 
+struct UcxTally {
+  int taken = 0;
+  int ignored = 0;
+  int lengths = 0;
+  int sequences = 0;
+  int credits = 0;
+};
+
+// Heads of any size and content with memory of exactly the bytes that came, in any order, and counts that cannot be.
+void attackUcx(Random* random, UcxTally* tally) {
+  const UcxToken token = {1, 2, 3};
+  UcxInbox inbox(token);
+  std::vector<Bytes> kept;
+  std::set<uint64_t> sequences;
+  for (uint64_t i = 0; i < 100 && inbox.broken() == Drop::none; i++) {
+    const uint64_t attack = random->bits() % 200;
+    const uint64_t ahead = random->bits() % 8 == 0 ? random->bits() % kUcxFrames : 0;
+    const uint64_t sequence = inbox.taken() + (attack == 0 ? kUcxFrames + ahead : ahead);
+    const size_t bytes = attack == 2 ? kUcxFrameBytes + 1 : random->bits() % 300;
+    UcxHead head{goodHeader(sequence, bytes), token};
+    if (attack == 3) head.frame.bytes += 1 + static_cast<uint32_t>(random->bits());
+    if (attack >= 4 && attack < 30) head.token[random->bits() % token.size()] ^= 1;
+    Bytes words(sizeof head);
+    std::memcpy(words.data(), &head, sizeof head);
+    if (attack >= 30 && attack < 50) words.resize(random->bits() % sizeof head);
+    kept.emplace_back(bytes, static_cast<uint8_t>(sequence));
+    const auto arrival = inbox.keep(words, kept.back().data(), bytes);
+    if (arrival == UcxInbox::Arrival::kept) CHECK(sequences.insert(sequence).second);  // none replaces another
+    tally->ignored += arrival == UcxInbox::Arrival::ignored ? 1 : 0;
+    for (const UcxInbox::Frame* frame = inbox.next(); frame != nullptr; frame = inbox.next()) {
+      CHECK(frame->header.sequence == inbox.taken() && frame->header.bytes <= kUcxFrameBytes);
+      const auto* data = static_cast<const uint8_t*>(frame->data);
+      const Bytes copy(data, data + frame->header.bytes);
+      CHECK(copy == Bytes(copy.size(), static_cast<uint8_t>(inbox.taken())));
+      inbox.drop();
+      tally->taken++;
+    }
+  }
+  tally->lengths += inbox.broken() == Drop::length ? 1 : 0;
+  tally->sequences += inbox.broken() == Drop::sequence ? 1 : 0;
+  UcxRoom room(token);
+  for (uint64_t sent = random->bits() % kUcxFrames; sent > 0; sent--) room.send();
+  const UcxCredit credit{random->bits() % (2 * kUcxFrames), token};
+  Bytes words(sizeof credit);
+  std::memcpy(words.data(), &credit, sizeof credit);
+  room.hear(words);
+  CHECK(room.broken() == (credit.taken > room.sent()) && room.any());
+  tally->credits += room.broken() ? 1 : 0;
+}
+
 void report(const char* name, const Tally& tally) {
   std::printf("%s: %d messages, %d links that wait;", name, tally.whole, tally.pending);
   for (size_t i = 1; i < kDrops; i++) {
@@ -268,5 +320,10 @@ int main() {
   report("shared, changing", changing);
   CHECK(changing.of(Drop::length) >= 20 && changing.whole >= 20);
   attackHandOver();
+  UcxTally ucx;
+  for (int i = 0; i < 2000; i++) attackUcx(&random, &ucx);
+  std::printf("ucx: %d frames taken, %d ignored; %d lengths, %d sequences, %d counts that cannot be\n", ucx.taken, ucx.ignored,
+              ucx.lengths, ucx.sequences, ucx.credits);
+  CHECK(ucx.taken >= 1000 && ucx.ignored >= 1000 && ucx.lengths >= 20 && ucx.sequences >= 300 && ucx.credits >= 100);
   return 0;
 }

@@ -8,11 +8,13 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "link/shared-link.h"
 #include "link/tcp-link.h"
+#include "link/ucx-link.h"
 #include "tests/check.h"
 
 namespace claw::test {
@@ -71,19 +73,38 @@ struct Pair {
   std::unique_ptr<Link> other;
 };
 
+// One end over a socket, of which the other end is made at the same time.
+inline std::unique_ptr<Link> connectedEnd(LinkDriver driver, Descriptor socket, bool accepts) {
+  std::unique_ptr<Link> link;
+  if (driver != LinkDriver::shared) return makeTcpLink(std::move(socket));
+  if (accepts) CHECK(!acceptShared(std::move(socket), kSoon, &link));
+  if (!accepts) CHECK(!connectShared(std::move(socket), kSoon, &link));
+  return link;
+}
+
+inline std::unique_ptr<Link> openedEnd(LinkDriver driver, std::unique_ptr<Link> link) {
+  CHECK(!link->open(terms(*link)));
+  if (driver != LinkDriver::ucx) return link;
+  std::unique_ptr<Link> changed;
+  const Error error = changeToUcx(std::move(link), {true, kPatient}, &changed);
+  if (error) std::printf("%s: %s\n", error.code, error.message.c_str());
+  CHECK(!error);
+  return changed;
+}
+
 inline Pair connected(LinkDriver driver) {
-  Pair pair;
   auto [first, second] = sockets();
-  if (driver == LinkDriver::tcp) return {makeTcpLink(std::move(first)), makeTcpLink(std::move(second))};
-  CHECK(!acceptShared(std::move(first), kSoon, &pair.one));
-  CHECK(!connectShared(std::move(second), kSoon, &pair.other));
+  Pair pair;
+  pair.one = connectedEnd(driver, std::move(first), true);
+  pair.other = connectedEnd(driver, std::move(second), false);
   return pair;
 }
 
 inline Pair opened(LinkDriver driver) {
   Pair pair = connected(driver);
-  CHECK(!pair.one->open(terms(*pair.one)));
-  CHECK(!pair.other->open(terms(*pair.other)));
+  std::thread other([&] { pair.other = openedEnd(driver, std::move(pair.other)); });
+  pair.one = openedEnd(driver, std::move(pair.one));
+  other.join();
   return pair;
 }
 

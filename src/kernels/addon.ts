@@ -160,14 +160,14 @@ export interface Addon {
     ...rest: readonly [second: Float32Array, decayed: number, numbers: Float32Array]
   ): Promise<void>;
   trainLogits(trainer: NativeTrainer, tokens: Int32Array, logits: Float32Array): Promise<void>;
-  /** `driver` is 0 (shared memory) or 1 (TCP). */
-  listenLink(driver: 0 | 1, host: string, port: number): NativeListener;
+  /** `driver` is 0 (shared memory), 1 (TCP) or 2 (UCX, which begins as TCP). */
+  listenLink(driver: 0 | 1 | 2, host: string, port: number): NativeListener;
   listenerPort(listener: NativeListener): number;
   closeListener(listener: NativeListener): void;
   /** Undefined while no peer asks. */
   acceptLink(listener: NativeListener): NativeLink | undefined;
   connectLink(
-    driver: 0 | 1,
+    driver: 0 | 1 | 2,
     host: string,
     ...rest: readonly [port: number, limitMs: number]
   ): Promise<NativeLink>;
@@ -176,6 +176,14 @@ export interface Addon {
     epoch: number,
     ...terms: readonly [messageBytesMax: number, keys: Uint8Array]
   ): void;
+  /** Makes a link over UCX of one over TCP, while the peer does so; `local` is 1 where both ends are on this host. */
+  changeLink(
+    link: NativeLink,
+    local: number,
+    ...patience: readonly [spinMicros: number, limitMs: number]
+  ): Promise<number>;
+  /** Throws where there is no UCX. */
+  requireUcx(): void;
   /** Resolves to the bytes received. */
   exchangeLink(
     link: NativeLink,

@@ -8,14 +8,14 @@ import { type LinkTimes, loadAddon, type NativeListener } from "./addon.ts";
 import type { NativeLink } from "./contract.ts";
 import { translate, translated } from "./native-error.ts";
 
-/** Shared memory on one host; TCP between hosts. */
-export type LinkDriver = "shared" | "tcp";
+/** Shared memory on one host; between hosts TCP, or UCX where the network is trusted: it does not encrypt. */
+export type LinkDriver = "shared" | "tcp" | "ucx";
 
 export interface LinkAddress {
   readonly driver: LinkDriver;
-  /** For `tcp` an address in numbers, for `shared` the path of a socket, at most 107 bytes. */
+  /** An address in numbers; for `shared` the path of a socket, at most 107 bytes. */
   readonly host: string;
-  /** Of `tcp`; 0: any that is free. */
+  /** 0: any that is free. `shared` has none. */
   readonly port: number;
 }
 
@@ -50,7 +50,7 @@ export const LINK_FRAME_VERSION = 1;
 /** Why a link was closed, of `Drop` there: as agreed, or since the handshake failed. */
 const DROP = { closed: 1, handshake: 12 } as const;
 
-const driverNumber = { shared: 0, tcp: 1 } as const;
+const driverNumber = { shared: 0, tcp: 1, ucx: 2 } as const;
 
 /**
  * A connection to another node. One call at a time moves messages. Errors of all: E_LINK where the peer ended or time passed in
@@ -60,16 +60,27 @@ export class Link {
   readonly driver: LinkDriver;
   /** For the executor. */
   readonly native: NativeLink;
+  /** Whether both ends are on this host. */
+  readonly #local: boolean;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(driver: LinkDriver, native: NativeLink) {
+  constructor(driver: LinkDriver, native: NativeLink, host = "") {
     this.driver = driver;
     this.native = native;
+    this.#local = /^(?:127\.|::1$)/.test(host);
   }
 
   /** Ends the handshake: later messages are data. */
   open({ epoch, messageBytesMax, keys }: LinkTerms): void {
     translated(() => loadAddon().openLink(this.native, epoch, messageBytesMax, keys));
+  }
+
+  /**
+   * A link of the driver `ucx` begins over TCP. When it is open and the peer has proved itself, both sides leave that for UCX. E_LINK
+   * where one of them has none.
+   */
+  async change({ spinMicros, limitMs }: Patience): Promise<void> {
+    await this.#run(() => loadAddon().changeLink(this.native, Number(this.#local), spinMicros, limitMs));
   }
 
   async send(message: Uint8Array, patience: Patience): Promise<void> {
@@ -139,6 +150,11 @@ async function queued<T>(start: () => Promise<T>): Promise<T> {
   }
 }
 
+/** E_LINK with what to install where this machine has no UCX. */
+export function requireUcx(): void {
+  translated(() => loadAddon().requireUcx());
+}
+
 /** Both ends of a link within this process, open. E_LINK, E_LINK_MEMORY. */
 export function linkPair(): readonly [Link, Link] {
   const [one, other] = translated(() => loadAddon().linkPair());
@@ -148,7 +164,7 @@ export function linkPair(): readonly [Link, Link] {
 /** Asks a listening node for a link. E_LINK, E_LINK_PEER, E_LINK_MEMORY, E_DEADLINE. */
 export async function connectLink({ driver, host, port }: LinkAddress, limitMs: number): Promise<Link> {
   try {
-    return new Link(driver, await loadAddon().connectLink(driverNumber[driver], host, port, limitMs));
+    return new Link(driver, await loadAddon().connectLink(driverNumber[driver], host, port, limitMs), host);
   } catch (error) {
     throw translate(error);
   }
@@ -176,7 +192,7 @@ export class LinkListener {
   accept(): Link | undefined {
     assert(!this.#closed, "A closed listener accepts nothing.");
     const native = translated(() => loadAddon().acceptLink(this.#native));
-    return native === undefined ? undefined : new Link(this.#address.driver, native);
+    return native === undefined ? undefined : new Link(this.#address.driver, native, this.#address.host);
   }
 
   close(): void {

@@ -20,6 +20,7 @@ export {
   linkPair,
   type Patience,
   type RoundPlan,
+  requireUcx,
 } from "./link.ts";
 export {
   type MallocTrace,

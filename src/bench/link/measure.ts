@@ -11,7 +11,13 @@ import { fileURLToPath } from "node:url";
 import { at } from "../../base/mod.ts";
 import { connectPeer, SECRET_BYTES } from "../../cluster/link/mod.ts";
 import { toHex } from "../../crypto/mod.ts";
-import type { Link, LinkAddress, LinkDriver, RoundPlan } from "../../kernels/mod.ts";
+import {
+  type Link,
+  type LinkAddress,
+  type LinkDriver,
+  type RoundPlan,
+  requireUcx,
+} from "../../kernels/mod.ts";
 import { LineProgram } from "../lines.ts";
 import { median } from "../rounds.ts";
 import { benchSettings } from "./settings.ts";
@@ -25,8 +31,6 @@ const SMALL_PER_LARGE = 20;
 const SPIN_MICROS = 1_000_000;
 const LIMIT_MS = 30_000;
 
-const drivers: readonly LinkDriver[] = ["shared", "tcp"];
-
 /** Of one driver; times are one way, half of what a message and its echo take. */
 export interface LinkFigures {
   readonly driver: LinkDriver;
@@ -34,7 +38,7 @@ export interface LinkFigures {
   readonly smallBytes: number;
   readonly smallMicrosP50: number;
   readonly smallMicrosP99: number;
-  /** The median of a loopback connection without frames, between two threads; 0 for shared memory. As `wireMicros`. */
+  /** The median of a loopback connection without frames, between two threads; of TCP alone, else 0. As `wireMicros`. */
   readonly smallWireMicros: number;
   readonly largeBytes: number;
   /** Medians, as all that follows. */
@@ -56,10 +60,16 @@ export interface LinkOptions {
   readonly rounds: number;
   /** Small messages of a round. */
   readonly messages: number;
+  /** Undefined: all that there are here. */
+  readonly drivers?: readonly LinkDriver[] | undefined;
 }
 
-/** Measures all drivers, `rounds` rounds after one that does not count. E_NATIVE, E_PEER, and the errors of links. */
-export async function measureLinks({ rounds, messages }: LinkOptions): Promise<LinkReport> {
+/** Measures drivers, `rounds` rounds after one that does not count. E_NATIVE, E_PEER, and the errors of links. */
+export async function measureLinks({
+  rounds,
+  messages,
+  drivers = driversHere(),
+}: LinkOptions): Promise<LinkReport> {
   const folder = mkdtempSync(join(tmpdir(), "claw-bench-link-"));
   const ends: MeasuredLink[] = [];
   try {
@@ -71,6 +81,15 @@ export async function measureLinks({ rounds, messages }: LinkOptions): Promise<L
   } finally {
     await Promise.all(ends.map((end) => end.close()));
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function driversHere(): readonly LinkDriver[] {
+  try {
+    requireUcx();
+    return ["shared", "tcp", "ucx"];
+  } catch {
+    return ["shared", "tcp"];
   }
 }
 
@@ -89,7 +108,7 @@ class MeasuredLink {
   }
 
   static async start(driver: LinkDriver, path: string): Promise<MeasuredLink> {
-    const asked: LinkAddress = { driver, host: driver === "tcp" ? "127.0.0.1" : path, port: 0 };
+    const asked: LinkAddress = { driver, host: driver === "shared" ? path : "127.0.0.1", port: 0 };
     const secret = toHex(randomBytes(SECRET_BYTES));
     const script = fileURLToPath(new URL("./worker.ts", import.meta.url));
     const program = new LineProgram(script, [JSON.stringify(asked), secret]);
@@ -115,7 +134,7 @@ class MeasuredLink {
     const wireMicros = medianOrNone(this.#wire);
     return {
       driver: this.#link.driver,
-      encrypted: this.#link.driver !== "shared",
+      encrypted: this.#link.driver === "tcp",
       smallBytes: SMALL_BYTES,
       smallMicrosP50: median(this.#small),
       smallMicrosP99: percentile(this.#small, 0.99),

@@ -1,7 +1,8 @@
 /** `claw bench link`: how long messages between two nodes take. */
 
 import { type LinkFigures, MESSAGES_DEFAULT, measureLinks, ROUNDS_DEFAULT } from "../../bench/mod.ts";
-import { numberOption, switchOption, twoColumns } from "../../config/mod.ts";
+import { choiceOption, numberOption, switchOption, twoColumns } from "../../config/mod.ts";
+import { type LinkDriver, requireUcx } from "../../kernels/mod.ts";
 import { describeMachine } from "../bench-record.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { readMachine } from "../machine.ts";
@@ -11,6 +12,7 @@ import { print, printJson } from "../terminal.ts";
 interface LinkBenchSettings {
   readonly rounds: number;
   readonly messages: number;
+  readonly link: LinkDriver | undefined;
   readonly json: boolean;
 }
 
@@ -19,7 +21,7 @@ const MESSAGES_MAX = 1_000_000;
 
 export const benchLink: Command = defineCommand<LinkBenchSettings>({
   name: "bench link",
-  summary: "Measures how long messages between two processes take, over shared memory and TCP.",
+  summary: "Measures how long messages between two processes take, over every driver.",
   options: {
     rounds: numberOption({
       flag: "rounds",
@@ -33,10 +35,18 @@ export const benchLink: Command = defineCommand<LinkBenchSettings>({
       range: [1, MESSAGES_MAX],
       default: MESSAGES_DEFAULT,
     }),
+    link: choiceOption({
+      flag: "link",
+      meaning: "measure one driver alone",
+      choices: ["shared", "tcp", "ucx"],
+      default: undefined,
+      otherwise: "all that there are here",
+    }),
     json: switchOption("json", "print an object"),
   },
-  run: async ({ rounds, messages, json }) => {
-    const report = await measureLinks({ rounds, messages });
+  run: async ({ rounds, messages, link, json }) => {
+    if (link === "ucx") requireUcx();
+    const report = await measureLinks({ rounds, messages, drivers: link && [link] });
     const machine = describeMachine();
     if (json) return printJson({ ...report, machine: { description: machine, ...readMachine() } });
     return print(`${twoColumns([["Machine", machine], ...report.links.flatMap(rowsOf)])}\n`);
@@ -44,7 +54,7 @@ export const benchLink: Command = defineCommand<LinkBenchSettings>({
 });
 
 function rowsOf(link: LinkFigures): [string, string][] {
-  const name = link.driver === "tcp" ? "TCP, encrypted" : "Shared memory";
+  const name = { shared: "Shared memory", tcp: "TCP, encrypted", ucx: "UCX" }[link.driver];
   const alone = (micros: number, before: string): string =>
     micros === 0 ? "" : `${before} ${figure(micros)} us of TCP alone`;
   return [

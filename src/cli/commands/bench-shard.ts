@@ -15,7 +15,7 @@ interface ShardBenchSettings {
   readonly preset: PresetName;
   readonly format: "f16" | "i8" | "i4";
   readonly rounds: number;
-  readonly link: "shared" | "tcp";
+  readonly link: "shared" | "tcp" | "ucx";
   readonly json: boolean;
 }
 
@@ -41,7 +41,7 @@ export const benchShard: Command = defineCommand<ShardBenchSettings>({
     link: choiceOption({
       flag: "link",
       meaning: "what the processes are linked by",
-      choices: ["shared", "tcp"],
+      choices: ["shared", "tcp", "ucx"],
       default: "shared",
     }),
     json: switchOption("json", "print an object"),

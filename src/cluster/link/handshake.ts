@@ -1,6 +1,6 @@
 /**
  * How a link begins: two messages of a Noise handshake that carry what each side says of itself, then a message that proves the
- * session's key. docs/reference/links.md has the bytes.
+ * session's key. A link over UCX is changed to it after that. docs/reference/links.md has the bytes.
  */
 
 import { timingSafeEqual } from "node:crypto";
@@ -59,7 +59,7 @@ export function introduce(link: Link, settings: LinkSettings): Promise<PeerLink>
     const peer = decode(noise.readAnswer(await hear(link, settings)));
     const opened = open(link, { settings, peer, keys: noise.split(), asked: true });
     await link.send(noise.split().confirmation, patience(settings));
-    return opened;
+    return changed(opened, settings);
   });
 }
 
@@ -77,8 +77,13 @@ export function welcome(link: Link, settings: LinkSettings): Promise<PeerLink> {
     if (bytes !== proof.length || !timingSafeEqual(proof, confirmation)) {
       throw new ClawError("E_LINK_PEER", "A peer's handshake was not its own.");
     }
-    return opened;
+    return changed(opened, settings);
   });
+}
+
+async function changed(opened: PeerLink, settings: LinkSettings): Promise<PeerLink> {
+  if (opened.link.driver === "ucx") await opened.link.change(patience(settings));
+  return opened;
 }
 
 interface Agreement {

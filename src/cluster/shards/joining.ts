@@ -24,7 +24,7 @@ import type { RankSizes } from "./rank.ts";
 export const PROTOCOL_VERSION = 3;
 
 const addressShape = z.strictObject({
-  driver: z.enum(["shared", "tcp"]),
+  driver: z.enum(["shared", "tcp", "ucx"]),
   host: z.string().min(1),
   port: z.int().min(0).max(65_535),
 });

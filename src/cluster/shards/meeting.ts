@@ -66,10 +66,11 @@ export async function connectTo(
   settings: LinkSettings,
   from: { readonly host: string; readonly name: string },
 ): Promise<PeerLink> {
-  const driver = host === from.host ? "shared" : "tcp";
-  const address = addresses.find((offered) => offered.driver === driver);
+  const here = host === from.host;
+  const address = addresses.find(({ driver }) => (driver === "shared") === here);
   if (address === undefined) {
-    const message = `${from.name} of host ${host} cannot be reached over ${driver} from host ${from.host}.`;
+    const way = here ? "shared memory" : "the network";
+    const message = `${from.name} of host ${host} cannot be reached over ${way} from host ${from.host}.`;
     throw new ClawError("E_LINK", message);
   }
   return connectAt(address, settings, from.name);

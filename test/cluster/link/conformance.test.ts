@@ -1,11 +1,13 @@
 /** Every driver keeps the contract of links, between two processes. */
 
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test as vitest } from "vitest";
+import type { ClawError } from "../../../src/base/mod.ts";
 import {
   connectLink,
   LINK_MESSAGE_BYTES_MAX,
   type LinkDriver,
   nativeAvailable,
+  requireUcx,
 } from "../../../src/kernels/mod.ts";
 import { messageOf, PATIENCE } from "./messages.ts";
 import { Nodes, settingsOf, until } from "./nodes.ts";
@@ -13,9 +15,24 @@ import { Nodes, settingsOf, until } from "./nodes.ts";
 const native = nativeAvailable();
 const without = native ? "" : " (skipped: the native core is not built)";
 const hasty = { spinMicros: 0, limitMs: 100 };
-const drivers: readonly LinkDriver[] = ["shared", "tcp"];
+const drivers: readonly (readonly [LinkDriver, string])[] = [
+  ["shared", without],
+  ["tcp", without],
+  ["ucx", native ? withoutUcx() : without],
+];
 
-describe.skipIf(!native).each(drivers)(`link over %s${without}`, (driver) => {
+/** In words, why links over UCX cannot be had here. */
+function withoutUcx(): string {
+  try {
+    requireUcx();
+    return "";
+  } catch (error) {
+    return ` (skipped: ${(error as ClawError).message})`;
+  }
+}
+
+describe.each(drivers)("link over %s%s", (driver, missing) => {
+  const test = vitest.skipIf(missing !== "");
   let nodes = new Nodes();
   afterEach(async () => {
     await nodes.close();
@@ -158,7 +175,7 @@ describe.skipIf(!native).each(drivers)(`link over %s${without}`, (driver) => {
   });
 });
 
-test.skipIf(!native)(`shared memory that the system refuses${without}`, async () => {
+vitest.skipIf(!native)(`shared memory that the system refuses${without}`, async () => {
   const nodes = new Nodes();
   try {
     const prelude = "trap '' XFSZ; ulimit -f 64;"; // no file may be larger, those in memory included

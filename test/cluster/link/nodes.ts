@@ -82,7 +82,7 @@ export class Nodes {
   #waiting: ((peer: PeerLink) => void)[] = [];
 
   address(driver: LinkDriver): LinkAddress {
-    const host = driver === "tcp" ? "127.0.0.1" : join(this.#folder, `link-${this.#listeners.length}`);
+    const host = driver === "shared" ? join(this.#folder, `link-${this.#listeners.length}`) : "127.0.0.1";
     return { driver, host, port: 0 };
   }
 
@@ -116,7 +116,8 @@ export class Nodes {
     const address = this.listen(driver);
     const linked = this.next();
     const far = this.start({ address });
-    await far.answer();
+    const { message } = await far.answer();
+    if (message !== undefined) throw new Error(message);
     return { near: await linked, far };
   }
 
