@@ -311,7 +311,7 @@ napi_value execute(napi_env env, napi_callback_info call) {
   return held->device->submit(env, std::make_unique<StepJob>(held, keepAlive));
 }
 
-// executable -> [exchanges, messages sent, their bytes]
+// executable -> [exchanges, messages sent, their bytes, seconds waited]
 napi_value exchangeCounts(napi_env env, napi_callback_info call) {
   Arguments arguments(env, call);
   const auto* held = arguments.held<ExecutableHandle>();
@@ -319,7 +319,7 @@ napi_value exchangeCounts(napi_env env, napi_callback_info call) {
   if (held->busy) return throwError(env, makeError("E_INTERNAL", "A step of this program is still running."));
   const ExchangeCounts& counts = held->executable->exchangeCounts();
   return makeNumbers(env, {static_cast<double>(counts.exchanges), static_cast<double>(counts.messages),
-                           static_cast<double>(counts.bytes)});
+                           static_cast<double>(counts.bytes), static_cast<double>(counts.waited) / 1e9});
 }
 
 // The f32 buffer of a call and its size in values; null after throwing.

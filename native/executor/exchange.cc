@@ -107,7 +107,9 @@ Error Exchanges::run(Run exchange, const int32_t* tokens, int32_t rows) {
   counts_.exchanges++;
   Error error;
   for (size_t i = 0; i < exchange.size() && !error; i++) error = post(exchange[i], tokens, rows);
+  const auto posted = std::chrono::steady_clock::now();
   if (!error) error = complete(moving_, kPatience);
+  counts_.waited += std::chrono::nanoseconds(std::chrono::steady_clock::now() - posted).count();
   for (size_t i = 0; i < exchange.size() && !error; i++) error = check(exchange[i], tokens, rows);
   if (error) closeAll();
   return error;

@@ -19,6 +19,7 @@ struct ExchangeCounts {
   int64_t exchanges = 0;  // of which all messages are under way at once
   int64_t messages = 0;   // sent
   int64_t bytes = 0;      // in them
+  int64_t waited = 0;     // nanoseconds, from posting them until all had moved
 };
 
 // The exchanges of a program, with memory for a message in each direction of each link.

@@ -11,6 +11,7 @@
 namespace claw {
 namespace {
 
+constexpr int kLooks = 100;  // some microseconds
 constexpr auto kNap = std::chrono::milliseconds(20);  // a killed peer rings no bell
 
 }  // namespace
@@ -56,14 +57,23 @@ void LinkQueue::close(Drop reason) {
 
 void LinkQueue::run() {
   while (post()) {
-    bool moved = false;
-    spinUntil([&] { return (moved = link_->progress() || link_->drop() != Drop::none); });
+    const bool moved = watchBriefly();
     if (settle()) continue;
     if (moved) continue;
     link_->park(kNap);
     // Unless something is awaited: a peer that is gone may have left messages that nobody has asked for yet.
     if (link_->sending() || link_->receiving()) link_->watch();
   }
+}
+
+// Whether something moved, or the link ended. Without giving way: where compute threads fill the machine each of them would have to
+// wait for its processor again, so that the wait is short, and sleep what follows.
+bool LinkQueue::watchBriefly() {
+  for (int look = 0; look < kLooks; look++) {
+    if (link_->progress() || link_->drop() != Drop::none) return true;
+    pauseBriefly();
+  }
+  return false;
 }
 
 // Gives the link what is queued; false once it has ended.

@@ -44,6 +44,7 @@ class LinkQueue {
   explicit LinkQueue(std::shared_ptr<Link> link) : link_(std::move(link)) {}
   void add(Transfer* transfer, Direction* direction);
   void run();
+  bool watchBriefly();
   bool post();
   bool settle();
   bool settle(Direction* direction, bool moving, size_t bytes);

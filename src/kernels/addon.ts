@@ -128,8 +128,8 @@ export interface Addon {
     ]
   ): NativePrepared;
   execute(executable: NativeExecutable, rows: number, outputs: number): Promise<void>;
-  /** [exchanges, messages sent, their bytes] */
-  exchangeCounts(executable: NativeExecutable): readonly [number, number, number];
+  /** [exchanges, messages sent, their bytes, seconds waited] */
+  exchangeCounts(executable: NativeExecutable): readonly [number, number, number, number];
   writeBuffer(executable: NativeExecutable, buffer: number, values: Float32Array): void;
   /** Fills `values` with the first values of the buffer. */
   readBuffer(executable: NativeExecutable, buffer: number, values: Float32Array): void;

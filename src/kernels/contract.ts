@@ -172,6 +172,8 @@ export interface RankLink {
   send(bytes: Uint8Array): Promise<void>;
   /** Fills `into` with the next message, which is of just this length. */
   receive(into: Uint8Array): Promise<void>;
+  /** Puts the next message at the beginning of `into`, and says how long it is; one that is longer is E_LINK. */
+  receiveSome(into: Uint8Array): Promise<number>;
   /** Ends both directions: what waits on either side fails. */
   close(): void;
 }
@@ -256,6 +258,8 @@ export interface ExchangeCounts {
   /** Sent, and bytes in them. */
   readonly messages: number;
   readonly bytes: number;
+  /** From the moment all of an exchange are posted until all have moved: mostly for ranks that compute longer. */
+  readonly waitedSeconds: number;
 }
 
 /** A program made ready on a device, with its buffers. */

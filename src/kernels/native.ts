@@ -294,8 +294,9 @@ class NativeProgram implements Executable {
   }
 
   exchangeCounts(): ExchangeCounts {
-    const [exchanges, messages, bytes] = translated(() => this.#addon.exchangeCounts(this.#executable));
-    return { exchanges, messages, bytes };
+    const counts = translated(() => this.#addon.exchangeCounts(this.#executable));
+    const [exchanges, messages, bytes, waitedSeconds] = counts;
+    return { exchanges, messages, bytes, waitedSeconds };
   }
 
   writeBuffer(buffer: number, values: Float32Array): void {

@@ -55,6 +55,8 @@ export interface SplitFigures {
   /** Sent by all ranks. */
   readonly messagesPerToken: number;
   readonly messageBytesPerToken: number;
+  /** The share of all rounds that the compute threads of a rank waited within exchanges, the mean of the ranks. */
+  readonly waitedShare: number;
   readonly splitSeconds: readonly number[];
   readonly aloneSeconds: readonly number[];
 }
@@ -224,7 +226,8 @@ async function versus({ split, single, rounds, count }: Versus): Promise<SplitFi
   const steps = STEPS * (rounds + 1) * split.blocks.length;
   const tokens = tokensOf(split) * (rounds + 1);
   const grown = after.map((counts, rank) => difference(counts, at(before, rank)));
-  const sum = (of: "messages" | "bytes"): number => grown.reduce((all, counts) => all + counts[of], 0);
+  const sum = (of: "messages" | "bytes" | "waitedSeconds"): number =>
+    grown.reduce((all, counts) => all + counts[of], 0);
   const aloneSeconds = peer?.alone ?? [];
   const [fast, slow] = [tokensOf(split) / median(ours.split), tokensOf(single) / median(aloneSeconds)];
   return {
@@ -234,6 +237,8 @@ async function versus({ split, single, rounds, count }: Versus): Promise<SplitFi
     roundTripsPerToken: Math.max(...grown.map(({ exchanges }) => exchanges)) / steps,
     messagesPerToken: sum("messages") / tokens,
     messageBytesPerToken: sum("bytes") / tokens,
+    // Of the round that does not count, too, which took about as long as the others.
+    waitedShare: sum("waitedSeconds") / after.length / (median(ours.split) * (rounds + 1)),
     splitSeconds: ours.split,
     aloneSeconds,
   };
@@ -244,5 +249,6 @@ function difference(after: ExchangeCounts, before: ExchangeCounts): ExchangeCoun
     exchanges: after.exchanges - before.exchanges,
     messages: after.messages - before.messages,
     bytes: after.bytes - before.bytes,
+    waitedSeconds: after.waitedSeconds - before.waitedSeconds,
   };
 }

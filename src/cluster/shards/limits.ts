@@ -12,6 +12,9 @@ export const MICRO_BATCHES_PER_STAGE = 4;
 /** What a rank may say of an error, or of itself when it is ready. */
 export const REPORT_BYTES_MAX: number = 64 * 1024;
 
+/** Of a rank's answer at once: the next message may always be so long. */
+export const PIECE_BYTES: number = 1024 * 1024;
+
 /** What a rank may be told about its placement: every range of every rank of the largest there can be. */
 export const TASK_BYTES_MAX: number = 4 * 1024 * 1024;
 

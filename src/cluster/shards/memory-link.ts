@@ -5,7 +5,9 @@ import type { RankLink } from "../../kernels/mod.ts";
 
 interface Reader {
   readonly into: Uint8Array;
-  readonly resolve: () => void;
+  /** Whether a shorter message will do. */
+  readonly some: boolean;
+  readonly resolve: (bytes: number) => void;
   readonly reject: (error: ClawError) => void;
 }
 
@@ -22,12 +24,12 @@ class Direction {
     else hand(bytes, reader);
   }
 
-  pull(into: Uint8Array): Promise<void> {
+  pull(into: Uint8Array, some = false): Promise<number> {
     return new Promise((resolve, reject) => {
       const message = this.#messages.shift();
-      if (message !== undefined) hand(message, { into, resolve, reject });
+      if (message !== undefined) hand(message, { into, some, resolve, reject });
       else if (this.#closed) reject(closedError());
-      else this.#readers.push({ into, resolve, reject });
+      else this.#readers.push({ into, some, resolve, reject });
     });
   }
 
@@ -37,10 +39,11 @@ class Direction {
   }
 }
 
-function hand(message: Uint8Array, { into, resolve, reject }: Reader): void {
-  if (message.byteLength === into.byteLength) {
+function hand(message: Uint8Array, { into, some, resolve, reject }: Reader): void {
+  const { byteLength } = message;
+  if (byteLength === into.byteLength || (some && byteLength < into.byteLength)) {
     into.set(message);
-    resolve();
+    resolve(byteLength);
   } else {
     reject(lengthError(message.byteLength, into.byteLength));
   }
@@ -62,8 +65,13 @@ export function memoryLink(): readonly [RankLink, RankLink] {
     there.close();
     back.close();
   };
-  return [
-    { send: (bytes) => there.push(bytes), receive: (into) => back.pull(into), close },
-    { send: (bytes) => back.push(bytes), receive: (into) => there.pull(into), close },
-  ];
+  const side = (out: Direction, back: Direction): RankLink => ({
+    send: (bytes) => out.push(bytes),
+    receive: async (into) => {
+      await back.pull(into);
+    },
+    receiveSome: (into) => back.pull(into, true),
+    close,
+  });
+  return [side(there, back), side(back, there)];
 }

@@ -38,6 +38,10 @@ export class NativeRankLink implements RankLink {
     }
   }
 
+  async receiveSome(into: Uint8Array): Promise<number> {
+    return this.#named(this.#link.queueReceive(into.subarray(0, this.#messageBytesMax)));
+  }
+
   close(): void {
     this.#link.end();
   }

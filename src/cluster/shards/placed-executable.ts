@@ -18,7 +18,14 @@ import { type PageShape, pageBytes, partOf, placePart } from "./page-parts.ts";
 import type { RankSizes } from "./rank.ts";
 import { RankChannel } from "./rank-channel.ts";
 import type { RankWatch } from "./rank-watch.ts";
-import { EXCHANGED_NUMBERS, type StepAnswer, sendCommand, sendStep } from "./step-message.ts";
+import {
+  answerBytes,
+  answerOf,
+  EXCHANGED_NUMBERS,
+  type StepAnswer,
+  sendCommand,
+  sendStep,
+} from "./step-message.ts";
 
 /** A rank as the engine's process sees it. */
 export interface RemoteRank {
@@ -59,7 +66,7 @@ export class PlacedExecutable implements Executable, KvPages {
   readonly kvPageBytes: number;
   /** Steps that were cut into micro-batches. */
   cutSteps = 0;
-  lastExchanges: ExchangeCounts = { exchanges: 0, messages: 0, bytes: 0 };
+  lastExchanges: ExchangeCounts = { exchanges: 0, messages: 0, bytes: 0, waitedSeconds: 0 };
   readonly #options: PlacedOptions;
   readonly #stages: number;
   readonly #shared: Shared;
@@ -129,10 +136,9 @@ export class PlacedExecutable implements Executable, KvPages {
     const shape = this.#shape();
     const whole = new Uint8Array(pageBytes(shape));
     const read = this.#shared.ranks.map(async ({ rank, channel }) => {
-      const part = new Uint8Array(rank.kv.layers * rank.kv.heads * shape.headBytes);
+      const bytes = rank.kv.layers * rank.kv.heads * shape.headBytes;
       const sent = sendCommand(channel.link, { kind: "read", page });
-      await Promise.all([channel.answer(part), sent]);
-      placePart(whole, part, shape, rank);
+      await Promise.all([channel.answer(bytes, (part) => placePart(whole, part, shape, rank)), sent]);
     });
     await Promise.all(read);
     return whole;
@@ -196,14 +202,13 @@ export class PlacedExecutable implements Executable, KvPages {
     await Promise.all(
       batches.map(async (batch) => {
         const { step, size } = batch;
-        const status = new Int32Array(size.rows);
-        const logits = new Float32Array(size.outputs * (range[1] - range[0]));
-        const exchanged = new Float64Array(EXCHANGED_NUMBERS);
-        const sent = [sendCommand(link, { kind: "step", size }), sendStep(link, step, size)];
-        const answer = channel.answer(bytesOf(status), bytesOf(logits), bytesOf(exchanged));
-        await Promise.all([...sent, answer]);
-        this.#take({ status, logits }, batch, range);
-        for (const [index, count] of exchanged.entries()) total[index] = at(total, index) + count;
+        const values = size.outputs * (range[1] - range[0]);
+        const answer = channel.answer(answerBytes(size.rows, values), (bytes) => {
+          const { exchanged, ...rest } = answerOf(bytes, size.rows);
+          this.#take(rest, batch, range);
+          for (const [index, count] of exchanged.entries()) total[index] = at(total, index) + count;
+        });
+        await Promise.all([sendStep(link, step, size), answer]);
       }),
     );
     return total;
@@ -244,19 +249,16 @@ export class PlacedExecutable implements Executable, KvPages {
   }
 }
 
-/** Of all ranks; exchanges have two sides and more, so of those the rank counts that had the most. */
+/** Of all ranks; exchanges have two sides and more, so of those the rank counts that had the most, as of seconds. */
 function together(ranks: readonly Float64Array[]): ExchangeCounts {
-  let [exchanges, messages, bytes] = [0, 0, 0];
+  let [exchanges, messages, bytes, waitedSeconds] = [0, 0, 0, 0];
   for (const exchanged of ranks) {
     exchanges = Math.max(exchanges, at(exchanged, 0));
     messages += at(exchanged, 1);
     bytes += at(exchanged, 2);
+    waitedSeconds = Math.max(waitedSeconds, at(exchanged, 3));
   }
-  return { exchanges, messages, bytes };
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Int32Array | Float32Array | Float64Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
+  return { exchanges, messages, bytes, waitedSeconds };
 }
 
 /** Page-table entries that a step uses: to the end of the furthest table. */

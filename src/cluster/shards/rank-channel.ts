@@ -2,7 +2,8 @@
 
 import { asClawError, ClawError } from "../../base/mod.ts";
 import type { RankLink } from "../../kernels/mod.ts";
-import { receiveHead, receiveText } from "./step-message.ts";
+import { REPORT_BYTES_MAX } from "./limits.ts";
+import { parseReport, RankEar } from "./step-message.ts";
 
 export interface ChannelListener {
   /** The rank said that it is there. */
@@ -13,8 +14,9 @@ export interface ChannelListener {
 
 /** Who waits for an answer. */
 interface Awaited {
-  /** Receives it; it is of so many bytes. */
-  readonly take: (length: number) => Promise<void>;
+  /** It has at most so many bytes. */
+  readonly bytesMax: number;
+  readonly take: (bytes: Uint8Array) => void;
   readonly fail: (error: ClawError) => void;
 }
 
@@ -34,37 +36,36 @@ export class RankChannel {
     });
   }
 
-  /** Fills these parts with the answer to what the rank was told last. Rejects with why there is none. */
-  answer(...parts: readonly Uint8Array[]): Promise<void> {
-    const expected = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    return this.#next(async (length) => {
-      if (length !== expected) {
-        throw new ClawError("E_LINK", `A rank answered with ${length} bytes where ${expected} were due.`);
-      }
-      await Promise.all(parts.map((part) => this.link.receive(part)));
+  /** The answer of so many bytes to what the rank was told last: `take` copies what it needs. Rejects with why there is none. */
+  answer(expected: number, take: (bytes: Uint8Array) => void): Promise<void> {
+    return this.#next(expected, (bytes) => {
+      const { byteLength } = bytes;
+      if (byteLength === expected) return take(bytes);
+      throw new ClawError("E_LINK", `A rank answered with ${byteLength} bytes where ${expected} were due.`);
     });
   }
 
   /** The same of an answer in words. */
   report(): Promise<unknown> {
-    return this.#next(async (length) => JSON.parse(await receiveText(this.link, length)));
+    return this.#next(REPORT_BYTES_MAX, parseReport);
   }
 
-  #next<T>(receive: (length: number) => Promise<T>): Promise<T> {
+  #next<T>(bytesMax: number, read: (bytes: Uint8Array) => T): Promise<T> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      this.#awaited.push({ take: async (length) => resolve(await receive(length)), fail: reject });
+      this.#awaited.push({ bytesMax, take: (bytes) => resolve(read(bytes)), fail: reject });
     });
   }
 
   async #listen(listener: ChannelListener): Promise<never> {
+    const ear = new RankEar(this.link);
     for (;;) {
-      const { what, length } = await receiveHead(this.link);
+      const bytes = await ear.next(() => this.#awaited[0]?.bytesMax ?? 0);
       listener.beat();
-      if (what === "beat") continue;
+      if (bytes === undefined) continue;
       const [awaited] = this.#awaited;
       if (awaited === undefined) throw new ClawError("E_LINK", "A rank answered what nobody had asked.");
-      await awaited.take(length);
+      awaited.take(bytes);
       this.#awaited.shift();
     }
   }

@@ -18,11 +18,11 @@ import {
   type TensorReader,
 } from "../../model/mod.ts";
 import {
+  AnswerWriter,
   type Command,
-  receiveCommand,
-  receiveStep,
+  CommandReader,
+  placeStep,
   type StepSize,
-  sendAnswer,
   sendFailure,
   sendPart,
   sendReport,
@@ -64,7 +64,7 @@ export async function prepareRank(device: Device, model: OpenedFile, task: Prepa
 }
 
 /** Of an executable that does not count. */
-const NO_COUNTS: ExchangeCounts = { exchanges: 0, messages: 0, bytes: 0 };
+const NO_COUNTS: ExchangeCounts = { exchanges: 0, messages: 0, bytes: 0, waitedSeconds: 0 };
 
 export interface ServedRank {
   /** To the process with the engine. */
@@ -79,8 +79,10 @@ export async function serveRank(
   { executable, kv }: ReadyRank,
   { link, limits, peers }: ServedRank,
 ): Promise<void> {
+  const commands = new CommandReader(link, limits);
+  const answers = new AnswerWriter(link);
   const next = (): Promise<Command> => {
-    const command = receiveCommand(link, limits);
+    const command = commands.next();
     command.catch(() => {
       for (const peer of peers) peer.close();
     });
@@ -88,7 +90,7 @@ export async function serveRank(
   };
   const part = new Uint8Array(kv.kvPageBytes);
   for (let command = await next(); command.kind !== "end"; ) {
-    if (command.kind === "step") await receiveStep(link, executable.step, command.size);
+    if (command.kind === "step") placeStep(executable.step, command.size, command.words);
     if (command.kind === "write") await link.receive(part);
     // Asked for before the step runs: that the engine is gone shows there.
     const following = next();
@@ -97,19 +99,21 @@ export async function serveRank(
     else if (command.kind === "write") kv.writePage(command.page, part);
     else if (command.kind === "read") readPart(kv, link, command.page);
     else if (command.kind === "counts") await sendReport(link, executable.exchangeCounts?.() ?? NO_COUNTS);
-    else await step(executable, link, command.size);
+    else await step(executable, { link, answers }, command.size);
     command = await following;
   }
 }
 
 /** The next step does not wait until it is sent; that it cannot be shows when the next command does not come. */
 function readPart(kv: KvPages, link: RankLink, page: number): void {
-  const bytes = new Uint8Array(kv.kvPageBytes);
-  kv.readPage(page, bytes);
-  sendPart(link, bytes).catch(() => {});
+  sendPart(link, kv.kvPageBytes, (into) => kv.readPage(page, into)).catch(() => {});
 }
 
-async function step(executable: Executable, link: RankLink, size: StepSize): Promise<void> {
+async function step(
+  executable: Executable,
+  { link, answers }: { readonly link: RankLink; readonly answers: AnswerWriter },
+  size: StepSize,
+): Promise<void> {
   const { step: block } = executable;
   const before = executable.exchangeCounts?.() ?? NO_COUNTS;
   try {
@@ -119,13 +123,14 @@ async function step(executable: Executable, link: RankLink, size: StepSize): Pro
   }
   const after = executable.exchangeCounts?.() ?? NO_COUNTS;
   const perOutput = block.logits.length / block.outputs.length;
-  await sendAnswer(link, {
+  await answers.send({
     status: block.status.subarray(0, size.rows),
     logits: block.logits.subarray(0, size.outputs * perOutput),
     exchanged: Float64Array.of(
       after.exchanges - before.exchanges,
       after.messages - before.messages,
       after.bytes - before.bytes,
+      after.waitedSeconds - before.waitedSeconds,
     ),
   });
 }

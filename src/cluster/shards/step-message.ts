@@ -1,15 +1,16 @@
 /**
  * What the process with the engine and a rank say to each other: commands in their order, and an answer to each step. All
- * numbers are 32-bit words in the machine's order; ranks of one placement run on machines of one order.
+ * numbers are 32-bit words in the machine's order; ranks of one placement run on machines of one order. A step and its answer are
+ * one message each: every message wakes a thread on either side, beside those that compute.
  */
 
-import { at, ClawError, type ErrorCode, errorTable } from "../../base/mod.ts";
+import { assert, ClawError, type ErrorCode, errorTable } from "../../base/mod.ts";
 import type { RankLink, StepBlock, StepLimits } from "../../kernels/mod.ts";
-import { REPORT_BYTES_MAX } from "./limits.ts";
+import { PIECE_BYTES, REPORT_BYTES_MAX } from "./limits.ts";
 
 /** A command: what is to be done, and three numbers that say with what. */
 export type Command =
-  | { readonly kind: "step"; readonly size: StepSize }
+  | { readonly kind: "step"; readonly size: StepSize; readonly words: Int32Array }
   | { readonly kind: "copy"; readonly from: number; readonly to: number }
   | { readonly kind: "discard"; readonly page: number }
   | { readonly kind: "counts" }
@@ -28,35 +29,83 @@ export interface StepSize {
 
 const kinds = ["step", "copy", "discard", "end", "counts", "read", "write"] as const;
 const COMMAND_WORDS = 4;
-const ANSWER_WORDS = 2;
+const HEAD_WORDS = 2;
+const HEAD_BYTES: number = HEAD_WORDS * Int32Array.BYTES_PER_ELEMENT;
 
 function bytesOf(words: Int32Array | Float32Array | Float64Array): Uint8Array {
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
-export function sendCommand(link: RankLink, command: Command): Promise<void> {
+/** Any command but a step. */
+export function sendCommand(
+  link: RankLink,
+  command: Exclude<Command, { readonly kind: "step" }>,
+): Promise<void> {
   const words = new Int32Array(COMMAND_WORDS);
   words[0] = kinds.indexOf(command.kind);
-  if (command.kind === "step")
-    words.set([command.size.rows, command.size.outputs, command.size.pageEntries], 1);
   if (command.kind === "copy") words.set([command.from, command.to], 1);
   if (command.kind === "discard" || command.kind === "read" || command.kind === "write")
     words[1] = command.page;
   return link.send(bytesOf(words));
 }
 
-/** The next command. E_LINK when it makes no sense, or asks for more than `limits`. */
-export async function receiveCommand(link: RankLink, limits: StepLimits): Promise<Command> {
-  const words = new Int32Array(COMMAND_WORDS);
-  await link.receive(bytesOf(words));
-  const [kind = -1, a = 0, b = 0, c = 0] = words;
-  if (kinds[kind] === "step") return { kind: "step", size: checkedSize([a, b, c], limits) };
-  if (kinds[kind] === "copy") return { kind: "copy", from: a, to: b };
-  if (kinds[kind] === "discard") return { kind: "discard", page: a };
-  if (kinds[kind] === "end") return { kind: "end" };
-  if (kinds[kind] === "counts") return { kind: "counts" };
-  if (kinds[kind] === "read" || kinds[kind] === "write") return { kind: kinds[kind], page: a };
-  throw new ClawError("E_LINK", `There is no command ${kind} for a rank.`);
+function stepWords({ rows, outputs, pageEntries }: StepSize): number {
+  return 3 * rows + outputs + pageEntries;
+}
+
+/** A step, and what it is made of. */
+export function sendStep(link: RankLink, step: StepBlock, size: StepSize): Promise<void> {
+  const { rows, outputs, pageEntries } = size;
+  const words = new Int32Array(COMMAND_WORDS + stepWords(size));
+  words.set([kinds.indexOf("step"), rows, outputs, pageEntries]);
+  const parts = [
+    step.tokens.subarray(0, rows),
+    step.positions.subarray(0, rows),
+    step.pageStart.subarray(0, rows),
+    step.outputs.subarray(0, outputs),
+    step.pages.subarray(0, pageEntries),
+  ];
+  let place = COMMAND_WORDS;
+  for (const part of parts) {
+    words.set(part, place);
+    place += part.length;
+  }
+  return link.send(bytesOf(words));
+}
+
+/** Receives commands; the words of a step are there until the next one is asked for. */
+export class CommandReader {
+  readonly #link: RankLink;
+  readonly #limits: StepLimits;
+  readonly #words: Int32Array;
+
+  constructor(link: RankLink, limits: StepLimits) {
+    this.#link = link;
+    this.#limits = limits;
+    this.#words = new Int32Array(COMMAND_WORDS + stepWords(limits));
+  }
+
+  /** The next command. E_LINK when it makes no sense, or asks for more than the limits. */
+  async next(): Promise<Command> {
+    const bytes = await this.#link.receiveSome(bytesOf(this.#words));
+    const [kind = -1, a = 0, b = 0, c = 0] = this.#words;
+    const step = kinds[kind] === "step";
+    const size = step ? checkedSize([a, b, c], this.#limits) : { rows: 0, outputs: 0, pageEntries: 0 };
+    const end = COMMAND_WORDS + stepWords(size);
+    if (bytes !== end * Int32Array.BYTES_PER_ELEMENT) {
+      throw new ClawError(
+        "E_LINK",
+        `A command for a rank is of ${bytes} bytes, and says that it has ${end} words.`,
+      );
+    }
+    if (step) return { kind: "step", size, words: this.#words.subarray(COMMAND_WORDS, end) };
+    if (kinds[kind] === "copy") return { kind: "copy", from: a, to: b };
+    if (kinds[kind] === "discard") return { kind: "discard", page: a };
+    if (kinds[kind] === "end") return { kind: "end" };
+    if (kinds[kind] === "counts") return { kind: "counts" };
+    if (kinds[kind] === "read" || kinds[kind] === "write") return { kind: kinds[kind], page: a };
+    throw new ClawError("E_LINK", `There is no command ${kind} for a rank.`);
+  }
 }
 
 function checkedSize(
@@ -70,36 +119,8 @@ function checkedSize(
   throw new ClawError("E_LINK", `A step of ${asked} is beyond what this rank was prepared for.`);
 }
 
-/** Says what a step is made of, after its command. */
-export function sendStep(
-  link: RankLink,
-  step: StepBlock,
-  { rows, outputs, pageEntries }: StepSize,
-): Promise<void> {
-  const words = new Int32Array(3 * rows + outputs + pageEntries);
-  const parts = [
-    step.tokens.subarray(0, rows),
-    step.positions.subarray(0, rows),
-    step.pageStart.subarray(0, rows),
-    step.outputs.subarray(0, outputs),
-    step.pages.subarray(0, pageEntries),
-  ];
-  let place = 0;
-  for (const part of parts) {
-    words.set(part, place);
-    place += part.length;
-  }
-  return link.send(bytesOf(words));
-}
-
-/** Fills a rank's step block with the step that comes after its command. */
-export async function receiveStep(
-  link: RankLink,
-  step: StepBlock,
-  { rows, outputs, pageEntries }: StepSize,
-): Promise<void> {
-  const words = new Int32Array(3 * rows + outputs + pageEntries);
-  await link.receive(bytesOf(words));
+/** Fills a rank's step block with the words of a step. */
+export function placeStep(step: StepBlock, { rows, outputs }: StepSize, words: Int32Array): void {
   step.tokens.set(words.subarray(0, rows));
   step.positions.set(words.subarray(rows, 2 * rows));
   step.pageStart.set(words.subarray(2 * rows, 3 * rows));
@@ -120,17 +141,54 @@ export interface StepAnswer {
   readonly exchanged: Float64Array;
 }
 
-export const EXCHANGED_NUMBERS = 3;
+/** Of ExchangeCounts, in its order. */
+export const EXCHANGED_NUMBERS = 4;
+const EXCHANGED_BYTES: number = EXCHANGED_NUMBERS * Float64Array.BYTES_PER_ELEMENT;
 
-export async function sendAnswer(link: RankLink, { status, logits, exchanged }: StepAnswer): Promise<void> {
-  const parts = [status, logits, exchanged].map(bytesOf);
-  const length = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  await Promise.all([sendHead(link, "answer", length), ...parts.map((part) => link.send(part))]);
+/** Bytes of the answer to a step of so many rows and logits, without its head. */
+export function answerBytes(rows: number, logits: number): number {
+  return EXCHANGED_BYTES + (rows + logits) * Int32Array.BYTES_PER_ELEMENT;
 }
 
-/** What a rank has of a page. */
-export async function sendPart(link: RankLink, bytes: Uint8Array): Promise<void> {
-  await Promise.all([sendHead(link, "answer", bytes.byteLength), link.send(bytes)]);
+/** An answer to a step of so many rows, in the memory of its bytes. */
+export function answerOf({ buffer, byteOffset, byteLength }: Uint8Array, rows: number): StepAnswer {
+  const place = byteOffset + EXCHANGED_BYTES;
+  const status = new Int32Array(buffer, place, rows);
+  const logits = (byteLength - EXCHANGED_BYTES - status.byteLength) / Float32Array.BYTES_PER_ELEMENT;
+  return {
+    exchanged: new Float64Array(buffer, byteOffset, EXCHANGED_NUMBERS),
+    status,
+    logits: new Float32Array(buffer, place + status.byteLength, logits),
+  };
+}
+
+/** Sends the answers to steps, one after the other. */
+export class AnswerWriter {
+  readonly #link: RankLink;
+  #room: Uint8Array = new Uint8Array(0);
+
+  constructor(link: RankLink) {
+    this.#link = link;
+  }
+
+  /** When the one before is sent. */
+  send({ exchanged, status, logits }: StepAnswer): Promise<void> {
+    const bytes = HEAD_BYTES + answerBytes(status.length, logits.length);
+    if (this.#room.byteLength < bytes) this.#room = new Uint8Array(bytes);
+    const message = this.#room.subarray(0, bytes);
+    const body = answerOf(message.subarray(HEAD_BYTES), status.length);
+    body.exchanged.set(exchanged);
+    body.status.set(status);
+    body.logits.set(logits);
+    return sendSaid(this.#link, "answer", message);
+  }
+}
+
+/** What a rank has of a page: `read` fills that many bytes. */
+export function sendPart(link: RankLink, bytes: number, read: (into: Uint8Array) => void): Promise<void> {
+  const message = new Uint8Array(HEAD_BYTES + bytes);
+  read(message.subarray(HEAD_BYTES));
+  return sendSaid(link, "answer", message);
 }
 
 /** A rank could not do what it was told: why, instead of an answer. */
@@ -145,43 +203,75 @@ export function sendReport(link: RankLink, report: unknown): Promise<void> {
 
 /** Between what else it says, a rank says that it is there. */
 export function sendBeat(link: RankLink): Promise<void> {
-  return sendHead(link, "beat", 0);
+  return sendSaid(link, "beat", new Uint8Array(HEAD_BYTES));
 }
 
-function sendHead(link: RankLink, what: (typeof said)[number], length: number): Promise<void> {
-  return link.send(bytesOf(Int32Array.of(said.indexOf(what), length)));
+/** A message with room for its head. What is longer than a piece follows in a second one: beats come in between answers, into the same room. */
+async function sendSaid(link: RankLink, what: (typeof said)[number], message: Uint8Array): Promise<void> {
+  const head = Int32Array.of(said.indexOf(what), message.byteLength - HEAD_BYTES);
+  message.set(bytesOf(head));
+  const first = link.send(message.subarray(0, PIECE_BYTES));
+  if (message.byteLength <= PIECE_BYTES) return first;
+  await Promise.all([first, link.send(message.subarray(PIECE_BYTES))]);
 }
 
-async function sendText(link: RankLink, what: "answer" | "failure", text: string): Promise<void> {
+function sendText(link: RankLink, what: "answer" | "failure", text: string): Promise<void> {
   const bytes = new TextEncoder().encode(text);
-  await Promise.all([sendHead(link, what, bytes.byteLength), link.send(bytes)]);
+  const message = new Uint8Array(HEAD_BYTES + bytes.byteLength);
+  message.set(bytes, HEAD_BYTES);
+  return sendSaid(link, what, message);
 }
 
-/** What comes next over a link from a rank: an answer of so many bytes, or a beat. Throws what a rank says went wrong; E_LINK. */
-export async function receiveHead(
-  link: RankLink,
-): Promise<{ readonly what: "answer" | "beat"; readonly length: number }> {
-  const words = new Int32Array(ANSWER_WORDS);
-  await link.receive(bytesOf(words));
-  const [what, length] = [said[at(words, 0)], at(words, 1)];
-  if (what === "failure") throw reportedError(await receiveText(link, length));
-  if (what !== undefined && length >= 0) return { what, length };
-  throw new ClawError("E_LINK", `A rank said what has no sense: ${words.join(", ")}.`);
+/** Hears what a rank says. */
+export class RankEar {
+  readonly #link: RankLink;
+  readonly #room: Uint8Array = new Uint8Array(PIECE_BYTES);
+
+  constructor(link: RankLink) {
+    this.#link = link;
+  }
+
+  /**
+   * The bytes of the next answer, there until the next is asked for, or undefined for a beat. `due` says how many an answer may
+   * have. Throws what a rank says went wrong; E_LINK.
+   */
+  async next(due: () => number): Promise<Uint8Array | undefined> {
+    const got = await this.#link.receiveSome(this.#room);
+    const [kind = -1, length = -1] = new Int32Array(this.#room.buffer, 0, HEAD_WORDS);
+    const what = said[kind];
+    const most = what === "answer" ? due() : what === "failure" ? REPORT_BYTES_MAX : 0;
+    const total = HEAD_BYTES + length;
+    const sensible = what !== undefined && length >= 0 && length <= most;
+    if (!sensible || got !== Math.min(total, PIECE_BYTES)) {
+      throw new ClawError(
+        "E_LINK",
+        `A rank said what has no sense: ${kind}, ${length} bytes, ${got} of them here; at most ${most} were due.`,
+      );
+    }
+    if (what === "beat") return undefined;
+    const bytes = (await this.#whole(total)).subarray(HEAD_BYTES, total);
+    if (what === "failure") throw reportedError(new TextDecoder().decode(bytes));
+    return bytes;
+  }
+
+  async #whole(total: number): Promise<Uint8Array> {
+    if (total <= PIECE_BYTES) return this.#room;
+    const whole = new Uint8Array(total);
+    whole.set(this.#room);
+    await this.#link.receive(whole.subarray(PIECE_BYTES));
+    return whole;
+  }
 }
 
 /** What a rank says of itself. Throws why it cannot run steps. */
 export async function receiveReport(link: RankLink): Promise<unknown> {
-  const { length } = await receiveHead(link);
-  return JSON.parse(await receiveText(link, length));
+  const bytes = await new RankEar(link).next(() => REPORT_BYTES_MAX);
+  assert(bytes !== undefined, "A rank beats only when it is ready.");
+  return parseReport(bytes);
 }
 
-/** Words of so many bytes, after their head. E_LINK when those are too many. */
-export async function receiveText(link: RankLink, length: number): Promise<string> {
-  if (length < 0 || length > REPORT_BYTES_MAX)
-    throw new ClawError("E_LINK", `A rank announced a report of ${length} bytes.`);
-  const bytes = new Uint8Array(length);
-  await link.receive(bytes);
-  return new TextDecoder().decode(bytes);
+export function parseReport(bytes: Uint8Array): unknown {
+  return JSON.parse(new TextDecoder().decode(bytes));
 }
 
 /** The error in a report; E_LINK when it is none. */
