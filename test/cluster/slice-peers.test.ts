@@ -4,9 +4,12 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openSlices, SliceFetch, SliceHost, type SlicePeer } from "../../src/cluster/mod.ts";
+import { LINKS_MAX } from "../../src/cluster/slices/limits.ts";
 import { partBytes, partsOf } from "../../src/cluster/slices/parts.ts";
+import { Turns } from "../../src/cluster/slices/turns.ts";
 import { nativeAvailable } from "../../src/kernels/mod.ts";
 import {
   compile,
@@ -20,6 +23,7 @@ import { makeFolder } from "../cli/claw.ts";
 import { Random } from "../kernels/random.ts";
 import { type RandomModel, writeModel } from "./models.ts";
 import { type Lie, ROOM, SliceHosts } from "./slice-hosts.ts";
+import { until } from "./until.ts";
 
 const folder = makeFolder();
 const secret = new Uint8Array(randomBytes(32));
@@ -355,6 +359,50 @@ describe.skipIf(!nativeAvailable())("slices from peers (skipped where no native 
     const last = await ask({ ask: "bytes", of: extent(size - 5, 5) });
     expect(last.equals(Buffer.concat([Buffer.of(0), content.subarray(size - 5)]))).toBe(true);
     expect(host.handedOut).toBe(5);
+  });
+
+  test("are handed out over so many links and no more, a piece at a time", async () => {
+    const host = hosting();
+    const peer = honest("good", host);
+    const links = [];
+    for (let count = 0; count < LINKS_MAX; count++) {
+      links.push(await openSlices(peer.address, { name: "x", secret }, seal.root));
+    }
+    const asked = { ask: "bytes", of: { offset: 0, length: 1000, stride: 1000, count: 1 } };
+    const answers = links.map(async (link) => {
+      await link.queueSend(Buffer.from(JSON.stringify(asked)));
+      return link.queueReceive(new Uint8Array(ROOM));
+    });
+    expect(new Set(await Promise.all(answers))).toEqual(new Set([1001]));
+    expect(() => host.check(seal.root)).toThrow(`over ${LINKS_MAX} links`);
+    for (const link of links.slice(1)) link.end();
+    await until(() => {
+      try {
+        host.check(seal.root);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    links[0]?.end();
+  });
+
+  test("are read in turns", async () => {
+    const turns = new Turns(2);
+    const begun: number[] = [];
+    let [now, most] = [0, 0];
+    const work = (index: number) => async (): Promise<number> => {
+      begun.push(index);
+      most = Math.max(most, ++now);
+      await sleep(1);
+      now--;
+      if (index === 3) throw new Error("three");
+      return index;
+    };
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, (_, i) => turns.take(work(i))));
+    expect(outcomes.filter(({ status }) => status === "rejected").length).toBe(1);
+    expect(begun).toEqual(Array.from({ length: 20 }, (_, i) => i));
+    expect([now, most]).toEqual([0, 2]);
   });
 });
 

@@ -72,6 +72,8 @@ export class SliceFetch {
   #total = 0;
   #fetched = 0;
   #told = 0;
+  /** Nothing is there but the header: there is no need to look. */
+  #fresh = false;
 
   private constructor(options: FetchOptions) {
     const { root, peers, trusted, open: opening, onNote } = options;
@@ -158,6 +160,7 @@ export class SliceFetch {
     const file = this.#opened;
     const pieces = inPieces(0, headerBytes);
     const { size } = await file.stat();
+    this.#fresh = size === 0;
     if (size !== fileBytes) await this.#writing(() => file.truncate(fileBytes));
     const memory = new Uint8Array(PIECE_BYTES_MAX);
     const held = createHash("sha256");
@@ -199,6 +202,7 @@ export class SliceFetch {
 
   /** Those that are not there, or not as they have to be. */
   async #missing(pieces: readonly Piece[]): Promise<Piece[]> {
+    if (this.#fresh) return [...pieces];
     const memory = new Uint8Array(PIECE_BYTES_MAX);
     const missing: Piece[] = [];
     for (const piece of pieces) {

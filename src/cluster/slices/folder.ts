@@ -15,6 +15,7 @@ interface SliceFile {
   readonly root: string;
   /** On the disk. */
   readonly bytes: number;
+  /** Milliseconds since 1970: when it was written, or read, as far as the file system keeps that. */
   readonly used: number;
 }
 
@@ -81,6 +82,6 @@ function files(folder: string): SliceFile[] {
       const stat = statSync(path, { throwIfNoEntry: false });
       if (stat?.isFile() !== true) return [];
       const root = name.slice(0, name.indexOf("-"));
-      return [{ path, root, bytes: stat.blocks * BLOCK_BYTES, used: stat.mtimeMs }];
+      return [{ path, root, bytes: stat.blocks * BLOCK_BYTES, used: Math.max(stat.mtimeMs, stat.atimeMs) }];
     });
 }

@@ -13,7 +13,15 @@ import { openByteSource, readGguf } from "../../model/mod.ts";
 import type { PeerLink } from "../link/mod.ts";
 import { type Extent, extentBytes, fits } from "./extent.ts";
 import { readExtent } from "./extent-file.ts";
-import { HASHES_KEPT_MAX, IDLE_MS, LINKS_MAX, PIECE_BYTES_MAX, REST_RATIO, WORK_MAX } from "./limits.ts";
+import {
+  HASHES_KEPT_MAX,
+  IDLE_MS,
+  LINKS_MAX,
+  PIECE_BYTES_MAX,
+  REST_MS_MAX,
+  REST_RATIO,
+  WORK_MAX,
+} from "./limits.ts";
 import {
   answerOf,
   answerRoom,
@@ -160,7 +168,7 @@ export class SliceHost {
       try {
         return await work();
       } finally {
-        await sleep(REST_RATIO * (performance.now() - start));
+        await sleep(Math.min(REST_MS_MAX, REST_RATIO * (performance.now() - start)));
       }
     });
   }
