@@ -14,12 +14,13 @@ Usage: examples/cluster/namespaces.sh [options]
   --rate MBIT       of the network, each way, in Mbit/s (default: 1000)
   --delay MICROS    of a message, one way, in microseconds (default: 1000)
   --tokens N        that are generated (default: 64)
+  --pipeline N      stages (default: the planner's choice; 3 where this machine has no core for each node, which then work by turns)
   --folder PATH     where the model is kept (default: a temporary folder)
   --loopback        no namespaces and no limits: addresses 127.0.0.2 to 127.0.0.4
 EOF
 }
 
-preset=llama-1b shared=() limit= rate=1000 delay=1000 tokens=64 folder= loopback=no
+preset=llama-1b shared=() limit= rate=1000 delay=1000 tokens=64 pipeline= folder= loopback=no
 while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=$2; shift ;;
@@ -28,6 +29,7 @@ while [ $# -gt 0 ]; do
     --rate) rate=$2; shift ;;
     --delay) delay=$2; shift ;;
     --tokens) tokens=$2; shift ;;
+    --pipeline) pipeline=$2; shift ;;
     --folder) folder=$2; shift ;;
     --loopback) loopback=yes ;;
     --help | -h) usage; exit 0 ;;
@@ -159,10 +161,16 @@ make_model() {
   bytes=$(stat -c %s "$model")
   # Beside weights and KV cache there are the processes themselves and their buffers.
   local processes=$((320 * 1024 * 1024))
-  limit=${limit:-$((bytes * 42 / 100 + processes))}
-  memory=$((limit - processes))
+  if [ "${#shared[@]}" -gt 0 ]; then
+    # Planned as if every layer had bytes of its own; what they have in common, a node has once.
+    limit=${limit:-$((bytes * 2 + processes))}
+    memory=32000000000
+  else
+    limit=${limit:-$((bytes * 42 / 100 + processes))}
+    memory=$((limit - processes))
+  fi
   if [ "$memory" -le 0 ]; then echo "A limit of $limit bytes leaves no room for weights." >&2; exit 1; fi
-  say "The model $name has $bytes bytes; each node may use $limit, $memory of them for weights and KV cache"
+  say "The model's file has $bytes bytes; each node's memory $limit, and plans give it $memory for weights and KV cache"
 }
 
 show_failure() {
@@ -212,6 +220,11 @@ start_nodes() {
 
 start_server() {
   say "A server"
+  local degrees='' flags=()
+  if [ -n "$pipeline" ]; then
+    degrees="\"pipeline_parallelism_degree\": $pipeline,"
+    flags=(--pipeline-parallelism-degree "$pipeline")
+  fi
   cat >"$work/serve.json" <<EOF
 {
   "model": "$model",
@@ -220,6 +233,7 @@ start_server() {
   "precision": "i8",
   "context": 512,
   "max_batch_size": 1,
+  $degrees
   "cluster": {
     "control": "nats://$(address 1):4222",
     "secret_file": "$work/secret",
@@ -234,7 +248,8 @@ EOF
   wait_for "serves $name" "$work/serve.log"
   (inside 1 "$claw" cluster status "${control[@]}")
   (inside 1 "$claw" cluster status "${control[@]}" --json) >"$work/status.json"
-  (inside 1 "$claw" cluster plan "${control[@]}" --model "$model" --format i8 --rows 1 --context 512 --json) >"$work/plan.json"
+  (inside 1 "$claw" cluster plan "${control[@]}" --model "$model" --format i8 --rows 1 --context 512 \
+    "${flags[@]}" --json) >"$work/plan.json"
 }
 
 ask() {
@@ -246,6 +261,7 @@ ask() {
     --tokens "$tokens" --plan "$work/plan.json" --status "$work/status.json" "${members[@]}")
 }
 
+if [ -z "$pipeline" ] && [ "$(nproc)" -lt 4 ]; then pipeline=3; fi
 enter=()
 if [ "$loopback" = no ]; then
   if [ "$(id -u)" -ne 0 ]; then echo "Namespaces and limits need root; or try --loopback." >&2; exit 1; fi
@@ -253,7 +269,7 @@ if [ "$loopback" = no ]; then
 fi
 make_network
 make_model
-if [ "$loopback" = no ]; then show_failure; fi
+if [ "$loopback" = no ] && [ "${#shared[@]}" -eq 0 ]; then show_failure; fi
 start_nodes
 start_server
 ask

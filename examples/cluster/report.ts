@@ -15,6 +15,10 @@ interface Planned {
   readonly prediction: {
     readonly tokensPerSecond: number;
     readonly secondsPerToken: number;
+    readonly computeSeconds: number;
+    readonly outputSeconds: number;
+    readonly exchangeSeconds: number;
+    readonly hopSeconds: number;
     readonly messageWaits: number;
     readonly ranks: readonly { readonly node: string; readonly memoryBytes: number }[];
   };
@@ -110,14 +114,14 @@ function checkMemory({ prediction }: Planned): void {
   }
 }
 
-/** The sum of a metric's series. */
-async function metric(name: string): Promise<number> {
+/** The sum of a metric's series that have this label. */
+async function metric(name: string, label = ""): Promise<number> {
   const text = await (await fetch(`${values.url}/metrics`, { headers: headers() })).text();
-  const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`));
+  const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`) && line.includes(label));
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
 }
 
-/** Since the server began: steps, their waits for messages between ranks, these messages, and their bytes. */
+/** Since the server began: steps, their waits for messages between ranks, these messages, and their bytes; seconds in ranks, and in all. */
 function counts(): Promise<number[]> {
   const names = [
     "iterations_total",
@@ -125,7 +129,12 @@ function counts(): Promise<number[]> {
     "rank_messages_total",
     "rank_message_bytes_total",
   ];
-  return Promise.all(names.map((name) => metric(`claw:${name}`)));
+  const seconds = "claw:step_time_seconds_sum";
+  return Promise.all([
+    ...names.map((name) => metric(`claw:${name}`)),
+    metric(seconds, 'stage="execute"'),
+    metric(seconds),
+  ]);
 }
 
 function headers(): Record<string, string> {
@@ -179,7 +188,7 @@ await generate(WARM_UP_TOKENS);
 checkMemory(planned);
 const before = await counts();
 const { secondsPerToken, text } = await generate(tokens);
-const [steps = 0, waits = 0, messages = 0, bytes = 0] = (await counts()).map(
+const [steps = 0, waits = 0, messages = 0, bytes = 0, inRanks = 0, inSteps = 0] = (await counts()).map(
   (count, index) => count - (before[index] ?? 0),
 );
 console.log(`Text: ${JSON.stringify(text.slice(0, 100))}...`);
@@ -190,8 +199,16 @@ const predicted = `${prediction.tokensPerSecond.toFixed(3)} tokens/s, ${(1e3 * p
 console.log(
   `Predicted: ${predicted}; measured/predicted ${(prediction.secondsPerToken / secondsPerToken).toFixed(3)}`,
 );
+const ms = (seconds: number): string => `${(1e3 * seconds).toFixed(1)} ms`;
+const { computeSeconds, outputSeconds, exchangeSeconds, hopSeconds } = prediction;
+console.log(
+  `Of these: layers ${ms(computeSeconds)}, output ${ms(outputSeconds)}, exchanges ${ms(exchangeSeconds)}, hops ${ms(hopSeconds)}`,
+);
 const perStep = (count: number): string => (count / steps).toFixed(2);
 console.log(
   `A step: ${perStep(waits)} waits between ranks for ${perStep(messages)} messages of ${perStep(bytes)} bytes, and one round trip to the server;`,
   `planned: ${prediction.messageWaits} waits, the token's way back included`,
+);
+console.log(
+  `Of a step's ${ms(inSteps / steps)}, the prompt's included, ranks and the ways to them take ${ms(inRanks / steps)}`,
 );
