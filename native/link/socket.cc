@@ -67,10 +67,21 @@ Descriptor makeSocket(SocketAddress* address) {
   return Descriptor(socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
-// A step's messages are small and waited for.
-void sendAtOnce(const Descriptor& socket) {
-  const int yes = 1;
-  setsockopt(socket.number(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+void set(const Descriptor& socket, int level, int option, int value) {
+  setsockopt(socket.number(), level, option, &value, sizeof value);
+}
+
+// A step's messages are small and waited for. While nothing is under way the kernel asks the peer's whether it is there; while
+// something is, Silence looks. TCP_USER_TIMEOUT would do both, and end links to peers that read nothing for long.
+void prepare(const Descriptor& socket) {
+  constexpr int kProbes = 3;
+  constexpr auto kProbeSeconds = std::chrono::seconds(1);
+  constexpr auto kIdleSeconds = std::chrono::duration_cast<std::chrono::seconds>(kSilenceMost) - kProbes * kProbeSeconds;
+  set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  set(socket, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(kIdleSeconds.count()));
+  set(socket, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(kProbeSeconds.count()));
+  set(socket, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+  set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
 // The folder and the socket's mode keep others out; this holds where they are wrong.
@@ -134,7 +145,7 @@ Error acceptPeer(const Descriptor& listening, LinkDriver driver, Milliseconds ti
     return makeError("E_DEADLINE", "No peer asked for a link within %lld ms.", static_cast<long long>(time.count()));
   }
   if (!made) return makeError("E_LINK", "Accepting a link failed: %s.", std::strerror(errno));
-  if (driver != LinkDriver::shared) sendAtOnce(made);
+  if (driver != LinkDriver::shared) prepare(made);
   if (driver == LinkDriver::shared) {
     if (Error error = checkUser(made)) return error;
   }
@@ -159,7 +170,7 @@ Error connectTo(const LinkAddress& address, Milliseconds time, Descriptor* peer)
     errno = failure;
     if (failure != 0) return systemError("Connecting to", address);
   }
-  if (address.driver != LinkDriver::shared) sendAtOnce(made);
+  if (address.driver != LinkDriver::shared) prepare(made);
   if (address.driver == LinkDriver::shared) {
     if (Error error = checkUser(made)) return error;
   }

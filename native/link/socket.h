@@ -41,6 +41,10 @@ class Descriptor {
 
 using Milliseconds = std::chrono::milliseconds;
 
+// A network that answers nothing for so long is taken to be cut, and a link over it to be lost. A peer that only reads nothing
+// answers all the same: its kernel does.
+constexpr Milliseconds kSilenceMost{5'000};
+
 // Whether the socket is ready for `events` of poll() within the time.
 bool awaitSocket(const Descriptor& socket, short events, Milliseconds time);
 

@@ -1,5 +1,7 @@
 #include "link/tcp-link.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -41,6 +43,31 @@ struct Buffer {
 std::span<const uint8_t> bytesOf(const FrameHeader& header) {
   return {reinterpret_cast<const uint8_t*>(&header), sizeof header};
 }
+
+// How long the peer's kernel has answered nothing of what it was sent.
+class Silence {
+ public:
+  bool tooLong(const Descriptor& socket) {
+    const auto now = Clock::now();
+    if (now - looked_ < kLookEvery) return false;
+    const bool away = now - looked_ > kAwayMost;
+    looked_ = now;
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (getsockopt(socket.number(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    const bool unanswered = info.tcpi_unacked > 0 || info.tcpi_probes > 0;
+    if (away || !unanswered || now - Milliseconds(info.tcpi_last_ack_recv) > since_) since_ = now;
+    return now - since_ >= kSilenceMost;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr auto kLookEvery = kSilenceMost / 50;
+  // Nobody waited meanwhile: what is unanswered now may have been sent just now.
+  static constexpr auto kAwayMost = kSilenceMost / 5;
+  Clock::time_point looked_{};
+  Clock::time_point since_{};  // when there was nothing unanswered, or an answer, at the latest
+};
 
 class TcpLink final : public Link {
  public:
@@ -112,7 +139,8 @@ class TcpLink final : public Link {
     return true;
   }
 
-  bool peerGone() override { return false; }  // reading and writing tell
+  // Reading and writing tell of a peer that ended; of one behind a network that is cut they do not for minutes.
+  bool peerGone() override { return silence_.tooLong(socket_); }
 
   void disconnect() override { socket_.reset(); }
 
@@ -133,6 +161,7 @@ class TcpLink final : public Link {
   Descriptor bell_;
   Buffer outgoing_;
   Buffer incoming_;
+  Silence silence_;
 };
 
 }  // namespace

@@ -109,6 +109,7 @@ class UcxLink final : public Link {
   // How many frames the peer sent, then its goodbye.
   void hear() {
     control_->progress();
+    control_->watch();
     if (control_->receiving() || control_->drop() != Drop::none) return;
     counted_ = control_->receivedBytes() == sizeof theirFrames_;
     (void)control_->postReceive({});

@@ -195,6 +195,25 @@ void testWaking(LinkDriver driver) {
   CHECK(overslept < 5);
 }
 
+// A thread that was woken while it was awake does not go to sleep once. Ten sleeps are counted that last their whole time.
+void testWokenBefore(LinkDriver driver) {
+  Pair pair = opened(driver);
+  constexpr Milliseconds nap{400};
+  int overslept = 0;
+  for (int round = 0; round < 10; round++) {
+    pair.one->wake();
+    const auto begin = std::chrono::steady_clock::now();
+    pair.one->park(nap);
+    if (std::chrono::steady_clock::now() - begin >= nap) overslept++;
+  }
+  CHECK(overslept < 5);
+  // Being woken is used up: the next sleep is one.
+  const auto begin = std::chrono::steady_clock::now();
+  pair.one->park(Milliseconds(30));
+  pair.one->park(Milliseconds(30));
+  CHECK(std::chrono::steady_clock::now() - begin >= Milliseconds(30));
+}
+
 // A wait without a limit ends when another thread says so, whether this one spins or sleeps.
 void testInterrupting(LinkDriver driver) {
   for (const int spin : {0, 1'000'000}) {
@@ -292,7 +311,7 @@ constexpr std::pair<const char*, Test> kTests[] = {
     {"sizes", testSizesInOrder}, {"directions", testBothDirections}, {"back-pressure", testBackPressure},
     {"time", testTime},          {"goodbye", testGoodbye},           {"epochs", testEpochs},
     {"hello", testHandshakeMessages}, {"waking", testWaking},
-    {"interrupting", testInterrupting}, {"several", testSeveral},  {"queue", testQueue},
+    {"woken", testWokenBefore},      {"interrupting", testInterrupting}, {"several", testSeveral},  {"queue", testQueue},
 };
 
 }  // namespace
