@@ -18,7 +18,7 @@ import {
 import type { ServeOptions } from "../config/mod.ts";
 import { type EngineSettings, sizeRuntime } from "../engine/mod.ts";
 import { Journal, type JournalStore } from "../journal/mod.ts";
-import { KV_PAGE_TOKENS } from "../kernels/mod.ts";
+import { KV_PAGE_TOKENS, requireUcx } from "../kernels/mod.ts";
 import { type ModelDescription, type ModelSeal, measureSeal, openModelFile } from "../model/mod.ts";
 import { Gateway, type GatewayOptions, type LeaseView } from "./gateway.ts";
 
@@ -69,9 +69,22 @@ function accessOf(options: ServeOptions): ControlAccess | undefined {
   if (secretFile === undefined) {
     throw new ClawError("E_CONFIG", "cluster.control needs cluster.secret_file, too.");
   }
+  if (options.clusterLink === "ucx") {
+    if (!options.clusterTrustedNetwork) throw untrusted();
+    requireUcx();
+  }
   const { clusterCredentialsFile: credentialsFile, clusterTlsCa: tlsCa } = options;
   const { clusterTlsCert: tlsCert, clusterTlsKey: tlsKey } = options;
   return { control, secretFile, bucket, credentialsFile, tlsCa, tlsCert, tlsKey };
+}
+
+function untrusted(): ClawError {
+  const remedy =
+    "Set cluster.trusted_network to true where nobody else can read or write on it, or cluster.link to tcp";
+  return new ClawError(
+    "E_CONFIG",
+    `cluster.link is ucx, which does not encrypt what goes over the network. ${remedy}.`,
+  );
 }
 
 interface Connections {
@@ -140,7 +153,7 @@ class ClusterSeat implements RunningCluster {
   }
 
   async #member(hosted: HostedModel | undefined, costs: ModelCosts | undefined): Promise<ClusterServer> {
-    const { clusterName, clusterHost: host } = this.#options;
+    const { clusterName, clusterHost: host, clusterLink: driver } = this.#options;
     const name = clusterName ?? machineName();
     const { log } = this.#parts;
     const model = hosted && {
@@ -148,7 +161,7 @@ class ClusterSeat implements RunningCluster {
       name: basename(hosted.path).replace(/\.gguf$/i, ""),
     };
     this.#server = await ClusterServer.join({
-      ...{ control: this.#connections.control, name, host, model, hosted, costs },
+      ...{ control: this.#connections.control, name, host, driver, model, hosted, costs },
       life: randomBytes(8).toString("hex"),
       clock: () => performance.now(),
       onNote: (text) => log.warn(text),

@@ -1,6 +1,6 @@
 /** How a process comes to a cluster: options of the commands on clusters. */
 
-import { choiceOption, type Option, type OptionTable, textOption } from "./option.ts";
+import { booleanOption, choiceOption, type Option, type OptionTable, textOption } from "./option.ts";
 
 export interface ControlOptions {
   readonly control: string | undefined;
@@ -78,6 +78,8 @@ export interface ClusterOptions {
   readonly clusterHost: string;
   readonly clusterCompute: "nodes" | "server";
   readonly clusterJournal: "required" | "optional";
+  readonly clusterLink: "tcp" | "ucx";
+  readonly clusterTrustedNetwork: boolean;
 }
 
 /** The same option of a server, which has it in its file, too. */
@@ -121,6 +123,20 @@ export const clusterOptions: OptionTable<ClusterOptions> = {
     choices: ["server", "nodes"],
     meaning: "where the model runs: in the server's own process, or on nodes that joined the cluster",
     default: "server",
+  }),
+  clusterLink: choiceOption({
+    flag: "cluster-link",
+    name: "cluster.link",
+    choices: ["tcp", "ucx"],
+    meaning:
+      "what nodes that run the model are linked by: TCP, encrypted, or UCX, which is not and needs `cluster.trusted_network`",
+    default: "tcp",
+  }),
+  clusterTrustedNetwork: booleanOption({
+    flag: "cluster-trusted-network",
+    name: "cluster.trusted_network",
+    meaning: "whether nobody else can read or write what this server and its nodes send each other",
+    default: false,
   }),
   clusterJournal: choiceOption({
     flag: "cluster-journal",

@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { openCluster } from "../../src/app/mod.ts";
 import { connectPeer } from "../../src/cluster/link/mod.ts";
 import {
   Agent,
@@ -24,7 +25,7 @@ import {
   workEpoch,
 } from "../../src/cluster/mod.ts";
 import { createRuntime, openDevice } from "../../src/engine/mod.ts";
-import { nativeAvailable } from "../../src/kernels/mod.ts";
+import { nativeAvailable, requireUcx } from "../../src/kernels/mod.ts";
 import { describePreset, type OpenedFile, proportionalPlacement } from "../../src/model/mod.ts";
 import { makeFolder, repository } from "../cli/claw.ts";
 import { type TinyModel, tinyModel } from "../engine/tiny.ts";
@@ -56,6 +57,7 @@ interface Running {
   readonly model?: string;
   /** What its ranks are run by; undefined: processes that only wait. */
   readonly command?: readonly string[];
+  readonly trustedNetwork?: boolean;
 }
 
 interface Started {
@@ -71,12 +73,21 @@ async function start(store: ControlStore, name: string, running: Running = {}): 
   const node = await ClusterNode.join({
     ...{ store, secret, clock, timing, life: life(), description: descriptionOf(name) },
     models: [{ root: running.root ?? root, name: "model", path: running.model ?? "/models/model.gguf" }],
-    ...{ listen: { host: "127.0.0.1", port: 0 }, threads: 1 },
+    ...{ listen: { host: "127.0.0.1", port: 0 }, threads: 1, trustedNetwork: running.trustedNetwork },
     command: running.command ?? ["sh", "-c", `cat >>${told}; exec sleep 60`, "claw"],
     onNote: (text) => notes.push(text),
   });
   closing.push(() => node.close());
   return { node, notes, told: () => readFileSync(told, "utf8") };
+}
+
+function ucxHere(): boolean {
+  try {
+    requireUcx();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Somebody who only looks. */
@@ -146,6 +157,41 @@ describe.skipIf(!nativeAvailable())("a node (skipped where no native core is bui
     await node.close();
     expect(node.status().self).toBe("left");
     await until(() => agent.status().peers.length === 0);
+  });
+
+  test("links its ranks by UCX only on a network that was declared trusted", async () => {
+    const store = new MemoryStore();
+    const overUcx = { driver: "ucx", host: "127.0.0.1", port: 9 } as const;
+    const request = {
+      kind: "start",
+      epoch: workEpoch(1, 0),
+      rank: 0,
+      root,
+      engine: overUcx,
+      slices,
+    } as const;
+    const wary = await start(store, "a");
+    await expect(askNode(wary.node.address, asker, request)).rejects.toMatchObject({
+      code: "E_NODE",
+      message: expect.stringContaining("--trusted-network"),
+    });
+    expect(wary.node.ranks).toEqual([]);
+    const trusting = await start(store, "b", { trustedNetwork: true });
+    await askNode(trusting.node.address, asker, request);
+    await until(() => trusting.node.ranks.length === 1);
+    await until(() => trusting.told().includes('"driver":"ucx","host":"127.0.0.1","port":0'));
+  });
+
+  test("a server refuses UCX on a network that was not declared trusted", async () => {
+    const options = { clusterControl: "nats://127.0.0.1:1", clusterSecretFile: "none", clusterLink: "ucx" };
+    const opening = openCluster(
+      { ...options, clusterTrustedNetwork: false } as Parameters<typeof openCluster>[0],
+      {} as Parameters<typeof openCluster>[1],
+    );
+    await expect(opening).rejects.toMatchObject({
+      code: "E_CONFIG",
+      message: expect.stringContaining("cluster.trusted_network"),
+    });
   });
 
   test("ends ranks of a holder that was overtaken, though nobody tells it", async () => {
@@ -278,7 +324,7 @@ describe.skipIf(!nativeAvailable())("ranks on nodes (skipped where no native cor
         // Where the owner's path leads nowhere on this host.
         const own = join(folder, `${name}.gguf`);
         copyFileSync(tiny.path, own);
-        return start(store, name, { command, model: own });
+        return start(store, name, { command, model: own, trustedNetwork: true });
       }),
     );
     const elsewhere = { ...model, source: { ...model.source, name: "/nowhere.gguf" } } as OpenedFile;
@@ -297,6 +343,12 @@ describe.skipIf(!nativeAvailable())("ranks on nodes (skipped where no native cor
     expect(runtime.executable.cutSteps).toBeGreaterThan(0);
     await runtime.close();
     await until(() => started.every(({ node }) => node.ranks.length === 0));
+    if (ucxHere()) {
+      const linked = await openOnNodes(elsewhere, { ...options, driver: "ucx", epoch: workEpoch(2, 3) });
+      expect(await answersOf(linked, vocabulary, questions)).toEqual(expected);
+      await linked.close();
+      await until(() => started.every(({ node }) => node.ranks.length === 0));
+    }
     // One node of an older plan, and one that is gone: whoever did start ends again.
     const old = openOnNodes(elsewhere, { ...options, epoch: workEpoch(1, 0) });
     await expect(old).rejects.toMatchObject({

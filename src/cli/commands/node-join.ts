@@ -22,6 +22,7 @@ import {
   deviceOptions,
   numberOption,
   recordsOption,
+  switchOption,
   textOption,
 } from "../../config/mod.ts";
 import { measureSeal } from "../../model/mod.ts";
@@ -35,6 +36,7 @@ import { note, print, progressLine } from "../terminal.ts";
 interface JoinSettings extends ControlOptions {
   readonly name: string | undefined;
   readonly listen: string;
+  readonly trustedNetwork: boolean;
   readonly models: readonly { readonly file: string }[];
   readonly fetchBytes: number | undefined;
   readonly memory: number | undefined;
@@ -74,6 +76,10 @@ export const nodeJoin: Command = defineCommand<JoinSettings>({
       expected: "HOST:PORT with an address in numbers",
       default: "127.0.0.1:0",
     }),
+    trustedNetwork: switchOption(
+      "trusted-network",
+      "nobody else can read or write what nodes and servers send each other: ranks may be linked by UCX, which does not encrypt",
+    ),
     models: recordsOption({
       flag: "model",
       meaning: "a GGUF model file that it has; may be given again",
@@ -134,6 +140,7 @@ export const nodeJoin: Command = defineCommand<JoinSettings>({
         ...control,
         ...{ description, models, listen, onNote: note },
         fetch: fetchSettings(settings),
+        trustedNetwork: settings.trustedNetwork,
         threads: settings.threads ?? availableParallelism(),
         life: randomBytes(8).toString("hex"),
         command: [process.execPath, ...process.execArgv, process.argv[1] ?? ""],

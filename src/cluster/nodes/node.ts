@@ -44,6 +44,8 @@ export interface NodeOptions {
   readonly threads: number;
   /** Where it listens, and others reach it; port 0: any that is free. */
   readonly listen: Pick<LinkAddress, "host" | "port">;
+  /** Whether ranks may be linked by UCX, which does not encrypt; undefined: they may not. */
+  readonly trustedNetwork?: boolean | undefined;
   /** Of this process, 16 random hexadecimal digits. */
   readonly life: string;
   /** What starts `claw`, before its arguments. */
@@ -254,7 +256,14 @@ export class ClusterNode {
   }
 
   #start({ epoch, rank, root, engine, slices }: StartRequest, asker: string): void {
-    const { models, description, secret, threads } = this.#options;
+    const { models, description, secret, threads, trustedNetwork = false } = this.#options;
+    if (engine.driver === "ucx" && !trustedNetwork) {
+      const remedy = "Start it with --trusted-network, or the server with cluster.link tcp";
+      throw new ClawError(
+        "E_NODE",
+        `The node ${description.name} is on no network declared trusted. ${remedy}.`,
+      );
+    }
     if (this.#leaving !== undefined) {
       throw new ClawError("E_NODE", `The node ${description.name} is drained and takes no ranks.`);
     }
@@ -267,7 +276,7 @@ export class ClusterNode {
       throw new ClawError("E_NODE", `The node ${description.name} does not have the model ${root}.`);
     }
     const { host } = this.#listener.address;
-    const place = { host: description.name, addresses: [{ driver: "tcp", host, port: 0 }] } as const;
+    const place = { host: description.name, addresses: [{ driver: engine.driver, host, port: 0 }] };
     const terms: RankTerms = {
       ...{ rank, epoch, engine, place, threads, model: model?.path, fetch },
       secret: toHex(secret),

@@ -28,6 +28,8 @@ export interface RemoteOptions extends RanksOptions {
   readonly root: string;
   /** The address in numbers at which nodes reach this process. */
   readonly host: string;
+  /** What the ranks are linked by, with this process and each other; undefined: TCP. */
+  readonly driver?: "tcp" | "ucx" | undefined;
   /** Where nodes that lack the model get their slices' hashes, and the bytes if nobody else has them; undefined or null: nowhere. */
   readonly slices?: NodeAddress | null | undefined;
   /** Gives it up; its reason is what it fails with. */
@@ -49,9 +51,9 @@ export class NodeFailure extends ClawError {
  * E_PLACEMENT, E_LINK, and what loading refuses.
  */
 export async function openOnNodes(model: OpenedFile, options: RemoteOptions): Promise<PlacedRuntime> {
-  const { asker, epoch, host, nodes } = options;
+  const { asker, epoch, host, driver = "tcp", nodes } = options;
   const settings = settingsOf(asker.name, { secret: toHex(asker.secret), epoch });
-  const place = { host: asker.name, addresses: [{ driver: "tcp", host, port: 0 }] } as const;
+  const place = { host: asker.name, addresses: [{ driver, host, port: 0 }] } as const;
   const meeting = new Meeting(place, settings);
   const opening = new Opening(model, options, meeting);
   const running = opening.run();

@@ -64,7 +64,7 @@ const requestShape: z.ZodType<NodeRequest> = z.discriminatedUnion("kind", [
     epoch,
     rank: z.int().nonnegative(),
     root,
-    engine: z.strictObject({ driver: z.literal("tcp"), ...place }),
+    engine: z.strictObject({ driver: z.enum(["tcp", "ucx"]), ...place }),
     slices: z.nullable(z.strictObject(place)),
   }),
   z.strictObject({

@@ -43,6 +43,8 @@ export interface ServerOptions {
   readonly life: string;
   /** The address in numbers at which nodes reach this process. */
   readonly host: string;
+  /** What nodes are linked with this process and each other by; undefined: TCP. */
+  readonly driver?: "tcp" | "ucx" | undefined;
   /** That nodes are to run; undefined: none. */
   readonly model: { readonly root: string; readonly name: string } | undefined;
   /** Its file, of which nodes that lack it are given parts; undefined: of none. */
@@ -87,14 +89,14 @@ export class ClusterServer {
   #toldVersion = "";
 
   private constructor(options: ServerOptions) {
-    const { name, host, model, control, costs } = options;
+    const { name, host, driver = "tcp", model, control, costs } = options;
     const channel = `claw cluster ${randomUUID()}`;
     const opened = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
     this.#options = options;
     this.#source = {
       channel,
       name,
-      host,
+      ...{ host, driver },
       secret: control.secret,
       root: model?.root ?? "",
       opened,

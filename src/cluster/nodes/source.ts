@@ -125,13 +125,13 @@ export class ClusterSource implements RuntimeSource {
 
   async #open(work: Work, signal: AbortSignal): Promise<OpenRuntime> {
     const { settings, options } = this.#task;
-    const { name, secret, root, host, slices, opened: count } = options;
+    const { name, secret, root, host, driver, slices, opened: count } = options;
     const model = openModelFile(settings.model);
     try {
       return await openOnNodes(model, {
         ...sizesOf(settings),
         placement: placementOf(work.plan, model.description),
-        ...{ nodes: work.nodes, asker: { name, secret }, root, host, slices, signal },
+        ...{ nodes: work.nodes, asker: { name, secret }, root, host, driver, slices, signal },
         epoch: workEpoch(work.holder, Atomics.add(new Int32Array(count), 0, 1)),
       });
     } finally {

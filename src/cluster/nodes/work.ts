@@ -41,6 +41,7 @@ export interface SourceOptions {
   readonly name: string;
   readonly secret: Uint8Array;
   readonly host: string;
+  readonly driver: "tcp" | "ucx";
   readonly root: string;
   /** Where parts of the model are handed out; null: nowhere. */
   readonly slices: NodeAddress | null;
