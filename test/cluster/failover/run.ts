@@ -214,8 +214,15 @@ const fleet = new Fleet({
     ...positionals,
   ],
   cluster: ownerKills > 0 ? { nats: nats.address, secretFile } : undefined,
-  onWords: (server, line) => say(`${server}: ${line}`),
+  onWords: (server, line) => {
+    // Clients that look for who answers are told so by who does not.
+    if (!line.includes('"E_STANDBY"')) say(`${server}: ${line}`);
+  },
 });
+// Processes that were started do not outlive this one.
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => void fleet.close().finally(() => process.exit(1)));
+}
 try {
   process.exitCode = await main(fleet);
 } catch (error) {
