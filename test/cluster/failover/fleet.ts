@@ -9,6 +9,9 @@ import { Driven, type Setting } from "./driven.ts";
 import type { Kind } from "./gaps.ts";
 import { holds, say, within } from "./progress.ts";
 
+/** What `/health` says of a server that streams go on at. */
+const ANSWERING: readonly string[] = ["ok", "recovering"];
+
 const START_S = 240;
 const READY_S = 60;
 /** Records of the dead are removed after half a minute. */
@@ -46,7 +49,7 @@ export class Fleet {
     const end = performance.now() + READY_S * 1000;
     while (performance.now() < end) {
       for (const server of this.servers) {
-        if (["ok", "recovering"].includes(await server.health())) return server;
+        if (ANSWERING.includes(await server.health())) return server;
       }
       await sleep(20);
     }
@@ -118,6 +121,10 @@ export class Fleet {
   }
 
   async #back(holder: Driven, heal: () => void): Promise<void> {
+    const others = this.servers.filter((server) => server !== holder);
+    const answered = async (): Promise<boolean> =>
+      (await Promise.all(others.map((other) => other.health()))).some((state) => ANSWERING.includes(state));
+    await holds(READY_S, `another server answers in place of ${holder.name}`, answered);
     heal();
     await holds(READY_S, `${holder.name} stands by`, async () => (await holder.health()) === "standby");
   }

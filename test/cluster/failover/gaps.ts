@@ -11,18 +11,23 @@ export interface Fault {
   readonly kind: Kind;
 }
 
+/** How long after a fault a wait may begin that it is the reason of: who is cut off from NATS answers until its lease ends. */
+const REACH_MS = 2500;
+
 /**
- * The longest wait of a stream for the event that was under way when the fault came, or for one of the two after it; in seconds.
- * Undefined where the stream had not begun, or had ended.
+ * The longest wait of a stream that was under way when the fault came, or that began soon after; in seconds. Undefined where the
+ * stream had not begun, or had ended.
  */
 export function gapOf(times: readonly number[], { at }: Fault): number | undefined {
   const next = times.findIndex((time) => time > at);
   if (next < 1) return undefined;
-  const waits = [next, next + 1, next + 2].flatMap((i) => {
-    const [before, time] = [times[i - 1], times[i]];
-    return before === undefined || time === undefined ? [] : [time - before];
-  });
-  return Math.max(...waits) / 1000;
+  let longest = 0;
+  for (const [i, time] of times.entries()) {
+    const before = times[i - 1];
+    if (i < next || before === undefined || before > at + REACH_MS) continue;
+    longest = Math.max(longest, time - before);
+  }
+  return longest / 1000;
 }
 
 export interface GapSummary {

@@ -142,9 +142,10 @@ async function torment(
     await holds(stallS, `streams go on after: ${kind}`, () =>
       all((client) => client.complete || client.events.length > (before[clients.indexOf(client)] ?? 0) + 3),
     );
-    const gaps = clients.flatMap(({ times }) => gapOf(times, fault) ?? []);
-    say(`all go on; gaps ${gaps.map((gap) => gap.toFixed(2)).join(" ")} s; ${due.length} are due`);
+    say("all go on");
     await makeUp();
+    const gaps = clients.flatMap(({ times }) => gapOf(times, fault) ?? []);
+    say(`gaps of ${gaps.map((gap) => gap.toFixed(2)).join(" ")} s; ${due.length} are due`);
   }
 }
 
