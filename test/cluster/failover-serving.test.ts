@@ -4,11 +4,11 @@
  */
 
 import type { ChildProcess } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bannerOf, exitOf, makeFolder, makeTinyModel, start } from "../cli/claw.ts";
+import { bannerOf, claw, exitOf, makeFolder, makeTinyModel, start } from "../cli/claw.ts";
 import { Random } from "../kernels/random.ts";
 import { rankPids } from "./rank-pids.ts";
 import { until } from "./until.ts";
@@ -80,9 +80,43 @@ function headers(): Record<string, string> {
   return { authorization: `Bearer ${key}`, "content-type": "application/json" };
 }
 
-async function metric(name: string): Promise<number> {
-  const text = await (await fetch(`${server.url}/metrics`, { headers: headers() })).text();
+async function metric(name: string, { url }: Server = server): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`, { headers: headers() })).text();
   return Number(new RegExp(`^claw:${name}\\{[^}]*\\} (\\S+)$`, "m").exec(text)?.[1]);
+}
+
+function flipBit(path: string, place: number): void {
+  const file = openSync(path, "r+");
+  const byte = new Uint8Array(1);
+  readSync(file, byte, 0, 1, place);
+  writeSync(
+    file,
+    byte.map((value) => value ^ 16),
+    0,
+    1,
+    place,
+  );
+  closeSync(file);
+}
+
+/** Ranks die and stop while streams run; the streams do not notice. */
+async function loseRanks(of: Server, signals: readonly ("SIGKILL" | "SIGSTOP")[]): Promise<void> {
+  const random = new Random(Date.now() & 0xffff);
+  const due = signals.map((_, i) => 20 + 55 * i + random.between(0, 40));
+  const lost: Promise<void>[] = [];
+  let hits = 0;
+  const answers = await ask(of.url, (count) => {
+    if (count !== due[hits]) return;
+    const signal = signals[hits++] as (typeof signals)[number];
+    process.kill(random.pick(rankPids(of.pid).slice(0, 2)), signal);
+    const sofar = hits;
+    lost.push(until(async () => (await metric("rank_losses_total", of)) >= sofar));
+  });
+  expect(answers).toEqual(plain);
+  expect(hits).toBe(signals.length);
+  await Promise.all(lost);
+  await until(async () => (await metric("recoveries_total", of)) === (await metric("rank_losses_total", of)));
+  expect(await metric("recovery_gap_seconds_count", of)).toBeGreaterThanOrEqual(signals.length);
 }
 
 async function configure(change: object): Promise<{ readonly status: number; readonly body: string }> {
@@ -111,24 +145,8 @@ describe.skipIf(!hasProc)("a server whose ranks are processes (needs /proc)", ()
   });
 
   test("loses nothing when ranks are killed and stopped", async () => {
-    const random = new Random(Date.now() & 0xffff);
-    const signals = ["SIGKILL", "SIGSTOP", "SIGKILL", "SIGSTOP"] as const;
-    const due = signals.map((_, i) => 20 + 55 * i + random.between(0, 40));
-    const lost: Promise<void>[] = [];
-    let hits = 0;
-    const answers = await ask(server.url, (count) => {
-      if (count !== due[hits]) return;
-      const signal = signals[hits++] as (typeof signals)[number];
-      process.kill(random.pick(rankPids(server.pid).slice(0, 2)), signal);
-      const sofar = hits;
-      lost.push(until(async () => (await metric("rank_losses_total")) >= sofar));
-    });
-    expect(answers).toEqual(plain);
+    await loseRanks(server, ["SIGKILL", "SIGSTOP", "SIGKILL", "SIGSTOP"]);
     expect(await metric("rank_messages_total")).toBeGreaterThan(await metric("iterations_total"));
-    expect(hits).toBe(signals.length);
-    await Promise.all(lost);
-    await until(async () => (await metric("recoveries_total")) === (await metric("rank_losses_total")));
-    expect(await metric("recovery_gap_seconds_count")).toBeGreaterThanOrEqual(signals.length);
     // Those that were stopped are gone, too: ranks and their spares are left.
     await until(() => rankPids(server.pid).length === 4);
     expect(await (await fetch(`${server.url}/health`)).json()).toMatchObject({ status: "ok" });
@@ -161,5 +179,32 @@ describe.skipIf(!hasProc)("a server whose ranks are processes (needs /proc)", ()
     const pids = rankPids(server.pid);
     await stop(server);
     await until(() => pids.every((pid) => !existsSync(`/proc/${pid}`)));
+  });
+
+  test("loses nothing of a model under its seal either, and takes no rank of another one", async () => {
+    const model = join(folder, "tiny.gguf");
+    const key = join(folder, "release.pem");
+    expect((await claw(["model", "keygen", key])).status).toBe(0);
+    expect((await claw(["model", "seal", model, "--key", key])).status).toBe(0);
+    const config = join(folder, "sealed.json");
+    writeFileSync(config, JSON.stringify({ seal: { trust: [{ key_file: "release.pem.pub" }] } }));
+    const ranks = ["--ranks-run-in", "processes", "--tensor-parallelism-degree", "2"];
+    const sealed = await serve("--config", config, ...ranks);
+    try {
+      await loseRanks(sealed, ["SIGSTOP", "SIGKILL"]);
+      const healthy = async (): Promise<unknown> => (await fetch(`${sealed.url}/health`)).json();
+      const place = readFileSync(model).length - 1234;
+      flipBit(model, place);
+      process.kill(rankPids(sealed.pid)[0] as number, "SIGKILL");
+      // No rank begins with another model than the one that was trusted, however long nobody answers.
+      const refused = /cannot be replaced yet: The model is not the one that was sealed/;
+      await until(() => refused.test(sealed.words.join("")));
+      expect(await healthy()).toMatchObject({ status: "recovering" });
+      flipBit(model, place);
+      await until(async () => ((await healthy()) as { readonly status: string }).status === "ok");
+      expect(await ask(sealed.url)).toEqual(plain);
+    } finally {
+      sealed.child.kill("SIGKILL");
+    }
   });
 });
