@@ -5,9 +5,11 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
+  askNode,
   ClusterNode,
   MemoryStore,
   openOnNodes,
+  openSlices,
   type SliceCounts,
   SliceHost,
   SliceThread,
@@ -90,6 +92,23 @@ describe.skipIf(!nativeAvailable())("nodes without the model (skipped where no n
     return found?.record.slices;
   }
 
+  /** Nobody hands out what it has not, or has a part of; a server's thread does nothing else; strangers get nothing. */
+  async function expectRefusals(nodes: readonly ClusterNode[], trusted: SliceThread): Promise<void> {
+    const other = "cd".repeat(32);
+    for (const [{ address }, root] of [
+      [nodes[0]!, other],
+      [nodes[1]!, seal.root],
+      [trusted, other],
+    ] as const) {
+      await expect(openSlices(address, asker, root)).rejects.toMatchObject({ code: "E_NODE" });
+    }
+    const drained = askNode(trusted.address, asker, { kind: "drain" });
+    await expect(drained).rejects.toMatchObject({ code: "E_NODE" });
+    const stranger = { name: "x", secret: new Uint8Array(32) };
+    const stolen = openSlices(trusted.address, stranger, seal.root);
+    await expect(stolen).rejects.toMatchObject({ code: "E_LINK_PEER" });
+  }
+
   test("fetch their slices and nothing more, from who has it, and answer as one process does", async () => {
     const { model } = tiny;
     const { vocabulary } = model.description;
@@ -153,6 +172,7 @@ describe.skipIf(!nativeAvailable())("nodes without the model (skipped where no n
     await runtime.close();
     await until(() => countsOf(nodes, "has")?.handedOut === fetched);
     expect(handedOut).toBe(0);
+    await expectRefusals(nodes, trusted);
   });
 
   test("whose ranks are killed while they fetch go on with what is missing", async () => {
