@@ -1,13 +1,25 @@
 /** Seals: published signatures, altered models, bundles that are not what they should be, and keys that are not. */
 
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { asClawError } from "../../src/base/mod.ts";
 import { measureSeal, openModelFile, synthesize } from "../../src/model/mod.ts";
+import { openHasher } from "../../src/model/seal/hasher.ts";
+import { digestTensors } from "../../src/model/seal/tensors.ts";
 import {
   makeKeys,
   openBundle,
@@ -39,6 +51,13 @@ async function problem(work: () => unknown): Promise<string> {
     return `${code} ${message}`;
   }
   return "none";
+}
+
+function sharedModel(): string {
+  const path = join(folder, "shared.gguf");
+  const options = { type: "q8_0", outliers: false, seed: 5, sharedLayers: true } as const;
+  synthesize({ preset: "llama-tiny", ...options, out: path });
+  return path;
 }
 
 /** What verifying says, with the model's bytes from the file on the disk. */
@@ -149,11 +168,15 @@ describe("an altered model", () => {
     writeFileSync(model, whole);
   });
 
-  test("has a root that is the same each time, and by the tree written out", async () => {
-    const [first, second] = [await measureSeal(model), await measureSeal(model)];
+  test.each([
+    ["a model", () => model],
+    ["one whose layers share their bytes", sharedModel],
+  ])("has a root that is the same each time, and by the tree written out: %s", async (_, make) => {
+    const path = make();
+    const [first, second] = [await measureSeal(path), await measureSeal(path)];
     expect(second).toEqual(first);
-    const bytes = readFileSync(model);
-    const { gguf, close } = openModelFile(model);
+    const bytes = readFileSync(path);
+    const { gguf, close } = openModelFile(path);
     close();
     const hash = (...parts: (string | Uint8Array)[]): Buffer => {
       const all = createHash("sha256");
@@ -194,6 +217,31 @@ describe("an altered model", () => {
     const top = hash(zero, JSON.stringify(topology));
     expect(tree([top, ...sorted.map(leaf)]).toString("hex")).toBe(first.root);
   });
+});
+
+test("bytes that tensors share are hashed once", async () => {
+  const path = sharedModel();
+  const { gguf, close } = openModelFile(path);
+  close();
+  const tensors = [...gguf.tensors.values()];
+  const total = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const real = openHasher();
+  const descriptor = openSync(path, "r");
+  let [hashed, told] = [0, 0];
+  const hash: typeof real.hash = (file, ranges) => {
+    for (const { length } of ranges) hashed += length;
+    return real.hash(file, ranges);
+  };
+  const hasher = { hash };
+  const onBytes = (count: number): void => {
+    told += count;
+  };
+  const digests = await digestTensors(tensors, { hasher, descriptor, onBytes });
+  expect(new Set(digests).size).toBe(tensors.length);
+  expect(told).toBe(total);
+  expect(hashed).toBeLessThan(total * 0.8);
+  closeSync(descriptor);
+  real.close();
 });
 
 describe("a bundle", () => {

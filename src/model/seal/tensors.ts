@@ -14,21 +14,44 @@ interface Hashing {
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
-/** The digests of tensors in hexadecimal, in their order. Errors: E_FILE. */
+/** A part of the file that one tensor or several have as their bytes. */
+interface SharedRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly tensors: TensorInfo[];
+}
+
+/**
+ * The digests of tensors in hexadecimal, in their order. Bytes that tensors share are read once: a model of one layer that stands
+ * for eighty is hashed as fast as it is small. Errors: E_FILE.
+ */
 export async function digestTensors(
   tensors: readonly TensorInfo[],
   { hasher, descriptor, onBytes }: Hashing,
 ): Promise<string[]> {
-  const ranges = tensors.map((tensor) => ({ tensor, offset: tensor.offset, length: tensor.byteLength }));
-  const digests = grouped(ranges).map(async (group) => {
+  const digests = new Map<TensorInfo, string>();
+  const hashing = grouped(sharedRanges(tensors)).map(async (group) => {
     const hashes = await hasher.hash(descriptor, group);
-    onBytes?.(group.reduce((sum, { length }) => sum + length, 0));
+    onBytes?.(group.reduce((sum, { length, tensors: owners }) => sum + length * owners.length, 0));
     let place = 0;
-    return group.map(({ tensor, length }) => {
+    for (const { length, tensors: owners } of group) {
       const first = place;
       place += HASH_BYTES * Math.ceil(length / CHUNK_BYTES);
-      return tensorDigest(tensor, hashes.subarray(first, place));
-    });
+      for (const tensor of owners) digests.set(tensor, tensorDigest(tensor, hashes.subarray(first, place)));
+    }
   });
-  return (await Promise.all(digests)).flat();
+  await Promise.all(hashing);
+  return tensors.map((tensor) => digests.get(tensor) as string);
+}
+
+function sharedRanges(tensors: readonly TensorInfo[]): SharedRange[] {
+  const ranges = new Map<string, SharedRange>();
+  for (const tensor of tensors) {
+    const { offset, byteLength: length } = tensor;
+    const key = `${offset} ${length}`;
+    const known = ranges.get(key);
+    if (known === undefined) ranges.set(key, { offset, length, tensors: [tensor] });
+    else known.tensors.push(tensor);
+  }
+  return [...ranges.values()];
 }
