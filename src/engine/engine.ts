@@ -6,10 +6,10 @@
 
 import { asClawError, assert, at, ClawError } from "../base/mod.ts";
 import type { Executable, KvPages } from "../kernels/mod.ts";
+import { Lane } from "./lane.ts";
 import { FAILED_STEPS_MAX, QUEUE_MAX, SWAP_BYTES_DEFAULT } from "./limits.ts";
 import { type MirrorCounts, PageMirror } from "./page-mirror.ts";
 import type { PageStore } from "./page-store.ts";
-import { fillStep, type Plan } from "./plan.ts";
 import { prefixScope } from "./prefix-scope.ts";
 import type { FinishReason, GenerationListener, GenerationRequest } from "./request.ts";
 import { checkRequest } from "./request-check.ts";
@@ -18,14 +18,18 @@ import { RetryEstimate } from "./retry-estimate.ts";
 import { joinedStatus, statusError } from "./row-status.ts";
 import type { PageCopies } from "./runtime.ts";
 import { type Draw, Sampler } from "./sampling/mod.ts";
-import { Scheduler } from "./scheduler.ts";
+import { Scheduler, type SchedulerLimits } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
-import type { EngineObserver } from "./step-record.ts";
-import { StepRecorder } from "./step-recorder.ts";
+import type { EngineObserver, RequestOutcome } from "./step-record.ts";
+import { type StepAudience, StepRecorder } from "./step-recorder.ts";
 
 /** What an engine computes with; it may be replaced by another between two steps. */
 export interface EngineRuntime {
   readonly executable: Executable;
+  /** Others over the same pages, on each of which a step of other sequences may be under way; undefined: none. */
+  readonly beside?: readonly Executable[] | undefined;
+  /** Steps are begun beside others only where each has so many sequences; undefined: 1. */
+  readonly laneSequences?: number | undefined;
   /** Copies KV pages. */
   readonly kv: KvPages;
   /** Positions a sequence may have. */
@@ -77,13 +81,12 @@ export class Engine {
   readonly #mirror: PageMirror | undefined;
   readonly #scheduler: Scheduler;
   readonly #sampler: Sampler;
-  readonly #recorder: StepRecorder;
+  readonly #audience: StepAudience = { observers: [], steps: 0 };
   readonly #retry: RetryEstimate;
   readonly #requests = new Map<number, Running>();
-  /** Logits of each output, as views made once. */
-  #logits: readonly Float32Array[];
-  /** What was drawn in a step, by the plan's index: a token, an error, or nothing yet. */
-  #drawn: (Draw | ClawError | undefined)[];
+  #lanes: readonly Lane[];
+  /** Those with a step under way, in the order in which they began. */
+  readonly #underWay: Lane[] = [];
   #nextId = 0;
   /** Those that another engine has begun: it may have left copies of their pages. */
   #continued: Sequence[] = [];
@@ -93,21 +96,17 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     const { executable, vocabulary, batch, pages, clock } = options;
-    const { tokens, outputs } = executable.step;
-    const { prefillChunkTokens = tokens.length } = options;
+    const { prefillChunkTokens = executable.step.tokens.length } = options;
     this.#options = options;
     this.#wanted = { batch, prefillChunkTokens, pages };
     this.#pages = pages;
     this.#residency = residencyFor(options, pages);
     const { mirror, copies } = options;
     this.#mirror = mirror && copies && new PageMirror(mirror.store, copies, mirror.counts);
-    const limits = { batch, batchMax: outputs.length, rows: tokens.length, prefillChunkTokens };
-    this.#scheduler = new Scheduler(limits, this.#residency);
+    this.#scheduler = new Scheduler(limitsOf(options, { batch, prefillChunkTokens }), this.#residency);
     this.#sampler = new Sampler(vocabulary);
-    this.#recorder = new StepRecorder(clock, outputs.length);
     this.#retry = new RetryEstimate(clock);
-    this.#drawn = new Array(outputs.length).fill(undefined);
-    this.#logits = logitsViews(options);
+    this.#lanes = this.#makeLanes();
   }
 
   /** Queues a request; its id. Refuses what can never run: E_CONTEXT, E_PARAMETER; and E_OVERLOADED. */
@@ -132,12 +131,12 @@ export class Engine {
   /** Ends a request at once, also while a step runs; its listener hears nothing more. */
   cancel(id: number): void {
     const request = this.#remove(id);
-    if (request !== undefined) this.#recorder.ended(request.sequence, "cancelled");
+    if (request !== undefined) this.#ended(request.sequence, "cancelled");
   }
 
   /** Tells the observer of every step and request from now on. */
   observe(observer: EngineObserver): void {
-    this.#recorder.observe(observer);
+    this.#audience.observers.push(observer);
   }
 
   /**
@@ -168,22 +167,21 @@ export class Engine {
   }
 
   /**
-   * Goes on with another runtime, between two steps. Every request waits to be computed again there, from the tokens there
+   * Goes on with another runtime, when no step is under way. Every request waits to be computed again there, from the tokens there
    * are and from copies of pages, so no bit changes; limits are as configured as far as the new runtime allows. A request that
    * can never run there fails.
    */
   async move(runtime: EngineRuntime): Promise<void> {
-    this.#options = { ...this.#options, ...runtime };
+    assert(this.#underWay.length === 0, "Steps have ended before their runtime is left.");
+    const { beside, laneSequences } = runtime;
+    this.#options = { ...this.#options, ...runtime, beside, laneSequences };
     const { tokens, outputs } = runtime.executable.step;
     this.#pages = Math.min(this.#wanted.pages, runtime.pagesMax ?? runtime.pages);
     this.#residency = residencyFor(this.#options, this.#pages);
     const batch = Math.min(this.#wanted.batch, outputs.length);
     const prefillChunkTokens = Math.min(this.#wanted.prefillChunkTokens, tokens.length);
-    const limits = { batch, batchMax: outputs.length, rows: tokens.length, prefillChunkTokens };
-    this.#scheduler.move(limits, this.#residency);
-    this.#recorder.resize(outputs.length);
-    this.#drawn = new Array(outputs.length).fill(undefined);
-    this.#logits = logitsViews(this.#options);
+    this.#scheduler.move(limitsOf(this.#options, { batch, prefillChunkTokens }), this.#residency);
+    this.#lanes = this.#makeLanes();
     this.#failMisfits();
     this.#continued = [];
     if (runtime.copies !== undefined) {
@@ -197,29 +195,59 @@ export class Engine {
     return { running, waiting, pagesFree: this.#residency.free + this.#residency.cached };
   }
 
-  /** One step: plan, feed, execute, draw, deliver, report. False when nothing was runnable. */
+  /**
+   * Begins as many steps as may be under way, and ends the one that began first: plan, feed, execute, draw, deliver, report. False
+   * when nothing was runnable.
+   */
   async step(): Promise<boolean> {
-    const recorder = this.#recorder;
-    const { executable } = this.#options;
-    recorder.begin();
     this.endLate();
     this.#fitPages();
     if (this.#continued.length > 0) await this.#bringCopies();
-    const plan = this.#scheduler.plan(this.#options.clock());
+    while (this.#begin());
+    if (this.#underWay.length === 0) return false;
+    await this.#end();
+    return true;
+  }
+
+  /** Ends the steps that are under way; none begins. */
+  async settle(): Promise<void> {
+    while (this.#underWay.length > 0) await this.#end();
+  }
+
+  /** Plans a step beside those that are under way, and has it executed. False when there is no lane for it, or nobody to run. */
+  #begin(): boolean {
+    const lane = this.#lanes.find((each) => !this.#underWay.includes(each));
+    if (lane === undefined) return false;
+    const { plan, recorder } = lane;
+    recorder.begin();
+    this.#scheduler.plan(this.#options.clock(), plan, this.#underWay.length);
     if (plan.length === 0) {
-      recorder.idled(this.#scheduler, this.#residency);
+      if (this.#underWay.length === 0) recorder.idled(this.#scheduler, this.#residency);
       return false;
     }
-    const outputs = fillStep(executable.step, plan);
+    lane.begin();
     recorder.planned(plan, this.#scheduler);
-    await this.#execute(plan, outputs);
-    recorder.executed(executable.lastExchanges);
-    this.#advance(plan);
+    this.#underWay.push(lane);
+    return true;
+  }
+
+  /** Ends the step that began first. When it fails, so do the others. */
+  async #end(): Promise<void> {
+    const lane = at(this.#underWay, 0);
+    const { plan, recorder } = lane;
+    try {
+      await lane.end();
+    } catch (error) {
+      await Promise.allSettled(this.#underWay.splice(0).map((other) => other !== lane && other.end()));
+      throw error;
+    }
+    this.#underWay.shift();
+    recorder.executed(lane.executable.lastExchanges);
+    this.#advance(lane);
     recorder.sampled();
-    this.#deliver(plan);
+    this.#deliver(lane);
     const ms = recorder.delivered(this.#scheduler, this.#residency);
     this.#scheduler.budget.record(plan.decoding, plan.promptTokens, ms);
-    return true;
   }
 
   async #bringCopies(): Promise<void> {
@@ -261,6 +289,14 @@ export class Engine {
     }
   }
 
+  #makeLanes(): Lane[] {
+    const { executable, beside = [], vocabulary, clock } = this.#options;
+    const { length } = executable.step.outputs;
+    return [executable, ...beside].map((each) => {
+      return new Lane(each, vocabulary, new StepRecorder(clock, length, this.#audience));
+    });
+  }
+
   /** All sequences, in the order in which they will run. */
   #byRank(): Sequence[] {
     return [...this.#requests.values()]
@@ -274,16 +310,6 @@ export class Engine {
     return adapter === undefined ? 0 : 1 + adapters.indexOf(adapter);
   }
 
-  /** Runs the step. When that fails nothing has moved on, but it is noted who was in it. */
-  async #execute(plan: Plan, outputs: number): Promise<void> {
-    try {
-      await this.#options.executable.execute(plan.rows, outputs);
-    } catch (error) {
-      for (let index = 0; index < plan.length; index++) plan.sequence(index).failedSteps++;
-      throw error;
-    }
-  }
-
   /** The usable pages: as many as configured, but always enough for the neediest request there is. */
   #fitPages(): void {
     if (this.#residency.limit === this.#pages) return;
@@ -293,8 +319,9 @@ export class Engine {
   }
 
   /** Moves every planned sequence on by its fed tokens; draws for those whose tokens are all fed. */
-  #advance(plan: Plan): void {
-    const { status } = this.#options.executable.step;
+  #advance(lane: Lane): void {
+    const { plan, drawn } = lane;
+    const { status } = lane.executable.step;
     let row = 0;
     let output = 0;
     for (let index = 0; index < plan.length; index++) {
@@ -302,18 +329,18 @@ export class Engine {
       const count = plan.count(index);
       const flags = joinedStatus(status, row, row + count);
       row += count;
-      const logits = plan.completes(index) ? at(this.#logits, output++) : undefined;
-      this.#drawn[index] = undefined;
-      // A request cancelled while the step ran has given its pages back.
-      if (!this.#requests.has(sequence.id)) continue;
+      const logits = plan.completes(index) ? at(lane.logits, output++) : undefined;
+      drawn[index] = undefined;
+      // A request cancelled while the step ran has given its pages back, as one that others took them from.
+      if (!this.#requests.has(sequence.id) || !lane.stands(index)) continue;
       this.#scheduler.fed(sequence, count);
       if (flags !== 0) {
-        this.#drawn[index] = statusError(flags);
+        drawn[index] = statusError(flags);
       } else {
         this.#residency.settle(sequence);
         this.#mirror?.copy(sequence);
       }
-      if (flags === 0 && logits !== undefined) this.#drawn[index] = this.#draw(sequence, logits);
+      if (flags === 0 && logits !== undefined) drawn[index] = this.#draw(sequence, logits);
     }
   }
 
@@ -326,28 +353,31 @@ export class Engine {
   }
 
   /** Hands out what was drawn. */
-  #deliver(plan: Plan): void {
+  #deliver(lane: Lane): void {
+    const { plan, recorder } = lane;
     const now = this.#options.clock();
     for (let index = 0; index < plan.length; index++) {
-      const drawn = this.#drawn[index];
+      const drawn = lane.drawn[index];
       const sequence = plan.sequence(index);
       // A listener may have cancelled others.
       if (drawn === undefined || !this.#requests.has(sequence.id)) continue;
       if (drawn instanceof ClawError) this.#fail(sequence.id, drawn);
-      else this.#hand(sequence, drawn, now);
+      else {
+        recorder.drew(sequence.id, drawn.token);
+        this.#hand(sequence, drawn, now);
+      }
     }
   }
 
   #hand(sequence: Sequence, drawn: Draw, now: number): void {
     sequence.append(drawn.token, now);
-    this.#recorder.drew(sequence.id, drawn.token);
-    this.#recorder.token(sequence);
+    for (const observer of this.#audience.observers) observer.token?.(sequence);
     const finish = finishReason(sequence);
     const request = finish === undefined ? this.#requests.get(sequence.id) : this.#remove(sequence.id);
     assert(request !== undefined, "A running sequence has a listener.");
     if (finish !== undefined) {
       this.#retry.ended();
-      this.#recorder.ended(sequence, finish);
+      this.#ended(sequence, finish);
     }
     request.listener.token({ ...drawn, finish });
   }
@@ -355,8 +385,12 @@ export class Engine {
   #fail(id: number, error: ClawError): void {
     const request = this.#remove(id);
     if (request === undefined) return;
-    this.#recorder.ended(request.sequence, "failed");
+    this.#ended(request.sequence, "failed");
     request.listener.failed(error);
+  }
+
+  #ended(sequence: Sequence, outcome: RequestOutcome): void {
+    for (const observer of this.#audience.observers) observer.ended?.(sequence, outcome);
   }
 
   #remove(id: number): Running | undefined {
@@ -374,11 +408,14 @@ function residencyFor(options: EngineOptions, pages: number): Residency {
   return new Residency({ kv, pagesMax, pages, swapBytes, prefixCache, clock });
 }
 
-function logitsViews({ executable, vocabulary }: EngineOptions): Float32Array[] {
-  const { outputs, logits } = executable.step;
-  return Array.from({ length: outputs.length }, (_, i) =>
-    logits.subarray(i * vocabulary, (i + 1) * vocabulary),
-  );
+/** What the scheduler is told of a runtime's step blocks. */
+function limitsOf(
+  { executable, beside = [], laneSequences }: EngineRuntime,
+  { batch, prefillChunkTokens }: { readonly batch: number; readonly prefillChunkTokens: number },
+): SchedulerLimits {
+  const { tokens, outputs } = executable.step;
+  const sizes = { batchMax: outputs.length, rows: tokens.length };
+  return { batch, ...sizes, prefillChunkTokens, lanes: 1 + beside.length, laneSequences };
 }
 
 function checkPages({ pagesNeeded }: Sequence, pages: number): void {

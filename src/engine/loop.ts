@@ -33,7 +33,7 @@ export class EngineLoop {
     });
   }
 
-  /** Does something while no step runs. */
+  /** Does something while no step is under way. */
   between<T>(work: () => T | Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     this.#between.push(async () => {
@@ -47,25 +47,27 @@ export class EngineLoop {
     return promise;
   }
 
-  /** Lets the current step end and runs no other. */
+  /** Lets the steps under way end and begins no other. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
+    await this.#engine.settle().catch(() => {});
   }
 
   async #run(): Promise<void> {
     while (!this.#closed) {
       this.#woken = false;
+      if (this.#between.length > 0 && !(await this.#try(() => this.#engine.settle()))) return;
       for (const work of this.#between.splice(0)) await work();
-      if (!(await this.#step())) return;
+      if (!(await this.#try(() => this.#engine.step()))) return;
       await this.#options.pause();
     }
   }
 
-  /** False when there is nothing to do. */
-  async #step(): Promise<boolean> {
+  /** False when there is nothing more to do. */
+  async #try(work: () => Promise<unknown>): Promise<boolean> {
     try {
-      return await this.#engine.step();
+      return (await work()) !== false;
     } catch (error) {
       const { failed } = this.#options;
       if (failed !== undefined) return failed(asClawError(error));

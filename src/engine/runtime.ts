@@ -68,6 +68,9 @@ export interface PageCopies {
 
 export interface Runtime {
   readonly executable: Executable;
+  /** As in EngineRuntime. */
+  readonly beside?: readonly Executable[] | undefined;
+  readonly laneSequences?: number | undefined;
   readonly kv: KvPages;
   /** Positions a sequence may have, and that the KV cache can hold. */
   readonly context: number;

@@ -3,7 +3,7 @@
 import { assert, at } from "../base/mod.ts";
 import { ChunkBudget } from "./chunk-budget.ts";
 import { SHARED_FAILURES_MAX } from "./limits.ts";
-import { Plan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import type { Residency } from "./residency.ts";
 import { pagesFor, type Sequence } from "./sequence.ts";
 import { Tenants } from "./tenants.ts";
@@ -17,6 +17,15 @@ export interface SchedulerLimits {
   readonly rows: number;
   /** The most prompt tokens in a step beside decoding sequences. */
   readonly prefillChunkTokens: number;
+  /** Steps that may be under way at a time, of other sequences each; undefined: one. */
+  readonly lanes?: number | undefined;
+  /** Another is begun only where each has so many sequences; undefined: 1. */
+  readonly laneSequences?: number | undefined;
+}
+
+interface Lanes {
+  readonly lanes: number;
+  readonly laneSequences: number;
 }
 
 /** What happened while a step was planned. */
@@ -47,7 +56,7 @@ export class Scheduler {
   readonly #waiting = new WaitingRequests(this.#tenants);
   /** By rank. */
   readonly #running: Sequence[] = [];
-  #plan: Plan;
+  #lanes: Lanes;
   #batch: number;
   /** Who could not enter last, how many pages there were to spare then, and what the prefix cache had seen. */
   #blocked: Sequence | undefined;
@@ -55,9 +64,8 @@ export class Scheduler {
   #blockedAdditions = 0;
 
   constructor(limits: SchedulerLimits, residency: Residency) {
-    const { batch, batchMax } = limits;
-    this.#batch = batch;
-    this.#plan = new Plan(batchMax);
+    this.#batch = limits.batch;
+    this.#lanes = lanesOf(limits);
     this.#budget = budgetOf(limits);
     this.#residency = residency;
   }
@@ -65,8 +73,7 @@ export class Scheduler {
   /** Goes on with the pages of another device: everyone waits, and what was computed for them is gone. */
   move(limits: SchedulerLimits, residency: Residency): void {
     for (const sequence of this.#running.splice(0)) {
-      sequence.preemptions++;
-      this.#waiting.add(sequence);
+      this.#wait(sequence);
     }
     for (const sequence of this.#waiting) {
       sequence.swapped = undefined;
@@ -74,7 +81,7 @@ export class Scheduler {
     }
     this.#blocked = undefined;
     this.#batch = limits.batch;
-    this.#plan = new Plan(limits.batchMax);
+    this.#lanes = lanesOf(limits);
     this.#budget = budgetOf(limits);
     this.#residency = residency;
   }
@@ -119,18 +126,21 @@ export class Scheduler {
     this.#residency.leave(sequence);
   }
 
-  /** The next step; every planned token has its page. The plan is the scheduler's and holds until the next call. */
-  plan(now: number): Plan {
-    this.#resetCounts();
+  /** Plans the next step beside those that are `underWay`; every planned token has its page. Empty when nobody can run in it. */
+  plan(now: number, plan: Plan, underWay = 0): void {
+    plan.clear();
     this.#fitLimits();
     this.#admit(now);
-    do this.#shareOut();
-    while (this.#plan.length === 0 && this.#running.length > 0);
+    const { lanes, laneSequences } = this.#lanes;
+    const wanted = Math.max(1, Math.min(lanes, Math.floor(this.#running.length / laneSequences)));
+    if (underWay >= wanted) return;
+    const most = Math.ceil(this.#running.length / wanted);
+    do this.#shareOut(plan, most);
+    while (plan.length === 0 && underWay === 0 && this.#running.length > 0);
     assert(
-      this.#plan.length > 0 || this.#waiting.count === 0,
+      plan.length > 0 || underWay > 0 || this.#waiting.count === 0,
       "Whoever waits can run when nobody else does.",
     );
-    return this.#plan;
   }
 
   /** Accounts for a sequence's part of an executed step. */
@@ -140,7 +150,8 @@ export class Scheduler {
     sequence.advance(count);
   }
 
-  #resetCounts(): void {
+  /** Begins to count anew. */
+  resetCounts(): void {
     const { counts } = this;
     counts.prefixLookupTokens = 0;
     counts.prefixHitTokens = 0;
@@ -214,25 +225,34 @@ export class Scheduler {
   }
 
   /**
-   * Decoding sequences get their row, prompts what the budget allows, all as far as there are pages. Whoever may be why steps
-   * fail has one alone.
+   * At most so many sequences: those that decode get their row, prompts what the budget allows, all as far as there are pages.
+   * Whoever may be why steps fail has one alone.
    */
-  #shareOut(): void {
-    this.#plan.clear();
-    const suspect = this.#running.find(({ failedSteps }) => failedSteps >= SHARED_FAILURES_MAX);
-    const running = suspect === undefined ? this.#running : [suspect];
-    const decoding = decodingOf(running);
-    const full = running.length >= this.#batch;
-    let budget = this.#budget.tokens(decoding, full ? running.length : decoding);
-    for (let i = 0; i < running.length; i++) {
-      const sequence = at(running, i);
+  #shareOut(plan: Plan, most: number): void {
+    const ready = this.#ready();
+    // Prompts alone do not make those wait for long that decode in another step.
+    const decoding = decodingOf(ready, most) || decodingOf(this.#running, most);
+    const full = this.#running.length >= this.#batch;
+    let budget = this.#budget.tokens(decoding, full ? Math.min(most, ready.length) : decoding);
+    for (let i = 0; i < ready.length && plan.length < most; i++) {
+      const sequence = at(ready, i);
+      // It was the last in rank, and others needed its pages.
+      if (sequence.pageCount === 0 && !this.#running.includes(sequence)) continue;
       const decodes = sequence.pending === 1;
       if (!decodes && budget > 0) this.#reuse(sequence);
       const count = decodes ? 1 : Math.min(sequence.pending, budget);
       if (count === 0 || !this.#secure(sequence, count)) continue;
       if (!decodes) budget -= count;
-      this.#plan.add(sequence, count);
+      plan.add(sequence, count);
     }
+  }
+
+  /** Those that run and are in no step, by rank. */
+  #ready(): readonly Sequence[] {
+    const suspect = this.#running.find(({ failedSteps }) => failedSteps >= SHARED_FAILURES_MAX);
+    const alone = !this.#running.some(({ stepping }) => stepping);
+    if (suspect !== undefined) return alone ? [suspect] : [];
+    return alone ? this.#running : this.#running.filter(({ stepping }) => !stepping);
   }
 
   /** What another sequence has computed meanwhile need not be computed again. */
@@ -256,9 +276,15 @@ export class Scheduler {
     assert(sequence !== undefined, "Pages in use are used by somebody.");
     const kind = this.#residency.suspend(sequence, this.#budget.tokenMs);
     this.counts[kind === "swap" ? "swappedOut" : "recomputed"]++;
-    sequence.preemptions++;
-    this.#waiting.add(sequence);
+    this.#wait(sequence);
     return sequence;
+  }
+
+  /** A step that it is in may be under way: what that computes for it counts no more. */
+  #wait(sequence: Sequence): void {
+    sequence.preemptions++;
+    sequence.stepping = false;
+    this.#waiting.add(sequence);
   }
 }
 
@@ -267,9 +293,14 @@ function budgetOf({ batch, batchMax, rows, prefillChunkTokens }: SchedulerLimits
   return new ChunkBudget(rows, batchMax, prefillChunkTokens);
 }
 
-function decodingOf(running: readonly Sequence[]): number {
+function lanesOf({ lanes = 1, laneSequences = 1 }: SchedulerLimits): Lanes {
+  return { lanes, laneSequences };
+}
+
+/** How many decode, up to `most`. */
+function decodingOf(running: readonly Sequence[], most: number): number {
   let count = 0;
-  for (const { pending } of running) if (pending === 1) count++;
+  for (const { pending } of running) if (pending === 1 && count < most) count++;
   return count;
 }
 

@@ -42,6 +42,8 @@ export class Sequence implements RequestRecord {
   lastTokenAt: number | undefined;
   prefixHitTokens = 0;
   preemptions = 0;
+  /** Whether a step is under way that it is in: it is planned again when that has ended. */
+  stepping = false;
   /** Steps in a row that failed with it in them. */
   failedSteps = 0;
 

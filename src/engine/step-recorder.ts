@@ -4,20 +4,27 @@ import type { ExchangeCounts } from "../kernels/mod.ts";
 import type { Plan } from "./plan.ts";
 import type { Residency } from "./residency.ts";
 import type { Scheduler } from "./scheduler.ts";
-import type { EngineObserver, RequestOutcome, RequestRecord, StepRecord } from "./step-record.ts";
+import type { EngineObserver, StepRecord } from "./step-record.ts";
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Who hears of steps, and how many there were. */
+export interface StepAudience {
+  readonly observers: EngineObserver[];
+  steps: number;
+}
 
 export class StepRecorder {
   readonly #clock: () => number;
   readonly #record: Writable<StepRecord>;
-  readonly #observers: EngineObserver[] = [];
+  readonly #audience: StepAudience;
   /** When the stage that runs began. */
   #since = 0;
 
   /** `batch`: the most tokens drawn in a step. */
-  constructor(clock: () => number, batch: number) {
+  constructor(clock: () => number, batch: number, audience: StepAudience) {
     this.#clock = clock;
+    this.#audience = audience;
     this.#record = {
       ...{ step: 0, rows: 0, prefillTokens: 0, decodeTokens: 0, running: 0, batch: 0, waiting: 0 },
       ...{ sequences: 0, contendedTaken: 0, contendedPlaces: 0 },
@@ -31,23 +38,16 @@ export class StepRecorder {
     };
   }
 
-  /** From now on so many tokens may be drawn in a step. */
-  resize(batch: number): void {
-    this.#record.drawnIds = new Int32Array(batch);
-    this.#record.drawnTokens = new Int32Array(batch);
-  }
-
-  observe(observer: EngineObserver): void {
-    this.#observers.push(observer);
-  }
-
   begin(): void {
     this.#since = this.#clock();
     this.#record.drawn = 0;
   }
 
-  planned(plan: Plan, { waiting, batch }: Scheduler): void {
+  planned(plan: Plan, scheduler: Scheduler): void {
+    const { waiting, batch } = scheduler;
     this.#record.planMs = this.#lap();
+    Object.assign(this.#record, scheduler.counts);
+    scheduler.resetCounts();
     this.#record.sequences = plan.length;
     this.#record.contendedTaken = waiting > 0 ? plan.length : 0;
     this.#record.contendedPlaces = waiting > 0 ? batch : 0;
@@ -73,29 +73,20 @@ export class StepRecorder {
     record.drawnTokens[record.drawn++] = token;
   }
 
-  token(request: RequestRecord): void {
-    for (const observer of this.#observers) observer.token?.(request);
-  }
-
-  ended(request: RequestRecord, outcome: RequestOutcome): void {
-    for (const observer of this.#observers) observer.ended?.(request, outcome);
-  }
-
   /** The step is over: says so to all who watch. Its time in milliseconds. */
   delivered(scheduler: Scheduler, residency: Residency): number {
     const record = this.#record;
     record.deliverMs = this.#lap();
     this.#takeState(scheduler, residency);
-    Object.assign(record, scheduler.counts);
-    for (const observer of this.#observers) observer.stepped?.(record);
-    record.step++;
+    record.step = this.#audience.steps++;
+    for (const observer of this.#audience.observers) observer.stepped?.(record);
     return record.planMs + record.executeMs + record.sampleMs + record.deliverMs;
   }
 
   /** There was nothing to step: requests may have been cancelled since the last step, and what they held is free. */
   idled(scheduler: Scheduler, residency: Residency): void {
     this.#takeState(scheduler, residency);
-    for (const observer of this.#observers) observer.idled?.(this.#record);
+    for (const observer of this.#audience.observers) observer.idled?.(this.#record);
   }
 
   #takeState(scheduler: Scheduler, residency: Residency): void {

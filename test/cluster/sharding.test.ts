@@ -43,6 +43,7 @@ interface Case {
   readonly questions: Questions;
   readonly format: (typeof formats)[number];
   readonly microBatchRows: number;
+  readonly laneSequences: number;
 }
 
 function randomCase(random: Random, description = randomDescription(random)): Case {
@@ -52,6 +53,7 @@ function randomCase(random: Random, description = randomDescription(random)): Ca
     questions: randomQuestions(description.vocabulary, random),
     format: random.pick(formats),
     microBatchRows: random.pick([1, 3, 100]),
+    laneSequences: random.pick([1, 2, 100]),
   };
 }
 
@@ -76,20 +78,22 @@ interface Split {
 
 interface Seen {
   readonly cutSteps: number;
+  readonly besideSteps: number;
   readonly exchanges: number;
   readonly messages: number;
 }
 
 async function split(of: Case, how: Split): Promise<Seen & { readonly answers: Answers }> {
-  const { placement, microBatchRows, model } = of;
-  const runtime = await startLocal(model.file, { ...optionsOf(of), placement, microBatchRows, ...how });
+  const { placement, microBatchRows, laneSequences, model } = of;
+  const options = { ...optionsOf(of), placement, microBatchRows, laneSequences };
+  const runtime = await startLocal(model.file, { ...options, ...how });
   try {
     const answers = await answersOf(runtime, model.file.description.vocabulary, of.questions);
     const counts = runtime.executables.map((each) => each.exchangeCounts?.());
     const sum = (of: "exchanges" | "messages"): number =>
       counts.reduce((all, each) => all + (each?.[of] ?? 0), 0);
-    const { cutSteps } = runtime.executable;
-    return { answers, cutSteps, exchanges: sum("exchanges"), messages: sum("messages") };
+    const { cutSteps, besideSteps } = runtime.executable;
+    return { answers, cutSteps, besideSteps, exchanges: sum("exchanges"), messages: sum("messages") };
   } finally {
     await runtime.close();
   }
@@ -106,6 +110,7 @@ const seen = {
   wide: 0,
   deep: 0,
   cutSteps: 0,
+  besideSteps: 0,
   exchanges: 0,
   messages: 0,
   tokens: 0,
@@ -124,6 +129,7 @@ function count(of: Case, answers: Answers, counts: Seen): void {
   if (traits.degree >= 5) seen.wide++;
   if (traits.stages >= 3) seen.deep++;
   seen.cutSteps += counts.cutSteps;
+  seen.besideSteps += counts.besideSteps;
   seen.exchanges += counts.exchanges;
   seen.messages += counts.messages;
   seen.tokens += answers.events.flat().length;
@@ -188,6 +194,7 @@ describe("a model that is split answers as one process does", () => {
     expect(seen.wide).toBeGreaterThan(2);
     expect(seen.deep).toBeGreaterThan(5);
     expect(seen.cutSteps).toBeGreaterThan(50);
+    expect(seen.besideSteps).toBeGreaterThan(50);
     // By compute threads.
     expect(seen.exchanges).toBeGreaterThan(200 * runs.native - 1);
     expect(seen.messages).toBeGreaterThan(200 * runs.native - 1);

@@ -183,8 +183,9 @@ export class Trial implements RuntimeSource {
       return link;
     };
     const microBatchRows = this.#random.pick([2, 100]);
+    const laneSequences = this.#random.pick([1, 100]);
     const openDevice = this.#openDevice;
-    const options = { ...SIZES, placement, microBatchRows, openDevice, wrapLink };
+    const options = { ...SIZES, placement, microBatchRows, laneSequences, openDevice, wrapLink };
     const runtime = await startLocal(this.#model, options);
     this.#links.set(runtime, links);
     return runtime;

@@ -2,6 +2,7 @@
 
 import { expect, test } from "vitest";
 import { defaultSampling } from "../../src/engine/mod.ts";
+import { Plan } from "../../src/engine/plan.ts";
 import { prefixScope } from "../../src/engine/prefix-scope.ts";
 import { Residency } from "../../src/engine/residency.ts";
 import { Scheduler } from "../../src/engine/scheduler.ts";
@@ -32,7 +33,8 @@ function sequence(id: number, promptTokens: number, first: number): Sequence {
 }
 
 function step(scheduler: Scheduler, residency: Residency): void {
-  const plan = scheduler.plan(0);
+  const plan = new Plan(4);
+  scheduler.plan(0, plan);
   for (let index = 0; index < plan.length; index++) {
     const planned = plan.sequence(index);
     scheduler.fed(planned, plan.count(index));

@@ -74,7 +74,10 @@ export interface ShardReport {
   readonly batch: number;
   readonly pipelineRatio: number;
   readonly pipeline: SplitFigures;
-  /** The same with `batch` sequences in all: a stage is idle while the other one works. */
+  /** `batch` sequences in all, half of them in a step of either stage, as an engine steps them. */
+  readonly pipelineHalvesRatio: number;
+  readonly pipelineHalves: SplitFigures;
+  /** The same in one step: a stage is idle while the other one works. */
   readonly pipelineOneStepRatio: number;
   readonly pipelineOneStep: SplitFigures;
 }
@@ -97,6 +100,8 @@ export async function measureShards(options: ShardOptions): Promise<ShardReport>
       batch: BATCH,
       pipelineRatio: pipeline.twoSteps.ratio,
       pipeline: pipeline.twoSteps,
+      pipelineHalvesRatio: pipeline.halves.ratio,
+      pipelineHalves: pipeline.halves,
       pipelineOneStepRatio: pipeline.oneStep.ratio,
       pipelineOneStep: pipeline.oneStep,
     };
@@ -165,7 +170,7 @@ async function measurePipeline(
   model: OpenedFile,
   alone: Alone,
   options: ShardOptions,
-): Promise<{ readonly oneStep: SplitFigures; readonly twoSteps: SplitFigures }> {
+): Promise<Record<"twoSteps" | "halves" | "oneStep", SplitFigures>> {
   const nodes = await startSplit(model, twoStages(model.description, options.format), options);
   const shape = { pages: pagesEach, vocabulary: model.description.vocabulary };
   try {
@@ -175,8 +180,10 @@ async function measurePipeline(
     const single = await contender([{ executable: alone.executable, sequences: BATCH }], shape);
     const rest = { single, rounds: options.rounds, count: () => nodes.executable.countExchanges() };
     const twoSteps = await versus({ split: both, ...rest });
+    const half = ({ executable }: Block): Block => ({ executable, sequences: BATCH / 2 });
+    const halves = await versus({ split: { blocks: [half(first), half(second)], shape }, ...rest });
     const oneStep = await versus({ split: { blocks: [first], shape }, ...rest });
-    return { oneStep, twoSteps };
+    return { twoSteps, halves, oneStep };
   } finally {
     await nodes.close();
   }

@@ -59,6 +59,7 @@ export const benchShard: Command = defineCommand<ShardBenchSettings>({
       ["Machine", machine],
       ["Two shards, one sequence", wordsOf(report.tensor)],
       [`Two stages, two steps of ${batch}`, wordsOf(report.pipeline)],
+      [`Two stages, two steps of ${batch / 2}`, wordsOf(report.pipelineHalves)],
       [`Two stages, one step of ${batch}`, wordsOf(report.pipelineOneStep)],
     ];
     return print(`${twoColumns(rows)}\n`);

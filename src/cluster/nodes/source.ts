@@ -130,6 +130,8 @@ export class ClusterSource implements RuntimeSource {
     try {
       return await openOnNodes(model, {
         ...sizesOf(settings),
+        // Each stage has a memory of its own.
+        laneSequences: 1,
         placement: placementOf(work.plan, model.description),
         ...{ nodes: work.nodes, asker: { name, secret }, root, host, driver, slices, signal },
         epoch: workEpoch(work.holder, Atomics.add(new Int32Array(count), 0, 1)),

@@ -6,6 +6,12 @@ export const RANKS_MAX = 65_536;
 /** Rows of a micro-batch unless told otherwise: with fewer, a stage reads its weights for too little work. */
 export const MICRO_BATCH_ROWS = 64;
 
+/**
+ * Sequences of a decoding step at least where another stage works at another step meanwhile. Stages of one machine share its memory:
+ * two steps of two sequences read all weights twice, which takes as long as the idle stage would.
+ */
+export const LANE_SEQUENCES = 4;
+
 /** Micro-batches at most: with four for each stage, the stages work for at least four fifths of the time that a step takes. */
 export const MICRO_BATCHES_PER_STAGE = 4;
 

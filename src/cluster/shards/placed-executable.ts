@@ -49,7 +49,7 @@ export interface PlacedOptions {
   /** Rows of a micro-batch at least. */
   readonly microBatchRows: number;
   /** Hears of ranks and steps. */
-  readonly watch?: Pick<RankWatch, "beat" | "began" | "ended"> | undefined;
+  readonly watch?: Pick<RankWatch, "beat" | "began"> | undefined;
 }
 
 /** What step blocks over the same ranks have in common. */
@@ -59,6 +59,9 @@ interface Shared {
   readonly ranks: readonly LinkedRank[];
   /** Whether they were told to end. */
   ended: boolean;
+  /** Steps under way, and those that were begun while another was. */
+  underWay: number;
+  besideSteps: number;
 }
 
 export class PlacedExecutable implements Executable, KvPages {
@@ -75,7 +78,13 @@ export class PlacedExecutable implements Executable, KvPages {
     const { sizes, vocabulary, pageBytes, ranks } = options;
     const { rows, outputs, pageEntries } = sizes.limits;
     this.#options = options;
-    this.#shared = shared ?? { lost: new AbortController(), ranks: this.#link(), ended: false };
+    this.#shared = shared ?? {
+      lost: new AbortController(),
+      ranks: this.#link(),
+      ended: false,
+      underWay: 0,
+      besideSteps: 0,
+    };
     this.#stages = 1 + ranks.reduce((last, { rank }) => Math.max(last, rank.stage), 0);
     this.kvPageBytes = pageBytes;
     this.step = {
@@ -88,6 +97,11 @@ export class PlacedExecutable implements Executable, KvPages {
       logits: new Float32Array(outputs * vocabulary),
       status: new Int32Array(rows),
     };
+  }
+
+  /** Steps of all blocks that were begun while another was under way. */
+  get besideSteps(): number {
+    return this.#shared.besideSteps;
   }
 
   /** Aborted with the error that made every further step fail. */
@@ -111,7 +125,8 @@ export class PlacedExecutable implements Executable, KvPages {
     const batches = microBatches(this.step, size, { stages: this.#stages, rows: microBatchRows });
     if (batches.length > 1) this.cutSteps++;
     this.step.status.fill(0, 0, rows);
-    watch?.began(rows);
+    const ended = watch?.began(rows);
+    if (this.#shared.underWay++ > 0) this.#shared.besideSteps++;
     try {
       const exchanged = await Promise.all(this.#shared.ranks.map((rank) => this.#runRank(rank, batches)));
       this.lastExchanges = together(exchanged);
@@ -119,8 +134,10 @@ export class PlacedExecutable implements Executable, KvPages {
       this.lose(asClawError(error));
       // Why the first rank was lost, where links were closed because of it.
       throw this.lost.reason ?? error;
+    } finally {
+      this.#shared.underWay--;
     }
-    watch?.ended();
+    ended?.();
   }
 
   copyPage(from: number, to: number): void {

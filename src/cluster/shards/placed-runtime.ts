@@ -11,7 +11,7 @@ import {
 import type { RankLink } from "../../kernels/mod.ts";
 import { compile, type ModelDescription, type Placement, type RankProgram } from "../../model/mod.ts";
 import { joinedReport, type NodeReport } from "./joining.ts";
-import { MICRO_BATCH_ROWS } from "./limits.ts";
+import { LANE_SEQUENCES, MICRO_BATCH_ROWS } from "./limits.ts";
 import { type PageShape, pageShape } from "./page-parts.ts";
 import { PlacedExecutable } from "./placed-executable.ts";
 import type { RankSizes } from "./rank.ts";
@@ -20,6 +20,9 @@ import { RankWatch } from "./rank-watch.ts";
 /** A model over the ranks of a placement, as an engine takes it. */
 export interface PlacedRuntime extends OpenRuntime {
   readonly executable: PlacedExecutable;
+  /** As many as a step may be under way in a stage of its own. */
+  readonly beside: readonly PlacedExecutable[];
+  readonly laneSequences: number;
   /** Preempted sequences are computed again: pages stay with their ranks. */
   readonly swapBytes: 0;
 }
@@ -37,6 +40,8 @@ export interface PlacedRuntimeOptions extends Omit<RuntimeOptions, "degree" | "p
   readonly placement: Placement;
   /** Intervals between the beats of ranks before these, if they were alike; what is seen of these is added. */
   readonly beatIntervals?: number[] | undefined;
+  /** Sequences of a step at least where others are under way beside it; undefined: LANE_SEQUENCES. */
+  readonly laneSequences?: number | undefined;
   /** Rows of a micro-batch at least; undefined: MICRO_BATCH_ROWS. */
   readonly microBatchRows?: number | undefined;
 }
@@ -94,7 +99,10 @@ export function planRanks(model: ModelDescription, options: PlacedRuntimeOptions
     const report = joinedReport(reports);
     const copies = shape && copiesOf(executable, shape, report);
     const common = { adapters: [], kv: executable, swapBytes: 0, copies } as const;
-    return { ...runtime, ...common, executable, report, lost, close };
+    const stages = placement.stages.length;
+    const beside = Array.from({ length: stages - 1 }, () => executable.beside());
+    const { laneSequences = LANE_SEQUENCES } = options;
+    return { ...runtime, ...common, executable, beside, laneSequences, report, lost, close };
   };
   return { programs, sizes, join };
 }

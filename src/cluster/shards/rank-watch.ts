@@ -17,6 +17,11 @@ import {
   SUSPICION,
 } from "./limits.ts";
 
+interface WatchedStep {
+  readonly rows: number;
+  beganAt: number;
+}
+
 export class RankWatch {
   readonly #lost: (error: ClawError) => void;
   /** Of the ranks that were heard of: those of one process say nothing, and are lost with it. */
@@ -27,7 +32,8 @@ export class RankWatch {
   /** Between two beats, of all ranks, lately. */
   readonly #intervals: number[];
   #lookedAt = performance.now();
-  #step: { readonly rows: number; beganAt: number } | undefined;
+  /** Under way, the oldest first. */
+  readonly #steps = new Set<WatchedStep>();
 
   /** `lost` is told once at most. `intervals`: what ranks before these were like, on the same machines. */
   constructor(lost: (error: ClawError) => void, intervals: number[] = []) {
@@ -48,18 +54,16 @@ export class RankWatch {
     }
   }
 
-  /** A step of so many rows begins. */
-  began(rows: number): void {
-    this.#step = { rows, beganAt: performance.now() };
-  }
-
-  /** It is done. */
-  ended(): void {
-    if (this.#step === undefined) return;
-    const size = sizeOf(this.#step.rows);
-    const ms = performance.now() - this.#step.beganAt;
-    this.#slowest[size] = Math.max(ms, this.#slowest[size] ?? 0);
-    this.#step = undefined;
+  /** A step of so many rows begins. Whoever calls what it returns says that it is done. */
+  began(rows: number): () => void {
+    const step = { rows, beganAt: performance.now() };
+    this.#steps.add(step);
+    return () => {
+      this.#steps.delete(step);
+      const size = sizeOf(rows);
+      const ms = performance.now() - step.beganAt;
+      this.#slowest[size] = Math.max(ms, this.#slowest[size] ?? 0);
+    };
   }
 
   close(): void {
@@ -85,7 +89,7 @@ export class RankWatch {
   /** This thread was not there to listen. */
   #excuse(ms: number): void {
     for (const detector of this.#detectors.values()) detector.excuse(ms);
-    if (this.#step !== undefined) this.#step.beganAt += ms;
+    for (const step of this.#steps) step.beganAt += ms;
   }
 
   /** Why something is lost; undefined: all is well. */
@@ -96,10 +100,12 @@ export class RankWatch {
       if (silence < longest || detector.phi(now) < SUSPICION) continue;
       return `Rank ${rank} has said nothing for ${Math.round(silence)} ms.`;
     }
-    if (this.#step === undefined) return undefined;
-    const ms = now - this.#step.beganAt;
-    if (ms < this.#patience(this.#step.rows)) return undefined;
-    return `A step of ${this.#step.rows} rows is not done after ${Math.round(ms)} ms.`;
+    for (const { rows, beganAt } of this.#steps) {
+      const ms = now - beganAt;
+      if (ms < this.#patience(rows)) continue;
+      return `A step of ${rows} rows is not done after ${Math.round(ms)} ms.`;
+    }
+    return undefined;
   }
 
   /** Milliseconds that a step may take: by the slowest of its size, or of the next larger size that was seen. */
