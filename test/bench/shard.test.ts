@@ -18,8 +18,13 @@ test.skipIf(!native)(`holds two processes against one, and counts what they exch
   expect(status).toBe(0);
   const report = JSON.parse(stdout);
   expect(report).toMatchObject({ bench: "shard", rounds: 1, driver: "shared", batch: 8 });
-  const { tensor, pipeline, pipelineOneStep } = report;
-  for (const { split, alone, ratio, aloneSeconds, splitSeconds } of [tensor, pipeline, pipelineOneStep]) {
+  const { tensor, pipeline, pipelineHalves, pipelineOneStep } = report;
+  for (const { split, alone, ratio, aloneSeconds, splitSeconds } of [
+    tensor,
+    pipeline,
+    pipelineHalves,
+    pipelineOneStep,
+  ]) {
     expect(ratio).toBeCloseTo(split / alone, 6);
     expect(aloneSeconds).toHaveLength(1);
     expect(splitSeconds).toHaveLength(1);
