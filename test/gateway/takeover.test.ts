@@ -32,7 +32,7 @@ describe.skipIf(!natsHere)("streams outlive their server (needs nats-server)", (
   const servers: GatewayServer[] = [];
   // Slow enough for streams to be in the middle when a lease ends.
   const flags = ["--device", "reference"];
-  const tally = { cutOff: 0, restarts: 0, breaks: 0, gapsMs: [] as number[] };
+  const tally = { faults: 0, cutOff: 0, restarts: 0, breaks: 0, gapsMs: [] as number[] };
   let model = "";
   let started = 0;
   let expected: string[] = [];
@@ -83,7 +83,9 @@ describe.skipIf(!natsHere)("streams outlive their server (needs nats-server)", (
       tally.restarts += trouble.restarts;
     }
     tally.gapsMs.push(...cutOff.map(({ trouble }) => trouble.gapMs));
-    expect(cutOff.length).toBeGreaterThanOrEqual(2);
+    // The first had something when its server failed; of the others some may not.
+    expect(cutOff.length).toBeGreaterThanOrEqual(1);
+    tally.faults++;
   }
 
   const random = (most: number): number => 1 + Math.floor(Math.random() * most);
@@ -98,7 +100,7 @@ describe.skipIf(!natsHere)("streams outlive their server (needs nats-server)", (
         withoutOne(holder);
       });
       const [left] = servers;
-      expect(await left?.metric("streams_taken_over_total")).toBeGreaterThanOrEqual(2);
+      expect(await left?.metric("streams_taken_over_total")).toBeGreaterThanOrEqual(1);
       await launch();
     }
   });
@@ -112,8 +114,9 @@ describe.skipIf(!natsHere)("streams outlive their server (needs nats-server)", (
         holder.signal("SIGSTOP");
         await sleep(300);
         const had = watcher.text().length;
-        const other = await owner(servers.filter((server) => server !== holder));
-        holder.signal("SIGCONT");
+        const other = await owner(servers.filter((server) => server !== holder)).finally(() => {
+          holder.signal("SIGCONT");
+        });
         await watcher.ended;
         const late = watcher.text().slice(had);
         expect(late).not.toContain("id: ");
@@ -158,6 +161,11 @@ describe.skipIf(!natsHere)("streams outlive their server (needs nats-server)", (
       await until(async () => (await holder.health())?.status === "standby");
       await nats.start();
     });
+  });
+
+  test("streams were cut off in the middle by every fault", () => {
+    expect(tally.faults).toBe(3 * ROUNDS + 2);
+    expect(tally.cutOff).toBeGreaterThanOrEqual(2 * tally.faults);
   });
 });
 
