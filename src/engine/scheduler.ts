@@ -135,7 +135,7 @@ export class Scheduler {
     const wanted = Math.max(1, Math.min(lanes, Math.floor(this.#running.length / laneSequences)));
     if (underWay >= wanted) return;
     const most = Math.ceil(this.#running.length / wanted);
-    do this.#shareOut(plan, most);
+    do this.#shareOut(plan, most, underWay);
     while (plan.length === 0 && underWay === 0 && this.#running.length > 0);
     assert(
       plan.length > 0 || underWay > 0 || this.#waiting.count === 0,
@@ -228,10 +228,10 @@ export class Scheduler {
    * At most so many sequences: those that decode get their row, prompts what the budget allows, all as far as there are pages.
    * Whoever may be why steps fail has one alone.
    */
-  #shareOut(plan: Plan, most: number): void {
+  #shareOut(plan: Plan, most: number, underWay: number): void {
     const ready = this.#ready();
     // Prompts alone do not make those wait for long that decode in another step.
-    const decoding = decodingOf(ready, most) || decodingOf(this.#running, most);
+    const decoding = decodingOf(ready, most) || (underWay > 0 ? decodingOf(this.#running, most) : 0);
     const full = this.#running.length >= this.#batch;
     let budget = this.#budget.tokens(decoding, full ? Math.min(most, ready.length) : decoding);
     for (let i = 0; i < ready.length && plan.length < most; i++) {

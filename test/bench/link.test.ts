@@ -1,7 +1,7 @@
 /** `claw bench link`: a short run of the real thing. */
 
 import { expect, test } from "vitest";
-import { nativeAvailable } from "../../src/kernels/mod.ts";
+import { nativeAvailable, requireUcx } from "../../src/kernels/mod.ts";
 import { claw } from "../cli/claw.ts";
 
 const native = nativeAvailable();
@@ -19,6 +19,7 @@ test.skipIf(!native)(
       links: [
         { driver: "shared", encrypted: false, wireMicros: 0 },
         { driver: "tcp", encrypted: true, wireMicros: expect.any(Number) },
+        ...(ucxHere() ? [{ driver: "ucx", encrypted: false, wireMicros: 0 }] : []),
       ],
     });
     for (const link of report.links) {
@@ -30,3 +31,12 @@ test.skipIf(!native)(
     for (const name of ["wireMicros", "smallWireMicros"]) expect(report.links[1][name]).toBeGreaterThan(0);
   },
 );
+
+function ucxHere(): boolean {
+  try {
+    requireUcx();
+    return true;
+  } catch {
+    return false;
+  }
+}

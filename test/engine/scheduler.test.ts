@@ -64,6 +64,29 @@ test("a request that found no room is tried again only when there is more, or mo
   expect(second.cached).toBe(4 * KV_PAGE_TOKENS);
 });
 
+test("whoever may be why steps fail runs alone at once, though others decode and no step's time is known", () => {
+  const options = { kv, pagesMax: 9, pages: 9, swapBytes: 0, prefixCache: false, clock: () => 0 };
+  const residency = new Residency(options);
+  const scheduler = new Scheduler(
+    { batch: 4, batchMax: 4, rows: 64, prefillChunkTokens: 64, lanes: 2 },
+    residency,
+  );
+  const [decodes, suspect] = [sequence(0, 3, 0), sequence(1, 20, 100)];
+  scheduler.add(decodes);
+  step(scheduler, residency);
+  scheduler.add(suspect);
+  suspect.failedSteps = 2;
+  const plan = new Plan(4);
+  scheduler.plan(0, plan);
+  expect([plan.length, plan.sequence(0), plan.rows]).toEqual([1, suspect, 20]);
+  // And beside nobody.
+  suspect.stepping = true;
+  scheduler.plan(0, new Plan(4), 1);
+  const beside = new Plan(4);
+  scheduler.plan(0, beside, 1);
+  expect(beside.length).toBe(0);
+});
+
 test("trees are told apart by tenant, adapter and epochs, whatever those are called", () => {
   const origins = ["", "a", "b", '","', "null"].flatMap((tenant) =>
     [undefined, "", "a", "null"].flatMap((adapter) =>
