@@ -74,7 +74,7 @@ export interface ShardReport {
   readonly batch: number;
   readonly pipelineRatio: number;
   readonly pipeline: SplitFigures;
-  /** `batch` sequences in all, half of them in a step of either stage, as an engine steps them. */
+  /** `batch` sequences in all, half of them in a step of either stage. */
   readonly pipelineHalvesRatio: number;
   readonly pipelineHalves: SplitFigures;
   /** The same in one step: a stage is idle while the other one works. */

@@ -8,9 +8,10 @@ export const MICRO_BATCH_ROWS = 64;
 
 /**
  * Sequences of a decoding step at least where another stage works at another step meanwhile. Stages of one machine share its memory:
- * two steps of two sequences read all weights twice, which takes as long as the idle stage would.
+ * two steps of four sequences read all weights twice, which takes as long as one step of eight that leaves a stage idle
+ * (`claw bench shard`).
  */
-export const LANE_SEQUENCES = 4;
+export const LANE_SEQUENCES = 8;
 
 /** Micro-batches at most: with four for each stage, the stages work for at least four fifths of the time that a step takes. */
 export const MICRO_BATCHES_PER_STAGE = 4;
