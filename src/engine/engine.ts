@@ -225,8 +225,9 @@ export class Engine {
       if (this.#underWay.length === 0) recorder.idled(this.#scheduler, this.#residency);
       return false;
     }
-    lane.begin();
+    // Before it begins: the reference computes at once, and returns when it is done.
     recorder.planned(plan, this.#scheduler);
+    lane.begin();
     this.#underWay.push(lane);
     return true;
   }
@@ -238,7 +239,8 @@ export class Engine {
     try {
       await lane.end();
     } catch (error) {
-      await Promise.allSettled(this.#underWay.splice(0).map((other) => other !== lane && other.end()));
+      const [, ...others] = this.#underWay.splice(0);
+      await Promise.allSettled(others.map((other) => other.end()));
       throw error;
     }
     this.#underWay.shift();

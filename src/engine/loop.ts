@@ -57,9 +57,10 @@ export class EngineLoop {
   async #run(): Promise<void> {
     while (!this.#closed) {
       this.#woken = false;
-      if (this.#between.length > 0 && !(await this.#try(() => this.#engine.settle()))) return;
+      const settled = this.#between.length === 0 || (await this.#try(() => this.#engine.settle()));
+      // Whoever waits for that must not wait for ever, also when this is the end.
       for (const work of this.#between.splice(0)) await work();
-      if (!(await this.#try(() => this.#engine.step()))) return;
+      if (!settled || !(await this.#try(() => this.#engine.step()))) return;
       await this.#options.pause();
     }
   }

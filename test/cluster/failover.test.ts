@@ -13,14 +13,10 @@ import {
   type TokenEvent,
 } from "../../src/engine/mod.ts";
 import { MemoryPageStore } from "../../src/engine/page-store.ts";
-import { type Device, nativeAvailable, openNativeDevice, ReferenceDevice } from "../../src/kernels/mod.ts";
 import { type TinyModel, tinyModel } from "../engine/tiny.ts";
 import { Random } from "../kernels/random.ts";
+import { native, openSmallDevice } from "./devices.ts";
 import { SIZES, seen, Trial } from "./trial.ts";
-
-const native = nativeAvailable();
-const openDevice = (): Device =>
-  native ? openNativeDevice({ threads: 1, pinThreads: "never" }) : new ReferenceDevice();
 
 let tiny: TinyModel;
 
@@ -52,7 +48,7 @@ function randomRequests(random: Random, count: number): GenerationRequest[] {
 
 /** What each request answers when it runs alone. */
 async function alone(requests: readonly GenerationRequest[]): Promise<TokenEvent[][]> {
-  const device = openDevice();
+  const device = openSmallDevice();
   const runtime = await createRuntime(device, tiny.model, SIZES);
   const { vocabulary } = tiny.model.description;
   const answers: TokenEvent[][] = [];
@@ -76,7 +72,7 @@ async function survive(seed: number): Promise<void> {
   const [late] = randomRequests(random, 1);
   const expected = await alone([...requests, late as GenerationRequest]);
   const store = random.chance(3) ? undefined : new MemoryPageStore(random.pick([2 ** 30, 20_000]));
-  const trial = new Trial(tiny.model, openDevice, { random, store });
+  const trial = new Trial(tiny.model, openSmallDevice, { random, store });
   await trial.start();
   try {
     await trial.ask(requests);

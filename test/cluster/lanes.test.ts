@@ -5,7 +5,9 @@
 
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ClawError } from "../../src/base/mod.ts";
 import { startLocal } from "../../src/cluster/mod.ts";
+import { EngineLoop } from "../../src/engine/loop.ts";
 import {
   createRuntime,
   defaultSampling,
@@ -13,15 +15,13 @@ import {
   type GenerationRequest,
   type TokenEvent,
 } from "../../src/engine/mod.ts";
-import { type Device, nativeAvailable, openNativeDevice, ReferenceDevice } from "../../src/kernels/mod.ts";
+import { proportionalPlacement } from "../../src/model/mod.ts";
 import { type TinyModel, tinyModel } from "../engine/tiny.ts";
 import { Random } from "../kernels/random.ts";
 import { ofCases } from "../long.ts";
+import { native, openSmallDevice } from "./devices.ts";
 import { randomPlacement } from "./placements.ts";
 
-const native = nativeAvailable();
-const openDevice = (): Device =>
-  native ? openNativeDevice({ threads: 1, pinThreads: "never" }) : new ReferenceDevice();
 const CASES = native ? ofCases(40, 0.5) : 4;
 const SIZES = { format: "i8", context: 96, batch: 6, rows: 24 } as const;
 
@@ -46,7 +46,7 @@ function randomRequest(random: Random, beginning: Int32Array): GenerationRequest
 }
 
 async function alone(request: GenerationRequest): Promise<TokenEvent[]> {
-  const device = openDevice();
+  const device = openSmallDevice();
   const runtime = await createRuntime(device, tiny.model, { ...SIZES, batch: 1 });
   const engine = new Engine({
     ...runtime,
@@ -111,7 +111,7 @@ async function compare(seed: number): Promise<void> {
     ...SIZES,
     placement,
     laneSequences,
-    openDevice,
+    openDevice: openSmallDevice,
   });
   try {
     const pages = random.pick([6, 8, 12, runtime.pages]);
@@ -155,4 +155,45 @@ describe("steps in several stages at once", () => {
     expect(seen.hits).toBeGreaterThan(CASES);
     expect(seen.changed).toBeGreaterThan(CASES / 2);
   });
+});
+
+test("whoever waits for steps to end is served, also where they fail and the engine is given up", {
+  timeout: 10_000,
+}, async () => {
+  const { vocabulary } = tiny.model.description;
+  const placement = proportionalPlacement(tiny.model.description, {
+    stages: [1, tiny.model.description.layers - 1],
+    shards: [1],
+  });
+  const options = { ...SIZES, placement, laneSequences: 1, openDevice: openSmallDevice };
+  const runtime = await startLocal(tiny.model, options);
+  const engine = new Engine({ ...runtime, vocabulary, batch: 6, clock: () => 0 });
+  let failures = 0;
+  const failed = async (error: ClawError): Promise<boolean> => {
+    failures++;
+    engine.failAll(error);
+    return false;
+  };
+  const loop = new EngineLoop(engine, { pause: () => new Promise(setImmediate), failed });
+  const codes: string[] = [];
+  const served: Promise<unknown>[] = [];
+  const prompt = Int32Array.of(1, 2, 3);
+  for (let i = 0; i < 4; i++) {
+    const token = (): void => {
+      // Two steps are under way by then, and one of them after this has ended.
+      if (served.length > 0) return;
+      served.push(loop.between(() => "served"));
+      runtime.executable.lose(new ClawError("E_LINK", "A rank was lost on purpose."));
+    };
+    const request = { prompt, maxTokens: 20, sampling: defaultSampling, stopTokens: [] };
+    engine.submit(request, { token, failed: ({ code }) => codes.push(code) });
+  }
+  loop.wake();
+  while (served.length === 0) await new Promise(setImmediate);
+  expect(await Promise.all(served)).toEqual(["served"]);
+  expect(failures).toBe(1);
+  expect(codes).toEqual(["E_LINK", "E_LINK", "E_LINK", "E_LINK"]);
+  expect(runtime.executable.besideSteps).toBeGreaterThan(0);
+  await loop.close();
+  await runtime.close();
 });
