@@ -66,8 +66,8 @@ void LinkQueue::run() {
   }
 }
 
-// Whether something moved, or the link ended. Without giving way: where compute threads fill the machine each of them would have to
-// wait for its processor again, so that the wait is short, and sleep what follows.
+// Whether something moved, or the link ended. Short, and without giving way, since what follows is sleep: where compute threads fill
+// the machine, every moment here is taken from one of them, and all others wait for that one.
 bool LinkQueue::watchBriefly() {
   for (int look = 0; look < kLooks; look++) {
     if (link_->progress() || link_->drop() != Drop::none) return true;

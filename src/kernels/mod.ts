@@ -8,6 +8,7 @@ export {
 } from "./addon.ts";
 export { ARITHMETIC_VERSION } from "./arithmetic.ts";
 export * from "./contract.ts";
+export { addExchanges, exchangesSince, NO_EXCHANGES } from "./exchange-counts.ts";
 export {
   connectLink,
   LINK_FRAME_VERSION,

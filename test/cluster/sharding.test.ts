@@ -9,7 +9,9 @@ import { startLocal } from "../../src/cluster/mod.ts";
 import { createRuntime } from "../../src/engine/mod.ts";
 import {
   type Device,
+  type ExchangeCounts,
   type Executable,
+  NO_EXCHANGES,
   nativeAvailable,
   openNativeDevice,
   operationsOf,
@@ -90,6 +92,7 @@ async function split(of: Case, how: Split): Promise<Seen & { readonly answers: A
   try {
     const answers = await answersOf(runtime, model.file.description.vocabulary, of.questions);
     const counts = runtime.executables.map((each) => each.exchangeCounts?.());
+    for (const [rank, own] of counts.entries()) expectSame(own, runtime.executable.exchangesOfRanks[rank]);
     const sum = (of: "exchanges" | "messages"): number =>
       counts.reduce((all, each) => all + (each?.[of] ?? 0), 0);
     const { cutSteps, besideSteps } = runtime.executable;
@@ -97,6 +100,13 @@ async function split(of: Case, how: Split): Promise<Seen & { readonly answers: A
   } finally {
     await runtime.close();
   }
+}
+
+/** What a rank's steps said of its exchanges adds up to what it counted itself. */
+function expectSame(own: ExchangeCounts | undefined, said: ExchangeCounts | undefined): void {
+  const { exchanges, messages, bytes, waitedSeconds } = own ?? NO_EXCHANGES;
+  expect(said).toMatchObject({ exchanges, messages, bytes });
+  expect(said?.waitedSeconds).toBeCloseTo(waitedSeconds, 6);
 }
 
 const seen = {

@@ -10,6 +10,7 @@ import { createRuntime } from "../../engine/mod.ts";
 import {
   type ExchangeCounts,
   type Executable,
+  exchangesSince,
   KV_PAGE_TOKENS,
   type LinkDriver,
   type WeightFormat,
@@ -159,7 +160,7 @@ async function measureTensor(model: OpenedFile, alone: Alone, options: ShardOpti
       split,
       single,
       rounds: options.rounds,
-      count: () => nodes.executable.countExchanges(),
+      count: () => nodes.executable.exchangesOfRanks,
     });
   } finally {
     await nodes.close();
@@ -178,7 +179,7 @@ async function measurePipeline(
     const second: Block = { executable: nodes.executable.beside(), sequences: BATCH };
     const both = await contender([first, second], shape);
     const single = await contender([{ executable: alone.executable, sequences: BATCH }], shape);
-    const rest = { single, rounds: options.rounds, count: () => nodes.executable.countExchanges() };
+    const rest = { single, rounds: options.rounds, count: () => nodes.executable.exchangesOfRanks };
     const twoSteps = await versus({ split: both, ...rest });
     const half = ({ executable }: Block): Block => ({ executable, sequences: BATCH / 2 });
     const halves = await versus({ split: { blocks: [half(first), half(second)], shape }, ...rest });
@@ -216,23 +217,23 @@ interface Versus {
   readonly split: Contender;
   readonly single: Contender;
   readonly rounds: number;
-  readonly count: () => Promise<readonly ExchangeCounts[]>;
+  readonly count: () => readonly ExchangeCounts[];
 }
 
 async function versus({ split, single, rounds, count }: Versus): Promise<SplitFigures> {
-  const before = await count();
+  const before = count();
   const { ours, peer } = await interleave(
     rounds,
     async () => ({ split: await timed(() => decode(split)) }),
     async () => ({ alone: await timed(() => decode(single)) }),
   );
-  const after = await count();
+  const after = count();
   const tokensOf = ({ blocks }: Contender): number =>
     STEPS * blocks.reduce((sum, { sequences }) => sum + sequences, 0);
   // The round that does not count exchanged, too.
   const steps = STEPS * (rounds + 1) * split.blocks.length;
   const tokens = tokensOf(split) * (rounds + 1);
-  const grown = after.map((counts, rank) => difference(counts, at(before, rank)));
+  const grown = after.map((counts, rank) => exchangesSince(at(before, rank), counts));
   const sum = (of: "messages" | "bytes" | "waitedSeconds"): number =>
     grown.reduce((all, counts) => all + counts[of], 0);
   const aloneSeconds = peer?.alone ?? [];
@@ -248,14 +249,5 @@ async function versus({ split, single, rounds, count }: Versus): Promise<SplitFi
     waitedShare: sum("waitedSeconds") / after.length / (median(ours.split) * (rounds + 1)),
     splitSeconds: ours.split,
     aloneSeconds,
-  };
-}
-
-function difference(after: ExchangeCounts, before: ExchangeCounts): ExchangeCounts {
-  return {
-    exchanges: after.exchanges - before.exchanges,
-    messages: after.messages - before.messages,
-    bytes: after.bytes - before.bytes,
-    waitedSeconds: after.waitedSeconds - before.waitedSeconds,
   };
 }

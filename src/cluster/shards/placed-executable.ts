@@ -5,10 +5,12 @@
 
 import { asClawError, assert, at, ClawError } from "../../base/mod.ts";
 import {
+  addExchanges,
   type ExchangeCounts,
   type Executable,
   KV_PAGE_TOKENS,
   type KvPages,
+  NO_EXCHANGES,
   type RankLink,
   type StepBlock,
 } from "../../kernels/mod.ts";
@@ -18,14 +20,7 @@ import { type PageShape, pageBytes, partOf, placePart } from "./page-parts.ts";
 import type { RankSizes } from "./rank.ts";
 import { RankChannel } from "./rank-channel.ts";
 import type { RankWatch } from "./rank-watch.ts";
-import {
-  answerBytes,
-  answerOf,
-  EXCHANGED_NUMBERS,
-  type StepAnswer,
-  sendCommand,
-  sendStep,
-} from "./step-message.ts";
+import { answerBytes, readAnswer, type StepAnswer, sendCommand, sendStep } from "./step-message.ts";
 
 /** A rank as the engine's process sees it. */
 export interface RemoteRank {
@@ -36,6 +31,8 @@ export interface RemoteRank {
 interface LinkedRank {
   readonly rank: RankProgram;
   readonly channel: RankChannel;
+  /** In all steps until now. */
+  exchanged: ExchangeCounts;
 }
 
 export interface PlacedOptions {
@@ -69,7 +66,7 @@ export class PlacedExecutable implements Executable, KvPages {
   readonly kvPageBytes: number;
   /** Steps that were cut into micro-batches. */
   cutSteps = 0;
-  lastExchanges: ExchangeCounts = { exchanges: 0, messages: 0, bytes: 0, waitedSeconds: 0 };
+  lastExchanges: ExchangeCounts = NO_EXCHANGES;
   readonly #options: PlacedOptions;
   readonly #stages: number;
   readonly #shared: Shared;
@@ -186,15 +183,9 @@ export class PlacedExecutable implements Executable, KvPages {
     throw new ClawError("E_INTERNAL", "Buffers of a placement are its ranks' own.");
   }
 
-  /** What each rank exchanged with others since it started; between two steps. */
-  countExchanges(): Promise<ExchangeCounts[]> {
-    return Promise.all(
-      this.#shared.ranks.map(async ({ channel }) => {
-        const sent = sendCommand(channel.link, { kind: "counts" });
-        const [counts] = await Promise.all([channel.report(), sent]);
-        return counts as ExchangeCounts;
-      }),
-    );
+  /** What each rank exchanged with others in all steps of all blocks. */
+  get exchangesOfRanks(): readonly ExchangeCounts[] {
+    return this.#shared.ranks.map(({ exchanged }) => exchanged);
   }
 
   /** No step succeeds any more. Ranks that wait for one that is lost must not wait for ever, so all links are closed. */
@@ -212,30 +203,31 @@ export class PlacedExecutable implements Executable, KvPages {
   }
 
   /** All micro-batches at once: the rank takes them one after the other, and passes each on when it is done. */
-  async #runRank({ rank, channel }: LinkedRank, batches: readonly MicroBatch[]): Promise<Float64Array> {
-    const { link } = channel;
+  async #runRank(linked: LinkedRank, batches: readonly MicroBatch[]): Promise<ExchangeCounts> {
+    const { rank, channel } = linked;
     const range = rank.logits ?? [0, 0];
-    const total = new Float64Array(EXCHANGED_NUMBERS);
+    let exchanged = NO_EXCHANGES;
     await Promise.all(
       batches.map(async (batch) => {
         const { step, size } = batch;
         const values = size.outputs * (range[1] - range[0]);
         const answer = channel.answer(answerBytes(size.rows, values), (bytes) => {
-          const { exchanged, ...rest } = answerOf(bytes, size.rows);
-          this.#take(rest, batch, range);
-          for (const [index, count] of exchanged.entries()) total[index] = at(total, index) + count;
+          const said = readAnswer(bytes, size.rows);
+          this.#take(said, batch, range);
+          exchanged = addExchanges(exchanged, said.exchanged);
         });
-        await Promise.all([sendStep(link, step, size), answer]);
+        await Promise.all([sendStep(channel.link, step, size), answer]);
       }),
     );
-    return total;
+    linked.exchanged = addExchanges(linked.exchanged, exchanged);
+    return exchanged;
   }
 
   #link(): LinkedRank[] {
     const { ranks, watch } = this.#options;
     return ranks.map(({ rank, link }, index) => {
       const listener = { beat: () => watch?.beat(index), lost: (error: ClawError) => this.lose(error) };
-      return { rank, channel: new RankChannel(link, listener) };
+      return { rank, channel: new RankChannel(link, listener), exchanged: NO_EXCHANGES };
     });
   }
 
@@ -245,11 +237,7 @@ export class PlacedExecutable implements Executable, KvPages {
     return shape;
   }
 
-  #take(
-    { status, logits }: Omit<StepAnswer, "exchanged">,
-    batch: MicroBatch,
-    [first, end]: readonly [number, number],
-  ): void {
+  #take({ status, logits }: StepAnswer, batch: MicroBatch, [first, end]: readonly [number, number]): void {
     for (const [row, bits] of status.entries()) {
       this.step.status[batch.firstRow + row] = at(this.step.status, batch.firstRow + row) | bits;
     }
@@ -267,15 +255,10 @@ export class PlacedExecutable implements Executable, KvPages {
 }
 
 /** Of all ranks; exchanges have two sides and more, so of those the rank counts that had the most, as of seconds. */
-function together(ranks: readonly Float64Array[]): ExchangeCounts {
-  let [exchanges, messages, bytes, waitedSeconds] = [0, 0, 0, 0];
-  for (const exchanged of ranks) {
-    exchanges = Math.max(exchanges, at(exchanged, 0));
-    messages += at(exchanged, 1);
-    bytes += at(exchanged, 2);
-    waitedSeconds = Math.max(waitedSeconds, at(exchanged, 3));
-  }
-  return { exchanges, messages, bytes, waitedSeconds };
+function together(ranks: readonly ExchangeCounts[]): ExchangeCounts {
+  const all = ranks.reduce(addExchanges, NO_EXCHANGES);
+  const most = (of: "exchanges" | "waitedSeconds"): number => Math.max(...ranks.map((rank) => rank[of]));
+  return { ...all, exchanges: most("exchanges"), waitedSeconds: most("waitedSeconds") };
 }
 
 /** Page-table entries that a step uses: to the end of the furthest table. */

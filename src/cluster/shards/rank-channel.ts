@@ -2,8 +2,7 @@
 
 import { asClawError, ClawError } from "../../base/mod.ts";
 import type { RankLink } from "../../kernels/mod.ts";
-import { REPORT_BYTES_MAX } from "./limits.ts";
-import { parseReport, RankEar } from "./step-message.ts";
+import { RankEar } from "./step-message.ts";
 
 export interface ChannelListener {
   /** The rank said that it is there. */
@@ -14,9 +13,8 @@ export interface ChannelListener {
 
 /** Who waits for an answer. */
 interface Awaited {
-  /** It has at most so many bytes. */
-  readonly bytesMax: number;
-  readonly take: (bytes: Uint8Array) => void;
+  readonly bytes: number;
+  readonly take: (answer: Uint8Array) => void;
   readonly fail: (error: ClawError) => void;
 }
 
@@ -37,35 +35,29 @@ export class RankChannel {
   }
 
   /** The answer of so many bytes to what the rank was told last: `take` copies what it needs. Rejects with why there is none. */
-  answer(expected: number, take: (bytes: Uint8Array) => void): Promise<void> {
-    return this.#next(expected, (bytes) => {
-      const { byteLength } = bytes;
-      if (byteLength === expected) return take(bytes);
-      throw new ClawError("E_LINK", `A rank answered with ${byteLength} bytes where ${expected} were due.`);
-    });
-  }
-
-  /** The same of an answer in words. */
-  report(): Promise<unknown> {
-    return this.#next(REPORT_BYTES_MAX, parseReport);
-  }
-
-  #next<T>(bytesMax: number, read: (bytes: Uint8Array) => T): Promise<T> {
+  answer(bytes: number, take: (answer: Uint8Array) => void): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      this.#awaited.push({ bytesMax, take: (bytes) => resolve(read(bytes)), fail: reject });
+      this.#awaited.push({ bytes, take: (answer) => resolve(take(answer)), fail: reject });
     });
   }
 
   async #listen(listener: ChannelListener): Promise<never> {
     const ear = new RankEar(this.link);
     for (;;) {
-      const bytes = await ear.next(() => this.#awaited[0]?.bytesMax ?? 0);
+      const answer = await ear.next(() => this.#awaited[0]?.bytes ?? 0);
       listener.beat();
-      if (bytes === undefined) continue;
+      if (answer === undefined) continue;
       const [awaited] = this.#awaited;
       if (awaited === undefined) throw new ClawError("E_LINK", "A rank answered what nobody had asked.");
-      awaited.take(bytes);
+      const { byteLength } = answer;
+      if (byteLength !== awaited.bytes) {
+        throw new ClawError(
+          "E_LINK",
+          `A rank answered with ${byteLength} bytes where ${awaited.bytes} were due.`,
+        );
+      }
+      awaited.take(answer);
       this.#awaited.shift();
     }
   }

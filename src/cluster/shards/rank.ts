@@ -1,14 +1,15 @@
 /** A rank: one shard of one stage, on a device of its own. Does what the process with the engine tells it, in order. */
 
 import { asClawError } from "../../base/mod.ts";
-import type {
-  Device,
-  ExchangeCounts,
-  Executable,
-  KvFormat,
-  KvPages,
-  RankLink,
-  StepLimits,
+import {
+  type Device,
+  type Executable,
+  exchangesSince,
+  type KvFormat,
+  type KvPages,
+  NO_EXCHANGES,
+  type RankLink,
+  type StepLimits,
 } from "../../kernels/mod.ts";
 import {
   loadProgram,
@@ -25,7 +26,6 @@ import {
   type StepSize,
   sendFailure,
   sendPart,
-  sendReport,
 } from "./step-message.ts";
 
 /** What all ranks of a placement have in common. */
@@ -63,9 +63,6 @@ export async function prepareRank(device: Device, model: OpenedFile, task: Prepa
   return { executable: device.prepare(program, sizes.limits, links), kv: device };
 }
 
-/** Of an executable that does not count. */
-const NO_COUNTS: ExchangeCounts = { exchanges: 0, messages: 0, bytes: 0, waitedSeconds: 0 };
-
 export interface ServedRank {
   /** To the process with the engine. */
   readonly link: RankLink;
@@ -98,7 +95,6 @@ export async function serveRank(
     else if (command.kind === "discard") kv.discardPage(command.page);
     else if (command.kind === "write") kv.writePage(command.page, part);
     else if (command.kind === "read") readPart(kv, link, command.page);
-    else if (command.kind === "counts") await sendReport(link, executable.exchangeCounts?.() ?? NO_COUNTS);
     else await step(executable, { link, answers }, command.size);
     command = await following;
   }
@@ -115,22 +111,17 @@ async function step(
   size: StepSize,
 ): Promise<void> {
   const { step: block } = executable;
-  const before = executable.exchangeCounts?.() ?? NO_COUNTS;
+  const before = executable.exchangeCounts?.() ?? NO_EXCHANGES;
   try {
     await executable.execute(size.rows, size.outputs);
   } catch (error) {
     return sendFailure(link, asClawError(error));
   }
-  const after = executable.exchangeCounts?.() ?? NO_COUNTS;
+  const after = executable.exchangeCounts?.() ?? NO_EXCHANGES;
   const perOutput = block.logits.length / block.outputs.length;
   await answers.send({
     status: block.status.subarray(0, size.rows),
     logits: block.logits.subarray(0, size.outputs * perOutput),
-    exchanged: Float64Array.of(
-      after.exchanges - before.exchanges,
-      after.messages - before.messages,
-      after.bytes - before.bytes,
-      after.waitedSeconds - before.waitedSeconds,
-    ),
+    exchanged: exchangesSince(before, after),
   });
 }

@@ -5,7 +5,7 @@
  */
 
 import { assert, ClawError, type ErrorCode, errorTable } from "../../base/mod.ts";
-import type { RankLink, StepBlock, StepLimits } from "../../kernels/mod.ts";
+import type { ExchangeCounts, RankLink, StepBlock, StepLimits } from "../../kernels/mod.ts";
 import { PIECE_BYTES, REPORT_BYTES_MAX } from "./limits.ts";
 
 /** A command: what is to be done, and three numbers that say with what. */
@@ -13,7 +13,6 @@ export type Command =
   | { readonly kind: "step"; readonly size: StepSize; readonly words: Int32Array }
   | { readonly kind: "copy"; readonly from: number; readonly to: number }
   | { readonly kind: "discard"; readonly page: number }
-  | { readonly kind: "counts" }
   /** The rank's part of a page is asked for. */
   | { readonly kind: "read"; readonly page: number }
   /** It follows, and takes the place of what is in the page. */
@@ -27,12 +26,12 @@ export interface StepSize {
   readonly pageEntries: number;
 }
 
-const kinds = ["step", "copy", "discard", "end", "counts", "read", "write"] as const;
+const kinds = ["step", "copy", "discard", "end", "read", "write"] as const;
 const COMMAND_WORDS = 4;
 const HEAD_WORDS = 2;
 const HEAD_BYTES: number = HEAD_WORDS * Int32Array.BYTES_PER_ELEMENT;
 
-function bytesOf(words: Int32Array | Float32Array | Float64Array): Uint8Array {
+function bytesOf(words: Int32Array | Float32Array): Uint8Array {
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
@@ -102,7 +101,6 @@ export class CommandReader {
     if (kinds[kind] === "copy") return { kind: "copy", from: a, to: b };
     if (kinds[kind] === "discard") return { kind: "discard", page: a };
     if (kinds[kind] === "end") return { kind: "end" };
-    if (kinds[kind] === "counts") return { kind: "counts" };
     if (kinds[kind] === "read" || kinds[kind] === "write") return { kind: kinds[kind], page: a };
     throw new ClawError("E_LINK", `There is no command ${kind} for a rank.`);
   }
@@ -133,33 +131,46 @@ const said = ["answer", "failure", "beat"] as const;
 
 /**
  * What a rank answers to a step: the status of each row, the logits of its part of the vocabulary, and what it exchanged with
- * others: exchanges, messages sent, bytes in them.
+ * others in it.
  */
 export interface StepAnswer {
   readonly status: Int32Array;
   readonly logits: Float32Array;
-  readonly exchanged: Float64Array;
+  readonly exchanged: ExchangeCounts;
 }
 
-/** Of ExchangeCounts, in its order. */
-export const EXCHANGED_NUMBERS = 4;
-const EXCHANGED_BYTES: number = EXCHANGED_NUMBERS * Float64Array.BYTES_PER_ELEMENT;
+/** Of ExchangeCounts, as they are sent. */
+const COUNTS = ["exchanges", "messages", "bytes", "waitedSeconds"] as const;
+const COUNTS_BYTES: number = COUNTS.length * Float64Array.BYTES_PER_ELEMENT;
 
 /** Bytes of the answer to a step of so many rows and logits, without its head. */
 export function answerBytes(rows: number, logits: number): number {
-  return EXCHANGED_BYTES + (rows + logits) * Int32Array.BYTES_PER_ELEMENT;
+  return COUNTS_BYTES + (rows + logits) * Int32Array.BYTES_PER_ELEMENT;
 }
 
-/** An answer to a step of so many rows, in the memory of its bytes. */
-export function answerOf({ buffer, byteOffset, byteLength }: Uint8Array, rows: number): StepAnswer {
-  const place = byteOffset + EXCHANGED_BYTES;
+interface AnswerParts {
+  readonly counts: Float64Array;
+  readonly status: Int32Array;
+  readonly logits: Float32Array;
+}
+
+/** The parts of an answer to a step of so many rows, in the memory of its bytes. */
+function partsOf({ buffer, byteOffset, byteLength }: Uint8Array, rows: number): AnswerParts {
+  const place = byteOffset + COUNTS_BYTES;
   const status = new Int32Array(buffer, place, rows);
-  const logits = (byteLength - EXCHANGED_BYTES - status.byteLength) / Float32Array.BYTES_PER_ELEMENT;
+  const logits = (byteLength - COUNTS_BYTES - status.byteLength) / Float32Array.BYTES_PER_ELEMENT;
   return {
-    exchanged: new Float64Array(buffer, byteOffset, EXCHANGED_NUMBERS),
+    counts: new Float64Array(buffer, byteOffset, COUNTS.length),
     status,
     logits: new Float32Array(buffer, place + status.byteLength, logits),
   };
+}
+
+/** What the bytes of an answer to a step of so many rows say, as long as they stay. */
+export function readAnswer(bytes: Uint8Array, rows: number): StepAnswer {
+  const { counts, status, logits } = partsOf(bytes, rows);
+  const [exchanges = 0, messages = 0, moved = 0, waitedSeconds = 0] = counts;
+  return { status, logits, exchanged: { exchanges, messages, bytes: moved, waitedSeconds } };
 }
 
 /** Sends the answers to steps, one after the other. */
@@ -171,15 +182,15 @@ export class AnswerWriter {
     this.#link = link;
   }
 
-  /** When the one before is sent. */
+  /** Resolves when it is sent, before which no other may be. */
   send({ exchanged, status, logits }: StepAnswer): Promise<void> {
     const bytes = HEAD_BYTES + answerBytes(status.length, logits.length);
     if (this.#room.byteLength < bytes) this.#room = new Uint8Array(bytes);
     const message = this.#room.subarray(0, bytes);
-    const body = answerOf(message.subarray(HEAD_BYTES), status.length);
-    body.exchanged.set(exchanged);
-    body.status.set(status);
-    body.logits.set(logits);
+    const parts = partsOf(message.subarray(HEAD_BYTES), status.length);
+    parts.counts.set(COUNTS.map((count) => exchanged[count]));
+    parts.status.set(status);
+    parts.logits.set(logits);
     return sendSaid(this.#link, "answer", message);
   }
 }
@@ -206,7 +217,10 @@ export function sendBeat(link: RankLink): Promise<void> {
   return sendSaid(link, "beat", new Uint8Array(HEAD_BYTES));
 }
 
-/** A message with room for its head. What is longer than a piece follows in a second one: beats come in between answers, into the same room. */
+/**
+ * Sends a message with room for its head. Who hears it may get a beat instead, and has a piece's room for either: what is longer
+ * follows in a message of its own.
+ */
 async function sendSaid(link: RankLink, what: (typeof said)[number], message: Uint8Array): Promise<void> {
   const head = Int32Array.of(said.indexOf(what), message.byteLength - HEAD_BYTES);
   message.set(bytesOf(head));
@@ -267,10 +281,6 @@ export class RankEar {
 export async function receiveReport(link: RankLink): Promise<unknown> {
   const bytes = await new RankEar(link).next(() => REPORT_BYTES_MAX);
   assert(bytes !== undefined, "A rank beats only when it is ready.");
-  return parseReport(bytes);
-}
-
-export function parseReport(bytes: Uint8Array): unknown {
   return JSON.parse(new TextDecoder().decode(bytes));
 }
 
