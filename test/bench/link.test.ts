@@ -1,8 +1,9 @@
 /** `claw bench link`: a short run of the real thing. */
 
 import { expect, test } from "vitest";
-import { nativeAvailable, requireUcx } from "../../src/kernels/mod.ts";
+import { nativeAvailable } from "../../src/kernels/mod.ts";
 import { claw } from "../cli/claw.ts";
+import { ucxMissing } from "../cluster/link/ucx.ts";
 
 const native = nativeAvailable();
 const without = native ? "" : " (skipped: the native core is not built)";
@@ -19,7 +20,7 @@ test.skipIf(!native)(
       links: [
         { driver: "shared", encrypted: false, wireMicros: 0 },
         { driver: "tcp", encrypted: true, wireMicros: expect.any(Number) },
-        ...(ucxHere() ? [{ driver: "ucx", encrypted: false, wireMicros: 0 }] : []),
+        ...(ucxMissing() === "" ? [{ driver: "ucx", encrypted: false, wireMicros: 0 }] : []),
       ],
     });
     for (const link of report.links) {
@@ -31,12 +32,3 @@ test.skipIf(!native)(
     for (const name of ["wireMicros", "smallWireMicros"]) expect(report.links[1][name]).toBeGreaterThan(0);
   },
 );
-
-function ucxHere(): boolean {
-  try {
-    requireUcx();
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,32 +1,18 @@
 /** Nodes as processes over NATS, as `claw node join` starts them and `claw cluster` shows them. */
 
 import type { ChildProcess } from "node:child_process";
-import { chmodSync, copyFileSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Agent, makeClusterSecret, openControl, TIMING_DEFAULT } from "../../src/cluster/mod.ts";
-import { nativeAvailable } from "../../src/kernels/mod.ts";
-import { claw, exitOf, makeFolder, makeTinyModel, start } from "../cli/claw.ts";
-import { NatsServer, natsHere } from "./nats-server.ts";
+import { claw, exitOf, start } from "../cli/claw.ts";
+import { canJoin, joinMissing, makeClusterFolder } from "./cluster-folder.ts";
+import { NatsServer } from "./nats-server.ts";
 import { until } from "./until.ts";
 
-const folder = makeFolder();
-const model = makeTinyModel(folder);
-const secretFile = join(folder, "secret");
-const measurements = join(folder, "measured.json");
-makeClusterSecret(secretFile);
-writeFileSync(
-  measurements,
-  JSON.stringify({
-    ...{ name: "measured", memoryBytes: 1e6, kvBytesPerSecond: 1e10, layerSeconds: 1e-5 },
-    formats: { i8: { bytesPerSecond: 1e10, multiplyAddsPerSecond: 1e11 } },
-  }),
-);
+const { folder, model, secretFile, measurements } = makeClusterFolder(1e6);
 
-const canRun = natsHere && nativeAvailable();
-const reason = canRun ? "" : " (skipped: nats-server or the native core is missing)";
-
-describe.skipIf(!canRun)(`nodes as processes${reason}`, () => {
+describe.skipIf(!canJoin)(`nodes as processes${joinMissing}`, () => {
   const server = new NatsServer();
   const watching: (() => Promise<void>)[] = [];
   const children = new Set<ChildProcess>();

@@ -1,7 +1,7 @@
 /** A node that runs ranks: what it takes from whom, what it refuses, and when its ranks end. */
 
 import { randomBytes } from "node:crypto";
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,17 +20,19 @@ import {
   type NodeRecord,
   offersOf,
   openOnNodes,
+  type PlacedRuntime,
   planCluster,
   TIMING_DEFAULT,
   workEpoch,
 } from "../../src/cluster/mod.ts";
 import { createRuntime, openDevice } from "../../src/engine/mod.ts";
-import { nativeAvailable, requireUcx } from "../../src/kernels/mod.ts";
+import { nativeAvailable } from "../../src/kernels/mod.ts";
 import { describePreset, type OpenedFile, proportionalPlacement } from "../../src/model/mod.ts";
 import { makeFolder, repository } from "../cli/claw.ts";
 import { type TinyModel, tinyModel } from "../engine/tiny.ts";
 import { Random } from "../kernels/random.ts";
 import { answersOf, BATCH, CONTEXT, ROWS, randomQuestions } from "./answers.ts";
+import { ucxMissing } from "./link/ucx.ts";
 import { until } from "./until.ts";
 
 const folder = makeFolder();
@@ -78,16 +80,7 @@ async function start(store: ControlStore, name: string, running: Running = {}): 
     onNote: (text) => notes.push(text),
   });
   closing.push(() => node.close());
-  return { node, notes, told: () => readFileSync(told, "utf8") };
-}
-
-function ucxHere(): boolean {
-  try {
-    requireUcx();
-    return true;
-  } catch {
-    return false;
-  }
+  return { node, notes, told: () => (existsSync(told) ? readFileSync(told, "utf8") : "") };
 }
 
 /** Somebody who only looks. */
@@ -310,7 +303,8 @@ describe.skipIf(!nativeAvailable())("ranks on nodes (skipped where no native cor
 
   afterAll(() => tiny.remove());
 
-  test("answer as one process does, each from its own file, and fail as a node that cannot start one says", async () => {
+  /** Three nodes with files of their own, what they are to run as four ranks, and what one process answers. */
+  async function threeNodes() {
     const { model } = tiny;
     const { vocabulary } = model.description;
     const questions = randomQuestions(vocabulary, new Random(9));
@@ -337,18 +331,20 @@ describe.skipIf(!nativeAvailable())("ranks on nodes (skipped where no native cor
       ...{ ...sizes, placement, nodes, asker, root, host: "127.0.0.1", threads: 1, microBatchRows: 4 },
       device: "auto",
     } as const;
-    const runtime = await openOnNodes(elsewhere, { ...options, epoch: workEpoch(2, 0) });
-    expect(started.map(({ node }) => node.ranks.length)).toEqual([2, 1, 1]);
-    expect(await answersOf(runtime, vocabulary, questions)).toEqual(expected);
-    expect(runtime.executable.cutSteps).toBeGreaterThan(0);
-    await runtime.close();
-    await until(() => started.every(({ node }) => node.ranks.length === 0));
-    if (ucxHere()) {
-      const linked = await openOnNodes(elsewhere, { ...options, driver: "ucx", epoch: workEpoch(2, 3) });
-      expect(await answersOf(linked, vocabulary, questions)).toEqual(expected);
-      await linked.close();
-      await until(() => started.every(({ node }) => node.ranks.length === 0));
-    }
+    const expectAnswers = async (runtime: PlacedRuntime): Promise<void> => {
+      expect(started.map(({ node }) => node.ranks.length)).toEqual([2, 1, 1]);
+      expect(await answersOf(runtime, vocabulary, questions)).toEqual(expected);
+      expect(runtime.executable.cutSteps).toBeGreaterThan(0);
+      await runtime.close();
+    };
+    const allEnded = (): Promise<void> => until(() => started.every(({ node }) => node.ranks.length === 0));
+    return { elsewhere, options, started, expectAnswers, allEnded };
+  }
+
+  test("answer as one process does, each from its own file, and fail as a node that cannot start one says", async () => {
+    const { elsewhere, options, started, expectAnswers, allEnded } = await threeNodes();
+    await expectAnswers(await openOnNodes(elsewhere, { ...options, epoch: workEpoch(2, 0) }));
+    await allEnded();
     // One node of an older plan, and one that is gone: whoever did start ends again.
     const old = openOnNodes(elsewhere, { ...options, epoch: workEpoch(1, 0) });
     await expect(old).rejects.toMatchObject({
@@ -361,7 +357,13 @@ describe.skipIf(!nativeAvailable())("ranks on nodes (skipped where no native cor
       code: "E_LINK",
       node: expect.objectContaining({ name: "b" }),
     });
-    await until(() => started.every(({ node }) => node.ranks.length === 0));
+    await allEnded();
+  });
+
+  test.skipIf(ucxMissing() !== "")(`answer so over UCX, too${ucxMissing()}`, async () => {
+    const { elsewhere, options, expectAnswers, allEnded } = await threeNodes();
+    await expectAnswers(await openOnNodes(elsewhere, { ...options, driver: "ucx", epoch: workEpoch(2, 0) }));
+    await allEnded();
   });
 });
 

@@ -4,30 +4,16 @@ import type { ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Agent, makeClusterSecret, openControl, TIMING_DEFAULT } from "../../src/cluster/mod.ts";
-import { nativeAvailable } from "../../src/kernels/mod.ts";
-import { bannerOf, claw, exitOf, makeFolder, makeTinyModel, start } from "../cli/claw.ts";
-import { NatsServer, natsHere } from "./nats-server.ts";
+import { Agent, openControl, TIMING_DEFAULT } from "../../src/cluster/mod.ts";
+import { bannerOf, claw, exitOf, start } from "../cli/claw.ts";
+import { canJoin, joinMissing, makeClusterFolder } from "./cluster-folder.ts";
+import { NatsServer } from "./nats-server.ts";
 import { until } from "./until.ts";
 
-const folder = makeFolder();
-const model = makeTinyModel(folder);
-const secretFile = join(folder, "secret");
-const measurements = join(folder, "measured.json");
-makeClusterSecret(secretFile);
-writeFileSync(
-  measurements,
-  JSON.stringify({
-    ...{ name: "measured", memoryBytes: 400_000, kvBytesPerSecond: 1e10, layerSeconds: 1e-5 },
-    formats: { i8: { bytesPerSecond: 1e10, multiplyAddsPerSecond: 1e11 } },
-  }),
-);
-
-const canRun = natsHere && nativeAvailable();
-const reason = canRun ? "" : " (skipped: nats-server or the native core is missing)";
+const { folder, model, secretFile, measurements } = makeClusterFolder(400_000);
 const sizes = { model, port: 0, authentication: false, threads: 1, max_batch_size: 4, context: 256 };
 
-describe.skipIf(!canRun)(`a server over nodes${reason}`, () => {
+describe.skipIf(!canJoin)(`a server over nodes${joinMissing}`, () => {
   const nats = new NatsServer();
   const children = new Map<string, ChildProcess>();
   let watcher: Agent;

@@ -1,16 +1,15 @@
 /** Every driver keeps the contract of links, between two processes. */
 
 import { afterEach, describe, expect, test as vitest } from "vitest";
-import type { ClawError } from "../../../src/base/mod.ts";
 import {
   connectLink,
   LINK_MESSAGE_BYTES_MAX,
   type LinkDriver,
   nativeAvailable,
-  requireUcx,
 } from "../../../src/kernels/mod.ts";
 import { messageOf, PATIENCE } from "./messages.ts";
 import { Nodes, settingsOf, until } from "./nodes.ts";
+import { ucxMissing } from "./ucx.ts";
 
 const native = nativeAvailable();
 const without = native ? "" : " (skipped: the native core is not built)";
@@ -18,18 +17,8 @@ const hasty = { spinMicros: 0, limitMs: 100 };
 const drivers: readonly (readonly [LinkDriver, string])[] = [
   ["shared", without],
   ["tcp", without],
-  ["ucx", native ? withoutUcx() : without],
+  ["ucx", ucxMissing()],
 ];
-
-/** In words, why links over UCX cannot be had here. */
-function withoutUcx(): string {
-  try {
-    requireUcx();
-    return "";
-  } catch (error) {
-    return ` (skipped: ${(error as ClawError).message})`;
-  }
-}
 
 describe.each(drivers)("link over %s%s", (driver, missing) => {
   const test = vitest.skipIf(missing !== "");
