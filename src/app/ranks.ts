@@ -19,7 +19,7 @@ export function rankSettings(
   const parallelism = parallelismOf(options);
   if (options.ranksRunIn === "server") return { parallelism };
   const command = [fileURLToPath(new URL("../../claw", import.meta.url))];
-  const source = rankProcesses({ command, spare: options.ranksSpare });
+  const source = rankProcesses({ command, spare: options.ranksSpare, link: options.ranksLink });
   const { ranksCopyBytes: copyBytes, ranksCopyFolder: copyFolder } = options;
   return { parallelism, source, copyBytes, copyFolder };
 }

@@ -6,6 +6,7 @@ import { booleanOption, choiceOption, numberOption, type OptionTable, textOption
 export interface RankOptions {
   readonly pipelineParallelismDegree: number;
   readonly ranksRunIn: "server" | "processes";
+  readonly ranksLink: "shared" | "tcp";
   readonly ranksSpare: boolean;
   readonly ranksCopyBytes: number;
   readonly ranksCopyFolder: string | undefined;
@@ -28,6 +29,14 @@ export const rankOptions: OptionTable<RankOptions> = {
     meaning:
       "whether the server's process computes everything, or each shard of each stage is a process that may die and take no answer with it",
     default: "server",
+  }),
+  ranksLink: choiceOption({
+    flag: "ranks-link",
+    name: "ranks.link",
+    choices: ["shared", "tcp"],
+    meaning:
+      "what such processes are linked by: memory that they share, or encrypted TCP on the loopback interface, as between hosts; the answers are the same",
+    default: "shared",
   }),
   ranksSpare: booleanOption({
     flag: "ranks-spare",

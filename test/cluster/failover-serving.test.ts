@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bannerOf, claw, exitOf, makeFolder, makeTinyModel, start } from "../cli/claw.ts";
 import { Random } from "../kernels/random.ts";
 import { rankPids } from "./rank-pids.ts";
+import { tcpConnections } from "./tcp-connections.ts";
 import { until } from "./until.ts";
 
 const STREAMS = 8;
@@ -141,6 +142,7 @@ describe.skipIf(!hasProc)("a server whose ranks are processes (needs /proc)", ()
 
   test("answers as one process does", async () => {
     expect(rankPids(server.pid).length).toBeGreaterThanOrEqual(2);
+    expect(rankPids(server.pid).flatMap(tcpConnections)).toEqual([]);
     expect(await ask(server.url)).toEqual(plain);
   });
 
@@ -179,6 +181,19 @@ describe.skipIf(!hasProc)("a server whose ranks are processes (needs /proc)", ()
     const pids = rankPids(server.pid);
     await stop(server);
     await until(() => pids.every((pid) => !existsSync(`/proc/${pid}`)));
+  });
+
+  test("answers as one process does when its ranks are linked by TCP", async () => {
+    const ranks = ["--ranks-run-in", "processes", "--tensor-parallelism-degree", "2"];
+    const linked = await serve(...ranks, "--ranks-link", "tcp");
+    try {
+      expect(await ask(linked.url)).toEqual(plain);
+      // Each to the engine's process, and to each other.
+      expect(rankPids(linked.pid).map((pid) => tcpConnections(pid).length)).toEqual([2, 2]);
+      await loseRanks(linked, ["SIGKILL"]);
+    } finally {
+      linked.child.kill("SIGKILL");
+    }
   });
 
   test("loses nothing of a model under its seal either, and takes no rank of another one", async () => {

@@ -35,6 +35,8 @@ export interface ProcessRanks {
   readonly command: readonly string[];
   /** Whether ranks are kept ready to take over from those that run. */
   readonly spare: boolean;
+  /** What their processes are linked by. */
+  readonly link: "shared" | "tcp";
 }
 
 /** For the settings of an engine whose ranks are to be processes. */
@@ -45,9 +47,9 @@ export function rankProcesses(options: ProcessRanks): SourceSettings {
 /** The source that these settings ask for. */
 export function processSource(settings: EngineSettings, listener: SourceListener): RuntimeSource {
   assert(settings.source !== undefined, "Who started this thread said how ranks are started.");
-  const { command, spare } = settings.source.options as ProcessRanks;
-  const source = new ProcessSource(settings, listener, command);
-  if (!spare) return source;
+  const ranks = settings.source.options as ProcessRanks;
+  const source = new ProcessSource(settings, listener, ranks);
+  if (!ranks.spare) return source;
   return new SparedSource(source, {
     pause: () => delay(SPARE_PAUSE_MS, undefined, { ref: false }),
     onMissing: ({ message }) => listener.onNote(`No ranks are kept ready: ${message}`),
@@ -57,17 +59,17 @@ export function processSource(settings: EngineSettings, listener: SourceListener
 class ProcessSource implements RuntimeSource {
   readonly #settings: EngineSettings;
   readonly #listener: SourceListener;
-  readonly #command: readonly string[];
+  readonly #ranks: ProcessRanks;
   /** Of the first runtime: those after it are as large. */
   #sizes: Partial<RuntimeOptions> | undefined;
   readonly #beatIntervals: number[] = [];
   /** Its header, read once. */
   #model: OpenedFile | undefined;
 
-  constructor(settings: EngineSettings, listener: SourceListener, command: readonly string[]) {
+  constructor(settings: EngineSettings, listener: SourceListener, ranks: ProcessRanks) {
     this.#settings = settings;
     this.#listener = listener;
-    this.#command = command;
+    this.#ranks = ranks;
   }
 
   async open({ tensor, pipeline }: Parallelism): Promise<OpenRuntime> {
@@ -103,7 +105,8 @@ class ProcessSource implements RuntimeSource {
       ...this.#sizes,
       placement,
       beatIntervals: this.#beatIntervals,
-      command: this.#command,
+      command: this.#ranks.command,
+      driver: this.#ranks.link,
       threads: Math.max(1, Math.floor(threads / ranks)),
       onWords: this.#listener.onNote,
     };

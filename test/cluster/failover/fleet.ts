@@ -7,10 +7,14 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Driven, type Setting } from "./driven.ts";
 import type { Kind } from "./gaps.ts";
+import { Cut } from "./own-network.ts";
 import { holds, say, within } from "./progress.ts";
 
 /** What `/health` says of a server that streams go on at. */
 const ANSWERING: readonly string[] = ["ok", "recovering"];
+
+/** A rank is linked to the engine's process and to the other rank. */
+const LINKS_OF_RANK = 2;
 
 const START_S = 240;
 const READY_S = 60;
@@ -64,8 +68,9 @@ export class Fleet {
     if (kind === "rank killed" || kind === "rank stopped") {
       if (rank === undefined) return undefined;
       process.kill(rank, kind === "rank killed" ? "SIGKILL" : "SIGSTOP");
-      return async () => {};
+      return () => ended(rank, holder);
     }
+    if (kind === "rank cut off") return rank === undefined ? undefined : cutOff(rank, holder);
     if (this.servers.length < 2) return undefined;
     if (kind === "owner cut off") {
       holder.wire?.cut();
@@ -138,4 +143,27 @@ export class Fleet {
     const { stdout } = await promisify(execFile)(claw, ["cluster", "status", ...access, "--json"]);
     return (JSON.parse(stdout) as { nodes: { name: string }[] }).nodes.map(({ name }) => name).toSorted();
   }
+}
+
+/** Its process lives on, and is told nothing. Undefined where it has no links: it is about to end, or has not met the others yet. */
+function cutOff(rank: number, holder: Driven): (() => Promise<void>) | undefined {
+  const cut = new Cut(rank);
+  if (cut.connections < LINKS_OF_RANK) {
+    cut.heal();
+    return undefined;
+  }
+  const since = performance.now();
+  const gone = ended(rank, holder).then(() => performance.now() - since);
+  gone.catch(() => {});
+  return async () => {
+    const seconds = (await gone) / 1000;
+    cut.heal();
+    say(`rank ${rank}, cut off in ${cut.connections} connections, had ended after ${seconds.toFixed(2)} s`);
+  };
+}
+
+/** A server ends the ranks that it replaces, whatever state they are in. */
+function ended(rank: number, holder: Driven): Promise<void> {
+  const gone = (): boolean => !holder.ranks.includes(rank);
+  return holds(READY_S, `${holder.name} ends its rank ${rank}, which it has replaced`, gone);
 }

@@ -1,8 +1,12 @@
 /** The gaps that clients saw around what was done to a server. */
 
-export type Kind = "rank killed" | "rank stopped" | "owner killed" | "owner stopped" | "owner cut off";
+export type Kind =
+  | ("rank killed" | "rank stopped" | "rank cut off")
+  | ("owner killed" | "owner stopped" | "owner cut off");
 
 export const RANK_KINDS: readonly Kind[] = ["rank killed", "rank stopped"];
+/** The same where ranks are linked by TCP, in a network that may be changed. */
+export const LINKED_RANK_KINDS: readonly Kind[] = [...RANK_KINDS, "rank cut off"];
 export const OWNER_KINDS: readonly Kind[] = ["owner killed", "owner stopped", "owner cut off"];
 
 export interface Fault {

@@ -4,9 +4,10 @@
  * as JSON; on the standard error, what is going on.
  *
  *     npm run test:failover -- --kills 160 --owner-kills 40 --preset llama-1b [--model FILE] [--streams 8] [--prompt 1000]
- *         [--tokens 400] [--seconds 8] [--no-spare] [--seed 1] [--cache FOLDER] [--patience 1] [--stall 240] [-- FLAGS OF claw serve]
+ *         [--tokens 400] [--seconds 8] [--no-spare] [--partitions] [--seed 1] [--cache FOLDER] [--patience 1] [--stall 240] [-- FLAGS OF claw serve]
  *
- * `--kills`: of ranks, killed and stopped by turns. `--owner-kills`: of the server, killed, stopped and cut off from NATS by turns; then
+ * `--kills`: of ranks, killed and stopped by turns. `--partitions`: and cut off, from the engine's process and from each other, in a
+ * network of this run's own; ranks are then linked by TCP. For root on Linux, with `unshare` and `ip`. `--owner-kills`: of the server, killed, stopped and cut off from NATS by turns; then
  * there are two servers, and clients come back with Last-Event-ID. `--seconds`: about how long after everything goes on the next
  * one comes. `--cache`: where packed weights stay, so that the next run starts faster.
  */
@@ -23,7 +24,8 @@ import { Random } from "../../kernels/random.ts";
 import { bytesOf, comparable } from "../../server/sse-client.ts";
 import { NatsServer } from "../nats-server.ts";
 import { Fleet } from "./fleet.ts";
-import { type Fault, gapOf, type Kind, OWNER_KINDS, RANK_KINDS, summary } from "./gaps.ts";
+import { type Fault, gapOf, type Kind, LINKED_RANK_KINDS, OWNER_KINDS, RANK_KINDS, summary } from "./gaps.ts";
+import { enterOwnNetwork } from "./own-network.ts";
 import { holds, say, within } from "./progress.ts";
 
 const { values, positionals } = parseArgs({
@@ -40,10 +42,20 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "8" },
     patience: { type: "string", default: "1" },
     stall: { type: "string", default: "240" },
+    partitions: { type: "boolean", default: false },
     "no-spare": { type: "boolean", default: false },
     seed: { type: "string", default: "1" },
   },
 });
+
+if (values.partitions) {
+  try {
+    enterOwnNetwork();
+  } catch (error) {
+    say(String(error));
+    process.exit(1);
+  }
+}
 
 const ownerKills = Number(values["owner-kills"]);
 const streams = Number(values.streams);
@@ -68,7 +80,10 @@ function model(): string {
 function faultsDue(): Kind[] {
   const turns = (kinds: readonly Kind[], count: number): Kind[] =>
     Array.from({ length: count }, (_, i) => kinds[i % kinds.length] as Kind);
-  const due = [...turns(RANK_KINDS, Number(values.kills)), ...turns(OWNER_KINDS, ownerKills)];
+  const due = [
+    ...turns(values.partitions ? LINKED_RANK_KINDS : RANK_KINDS, Number(values.kills)),
+    ...turns(OWNER_KINDS, ownerKills),
+  ];
   for (let i = due.length - 1; i > 0; i--) {
     const j = random.between(0, i);
     [due[i], due[j]] = [due[j] as Kind, due[i] as Kind];
@@ -211,6 +226,7 @@ const fleet = new Fleet({
   cache: values.cache ?? join(folder, "cache"),
   flags: [
     ...["--ranks-run-in", "processes", "--tensor-parallelism-degree", "2", "--context", "2048"],
+    ...(values.partitions ? ["--ranks-link", "tcp"] : []),
     ...(values["no-spare"] ? [] : ["--ranks-spare"]),
     ...positionals,
   ],
