@@ -14,7 +14,9 @@
 
 namespace claw {
 
-constexpr size_t kRingSlots = 16;
+// A ring is as large as a core's second cache, often. In one of half the size the lines that are written again still lie in the
+// reader's cache, and fetching each of them from there took longer than both copies of a large message.
+constexpr size_t kRingSlots = 32;
 // A message of 8 KB takes one slot; of a longer one, one slot is read while the next is written.
 constexpr size_t kSlotBytes = size_t{32} << 10;
 
