@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { nativeAvailable } from "../../src/kernels/mod.ts";
 import { makeFolder, makeTinyModel, repository } from "../cli/claw.ts";
 import { noOwnNetwork } from "./failover/own-network.ts";
@@ -21,6 +21,7 @@ async function run(...flags: readonly string[]): Promise<Outcome> {
   const script = join(repository, "test/cluster/failover/run.ts");
   const env = { ...process.env, TMPDIR: folder };
   const child = spawn(process.execPath, [script, ...flags], { env, stdio: ["ignore", "pipe", "pipe"] });
+  onTestFinished(() => void child.kill()); // with its servers, if it has not ended
   const [report, words]: string[][] = [[], []];
   child.stdout.setEncoding("utf8").on("data", (text: string) => report?.push(text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => words?.push(text));

@@ -15,6 +15,8 @@ export interface Setting {
   /** Where packed weights are kept. */
   readonly cache: string;
   readonly flags: readonly string[];
+  /** Whether its ranks are to be linked by TCP. */
+  readonly linked?: boolean;
   /** Where NATS is, and the file with the cluster's secret; undefined: it is alone. */
   readonly cluster?: { readonly nats: string; readonly secretFile: string } | undefined;
   /** Told what it writes on its standard error, line by line. */
@@ -43,7 +45,7 @@ export class Driven {
 
   /** Resolves when it has loaded the model and, where there is a cluster, has joined it. */
   static async start(name: string, setting: Setting): Promise<Driven> {
-    const { model, folder, cache, flags, cluster, onWords } = setting;
+    const { model, folder, cache, flags, linked, cluster, onWords } = setting;
     const env = {
       ...process.env,
       XDG_STATE_HOME: join(folder, `state-${name}`),
@@ -55,7 +57,9 @@ export class Driven {
       ...["--cluster-control", `nats://${wire?.address}`, "--cluster-secret-file", cluster.secretFile],
       ...["--cluster-name", name],
     ];
-    const args = ["serve", "--model", model, "--port", "0", "--no-auth", ...(control ?? []), ...flags];
+    const args = ["serve", "--model", model, "--port", "0", "--no-auth", ...(control ?? [])];
+    if (linked === true) args.push("--ranks-link", "tcp");
+    args.push(...flags);
     const child = spawn(launcher, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     let rest = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {

@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { tcpConnections } from "../tcp-connections.ts";
 import { Driven, type Setting } from "./driven.ts";
 import type { Kind } from "./gaps.ts";
 import { Cut } from "./own-network.ts";
@@ -46,6 +47,11 @@ export class Fleet {
     const states = cluster === undefined ? ["ok"] : ["ok", "standby"];
     await holds(READY_S, `${name} is ready`, async () => states.includes(await server.health()));
     say(`${name} is ready: ${await server.health()}`);
+    const { linked = false } = this.#setting;
+    const links = server.ranks.map((rank) => tcpConnections(rank).length);
+    if (linked && !links.slice(0, 2).every((count) => count >= LINKS_OF_RANK)) {
+      throw new Error(`The ranks of ${name} have ${links.join(" and ")} TCP connections: nothing to cut.`);
+    }
   }
 
   /** The one that answers. */

@@ -226,10 +226,10 @@ const fleet = new Fleet({
   cache: values.cache ?? join(folder, "cache"),
   flags: [
     ...["--ranks-run-in", "processes", "--tensor-parallelism-degree", "2", "--context", "2048"],
-    ...(values.partitions ? ["--ranks-link", "tcp"] : []),
     ...(values["no-spare"] ? [] : ["--ranks-spare"]),
     ...positionals,
   ],
+  linked: values.partitions,
   cluster: ownerKills > 0 ? { nats: nats.address, secretFile } : undefined,
   onWords: (server, line) => {
     // Clients that look for who answers are told so by who does not.
