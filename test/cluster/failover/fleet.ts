@@ -71,6 +71,8 @@ export class Fleet {
     const holder = await this.owner();
     const { ranks } = holder;
     const rank = ranks[random % 2];
+    // Ranks that are being replaced are not lost once more when one of them ends.
+    if (kind.startsWith("rank") && (await holder.health()) !== "ok") return undefined;
     if (kind === "rank killed" || kind === "rank stopped") {
       if (rank === undefined) return undefined;
       process.kill(rank, kind === "rank killed" ? "SIGKILL" : "SIGSTOP");
