@@ -119,11 +119,11 @@ Error Exchanges::post(const Operation& op, const int32_t* tokens, int32_t rows) 
   const size_t floats = messageFloats(op, tokens, rows);
   if (floats == 0) return {};
   Way& way = ways_[static_cast<size_t>(op.link)];
-  float* message = way.of(op).message;
-  const std::span<uint8_t> bytes(reinterpret_cast<uint8_t*>(message), floats * sizeof(float));
+  std::span<uint8_t> bytes(reinterpret_cast<uint8_t*>(way.of(op).message), floats * sizeof(float));
   if (std::find(moving_.begin(), moving_.end(), way.link.get()) == moving_.end()) moving_.push_back(way.link.get());
   if (op.op == Op::receive) return way.link->postReceive(bytes);
-  gather(op, tokens, rows, message);
+  if (const auto lent = way.link->lend(bytes.size()); !lent.empty()) bytes = lent;
+  gather(op, tokens, rows, reinterpret_cast<float*>(bytes.data()));
   counts_.messages++;
   counts_.bytes += static_cast<int64_t>(bytes.size());
   return way.link->postSend(bytes);

@@ -80,7 +80,7 @@ bool Link::pushNext() {
     return true;
   }
   const size_t left = outgoing_.size() - sent_;
-  const size_t bytes = std::min(left, frameBytesMax());
+  const size_t bytes = std::min(left, frameBytesOf(outgoing_.subspan(sent_)));
   const FrameKind kind = open_ ? FrameKind::data : FrameKind::hello;
   if (!push(header(kind, bytes, left - bytes), outgoing_.subspan(sent_, bytes))) return false;
   sendSequence_++;

@@ -46,6 +46,9 @@ class Link {
   // The next messages belong to another plan. Both peers do so between the same two messages.
   void setEpoch(uint64_t epoch) { epoch_ = epoch; }
 
+  // Memory for the next message, which is copied once less from there: from postSend() on it is the link's, whatever
+  // sending() says, and the peer may see and change it at any time. Empty where there is none; then any other memory does.
+  virtual std::span<uint8_t> lend(size_t) { return {}; }
   // Posts a message, which stays as it is until sending() is false. One at a time. E_LINK, E_LINK_PEER, E_INTERNAL.
   Error postSend(std::span<const uint8_t> message);
   // Posts memory for the next message, the peer's to fill until receiving() is false. One at a time.
@@ -86,6 +89,8 @@ class Link {
  protected:
   // The largest payload of a frame.
   virtual size_t frameBytesMax() const = 0;
+  // The same of the next frame of a message of which `rest` is not sent yet.
+  virtual size_t frameBytesOf(std::span<const uint8_t>) const { return frameBytesMax(); }
   // Takes the whole frame; false while there is no room for it.
   virtual bool push(const FrameHeader& header, std::span<const uint8_t> payload) = 0;
   // Whether all that was pushed has left this process.

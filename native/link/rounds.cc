@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <thread>
@@ -38,31 +39,40 @@ bool receiveRaw(const Descriptor& socket, std::span<uint8_t> bytes) {
   return true;
 }
 
+// Memory to send from, the link's where it has some.
+std::span<uint8_t> outgoing(Link* link, std::vector<uint8_t>* own) {
+  const std::span<uint8_t> lent = link->lend(own->size());
+  return lent.empty() ? std::span<uint8_t>(*own) : lent;
+}
+
 }  // namespace
 
 Error askRounds(Link* link, const RoundPlan& plan, RoundTimes* times) {
-  std::vector<uint8_t> message(plan.bytes, 1);
-  std::vector<uint8_t> answer(plan.bytes);
+  std::vector<uint8_t> own(plan.bytes);
+  std::vector<uint8_t> answer(plan.bytes, 1);
   size_t bytes = 0;
   for (int32_t round = 0; round < plan.rounds; round++) {
+    const std::span<uint8_t> message = outgoing(link, &own);
+    std::copy(answer.begin(), answer.end(), message.begin());
     const auto begin = Clock::now();
     if (Error error = send(link, message, plan.patience)) return error;
     if (Error error = receive(link, answer, &bytes, plan.patience)) return error;
     times->oneWay.push_back(since(begin) / 2);
     const auto copied = Clock::now();
-    std::memcpy(message.data(), answer.data(), plan.bytes);
-    asm volatile("" : : "r"(message.data()) : "memory");
+    std::memcpy(own.data(), answer.data(), plan.bytes);
+    asm volatile("" : : "r"(own.data()) : "memory");
     times->copy.push_back(since(copied));
   }
   return {};
 }
 
 Error echoRounds(Link* link, const RoundPlan& plan) {
-  std::vector<uint8_t> message(plan.bytes);
+  std::vector<uint8_t> own(plan.bytes);
   size_t bytes = 0;
   for (int32_t round = 0; round < plan.rounds; round++) {
+    const std::span<uint8_t> message = outgoing(link, &own);
     if (Error error = receive(link, message, &bytes, plan.patience)) return error;
-    if (Error error = send(link, std::span<const uint8_t>(message).first(bytes), plan.patience)) return error;
+    if (Error error = send(link, message.first(bytes), plan.patience)) return error;
   }
   return {};
 }

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "link/shared-ring.h"
+#include "link/window.h"
 
 namespace claw {
 namespace {
@@ -60,6 +61,18 @@ class SharedLink final : public Link {
 
   bool needsKeys() const override { return false; }
 
+  std::span<uint8_t> lend(size_t bytes) override {
+    lent_ = {};
+    if (closed() || sending()) return {};
+    if (!writer_.look()) {
+      fail(Drop::ring);
+      return {};
+    }
+    const size_t place = account_.find(bytes, writer_.consumed());
+    if (place != WindowAccount::kNowhere) lent_ = {memory_->windows[side_] + place, bytes};
+    return lent_;
+  }
+
   void park(std::chrono::milliseconds time) override {
     Bell& own = memory_->bells[side_];
     const uint32_t seen = loadShared(own.rings, std::memory_order_relaxed);
@@ -79,11 +92,19 @@ class SharedLink final : public Link {
   }
 
  protected:
-  size_t frameBytesMax() const override { return kSlotBytes; }
+  size_t frameBytesMax() const override { return kWindowBytes; }
+  size_t frameBytesOf(std::span<const uint8_t> rest) const override { return isLent(rest) ? rest.size() : kSlotBytes; }
 
   bool push(const FrameHeader& header, std::span<const uint8_t> payload) override {
     if (!writer_.room()) return writer_.broken() && fail(Drop::ring);
-    writer_.write(header, payload);
+    if (isLent(payload)) {
+      const auto place = static_cast<size_t>(payload.data() - memory_->windows[side_]);
+      writer_.describe(header, place + 1);
+      account_.use(place, payload.size(), writer_.written());
+      lent_ = {};
+    } else {
+      writer_.write(header, payload);
+    }
     ring();
     return true;
   }
@@ -97,7 +118,7 @@ class SharedLink final : public Link {
   }
 
   bool take(const FrameHeader&, std::span<uint8_t> into) override {
-    reader_.read(into);
+    if (!reader_.read(into, memory_->windows[1 - side_])) return fail(Drop::length);
     ring();
     return true;
   }
@@ -112,6 +133,10 @@ class SharedLink final : public Link {
   void disconnect() override { socket_.reset(); }
 
  private:
+  bool isLent(std::span<const uint8_t> payload) const {
+    return !payload.empty() && payload.data() == lent_.data() && payload.size() <= lent_.size();
+  }
+
   bool movable() {
     return (receiving() && (reader_.ready() || reader_.broken())) || (sending() && (writer_.room() || writer_.broken()));
   }
@@ -134,6 +159,8 @@ class SharedLink final : public Link {
   const int side_;
   RingWriter writer_;
   RingReader reader_;
+  WindowAccount account_;
+  std::span<uint8_t> lent_;  // and not sent from yet
   std::atomic<bool> woken_{false};
 };
 
@@ -157,7 +184,7 @@ Error checkMemory(const Descriptor& file) {
   const int seals = fcntl(file.number(), F_GET_SEALS);
   const bool sealed = seals >= 0 && (seals & kSeals) == kSeals;
   if (sealed && fstat(file.number(), &status) == 0 && status.st_size == static_cast<off_t>(sizeof(SharedMemory))) return {};
-  return makeError("E_LINK_PEER", "The shared memory that a peer handed over is not sealed, or not %zu bytes long.",
+  return makeError("E_LINK_PEER", "The shared memory that a peer handed over is not sealed, or not the %zu bytes of this version.",
                    sizeof(SharedMemory));
 }
 

@@ -20,10 +20,15 @@ constexpr size_t kRingSlots = 32;
 // A message of 8 KB takes one slot; of a longer one, one slot is read while the next is written.
 constexpr size_t kSlotBytes = size_t{32} << 10;
 
+// Of the memory that a side lends for messages it sends: read there, so copied once. Holds 256 rows of 2,048 floats.
+constexpr size_t kWindowBytes = size_t{2} << 20;
+
 struct Slot {
   // The frame's number in its direction, from 1; written last.
   alignas(64) uint64_t stamp;
   std::array<uint64_t, sizeof(FrameHeader) / sizeof(uint64_t)> header;
+  // Where in the sender's window the payload lies, from 1; 0: in this slot.
+  uint64_t place;
   alignas(64) uint8_t payload[kSlotBytes];
 };
 
@@ -41,6 +46,8 @@ struct Bell {
 struct SharedMemory {
   Bell bells[2];
   Ring rings[2];
+  // Side 0 sends from the first.
+  alignas(4096) uint8_t windows[2][kWindowBytes];
 };
 
 template <typename T>
@@ -57,28 +64,43 @@ class RingWriter {
  public:
   explicit RingWriter(Ring* ring) : ring_(ring) {}
 
-  // Whether a slot is free. What the peer says it consumed counts as far as it can be true.
+  // Whether a slot is free.
   bool room() {
     if (written_ - consumed_ < kRingSlots) return true;
+    return look() && written_ - consumed_ < kRingSlots;
+  }
+
+  // Learns what the peer consumed; what it says counts as far as it can be true.
+  bool look() {
     const uint64_t said = loadShared(ring_->consumed, std::memory_order_acquire);
     if (said < consumed_ || said > written_) {
       broken_ = true;
       return false;
     }
     consumed_ = said;
-    return written_ - consumed_ < kRingSlots;
+    return true;
   }
 
   // There is room.
   void write(const FrameHeader& header, std::span<const uint8_t> payload) {
+    uint8_t* place = ring_->slots[written_ % kRingSlots].payload;
+    if (!payload.empty()) std::memcpy(place, payload.data(), payload.size());
+    describe(header, 0);
+  }
+
+  // There is room, and the payload is where `place` says.
+  void describe(const FrameHeader& header, uint64_t place) {
     Slot& slot = ring_->slots[written_ % kRingSlots];
     const auto words = std::bit_cast<decltype(slot.header)>(header);
     for (size_t i = 0; i < words.size(); i++) storeShared(slot.header[i], words[i], std::memory_order_relaxed);
-    if (!payload.empty()) std::memcpy(slot.payload, payload.data(), payload.size());
+    storeShared(slot.place, place, std::memory_order_relaxed);
     storeShared(slot.stamp, ++written_, std::memory_order_release);
   }
 
   bool broken() const { return broken_; }
+  // Frames so far, and those of them that the peer has read.
+  uint64_t written() const { return written_; }
+  uint64_t consumed() const { return consumed_; }
 
  private:
   Ring* ring_;
@@ -108,10 +130,16 @@ class RingReader {
     return std::bit_cast<FrameHeader>(words);
   }
 
-  // Copies at most kSlotBytes of the frame and gives its slot back.
-  void read(std::span<uint8_t> into) {
-    if (!into.empty()) std::memcpy(into.data(), ring_->slots[read_ % kRingSlots].payload, into.size());
+  // Copies the frame's payload and gives its slot back; false where it would lie outside of its slot or of the peer's window.
+  bool read(std::span<uint8_t> into, const uint8_t* window) {
+    Slot& slot = ring_->slots[read_ % kRingSlots];
+    const uint64_t place = loadShared(slot.place, std::memory_order_relaxed);
+    const size_t most = place == 0 ? kSlotBytes : kWindowBytes;
+    if (into.size() > most || (place > 0 && place - 1 > most - into.size())) return false;
+    const uint8_t* from = place == 0 ? slot.payload : window + (place - 1);
+    if (!into.empty()) std::memcpy(into.data(), from, into.size());
     storeShared(ring_->consumed, ++read_, std::memory_order_release);
+    return true;
   }
 
   bool broken() const { return broken_; }

@@ -140,9 +140,10 @@ struct SharedVictim {
 
   Ring& toVictim() const { return memory->rings[0]; }
   Ring& fromVictim() const { return memory->rings[1]; }
-  void write(uint64_t number, const FrameHeader& header) const {
+  void write(uint64_t number, const FrameHeader& header, uint64_t place = 0) const {
     Slot& slot = toVictim().slots[number % kRingSlots];
     std::memcpy(slot.header.data(), &header, sizeof header);
+    slot.place = place;
     storeShared(slot.stamp, number + 1, std::memory_order_release);
   }
 };
@@ -173,6 +174,31 @@ void attackShared(Random* random, Tally* tally) {
     default: break;
   }
   judge(victim.link.get(), tally);
+}
+
+// Payloads at places of the window, at its very end and beyond it, where no place can be.
+void attackPlaces(Random* random, Tally* tally) {
+  SharedVictim victim;
+  const size_t bytes = 1 + random->bits() % kCapacity;
+  const uint64_t last = kWindowBytes - bytes + 1;
+  const uint64_t places[] = {1, 1 + random->bits() % last, last, last + 1, last + 1 + random->bits() % bytes, kWindowBytes + 1,
+                             ~uint64_t{0}, uint64_t{1} << 63, (uint64_t{random->bits()} << 32) + kWindowBytes};
+  const uint64_t place = places[random->bits() % std::size(places)];
+  victim.write(0, goodHeader(0, bytes), place);
+  const int whole = tally->whole;
+  judge(victim.link.get(), tally);
+  CHECK((tally->whole > whole) == (place <= last));
+  CHECK((victim.link->drop() == Drop::length) == (place > last));
+}
+
+// A slot holds no more than kSlotBytes, though a frame may have more.
+void attackSlotLength() {
+  SharedVictim victim;
+  Bytes into(2 * kSlotBytes);
+  victim.write(0, goodHeader(0, kSlotBytes + 1));
+  CHECK(!victim.link->postReceive(into));
+  victim.link->progress();
+  CHECK(victim.link->drop() == Drop::length);
 }
 
 // Headers change all the time between good and absurd; what the victim checked must be what it uses.
@@ -315,6 +341,11 @@ int main() {
   report("shared", shared);
   checkHeaders(shared);
   CHECK(shared.of(Drop::ring) >= 20);
+  Tally places;
+  for (int i = 0; i < 300; i++) attackPlaces(&random, &places);
+  report("shared, places", places);
+  CHECK(places.of(Drop::length) >= 100 && places.whole >= 60);
+  attackSlotLength();
   Tally changing;
   attackWhileRead(&changing);
   report("shared, changing", changing);
