@@ -202,7 +202,7 @@ export class Engine {
   async step(): Promise<boolean> {
     this.endLate();
     this.#fitPages();
-    if (this.#continued.length > 0) await this.#bringCopies();
+    await this.#bringCopies();
     while (this.#begin());
     if (this.#underWay.length === 0) return false;
     await this.#end();
@@ -252,9 +252,12 @@ export class Engine {
     this.#scheduler.budget.record(plan.decoding, plan.promptTokens, ms);
   }
 
+  /** Also for those that come meanwhile: a step that began without their copies would compute all of them anew. */
   async #bringCopies(): Promise<void> {
-    const sequences = this.#continued.splice(0).filter(({ id }) => this.#requests.has(id));
-    await this.#mirror?.restore(sequences, this.#residency);
+    while (this.#continued.length > 0) {
+      const sequences = this.#continued.splice(0).filter(({ id }) => this.#requests.has(id));
+      await this.#mirror?.restore(sequences, this.#residency);
+    }
   }
 
   /** Fails every request, running or waiting. */

@@ -71,4 +71,10 @@ export const FOLDER_LOOK_MS = 10_000;
 export const UNFINISHED_MS = 60_000;
 
 /** A page that is not full yet is copied anew after so many tokens: as many may have to be computed again. */
-export const PARTIAL_COPY_TOKENS = 8;
+export const PARTIAL_COPY_TOKENS = 4;
+
+/** Of a request's pages that were not full, the newest copies are kept: an engine that goes on may know fewer tokens. */
+export const TAILS_KEPT = 2;
+
+/** Requests whose copies are looked for while those of another one are written. */
+export const RESTORED_AHEAD = 2;

@@ -5,7 +5,7 @@
 
 import { at } from "../base/mod.ts";
 import { KV_PAGE_TOKENS } from "../kernels/mod.ts";
-import { COPIES_UNDER_WAY_MAX, PARTIAL_COPY_TOKENS } from "./limits.ts";
+import { COPIES_UNDER_WAY_MAX, PARTIAL_COPY_TOKENS, RESTORED_AHEAD, TAILS_KEPT } from "./limits.ts";
 import { pageKey, rootKey } from "./page-keys.ts";
 import type { PageStore } from "./page-store.ts";
 import type { CopiedPage, Residency } from "./residency.ts";
@@ -25,8 +25,10 @@ interface Copied {
   /** Full pages, and the name of the last of them. */
   pages: number;
   key: string;
-  /** Of the page after them: the name of the copy, and its tokens. */
-  tail: { readonly key: string; readonly tokens: number } | undefined;
+  /** Tokens of the page after them that its newest copy has; 0: there is none. */
+  tokens: number;
+  /** Names of the newest copies of pages that were not full. */
+  readonly tails: string[];
 }
 
 export class PageMirror {
@@ -51,15 +53,18 @@ export class PageMirror {
       const from = copied.pages * KV_PAGE_TOKENS;
       copied.key = pageKey(copied.key, tokens, from, from + KV_PAGE_TOKENS);
       this.#begin(copied.key, at(pages, copied.pages++));
-      this.#setTail(copied, undefined);
+      copied.tokens = 0;
     }
     const from = copied.pages * KV_PAGE_TOKENS;
     const count = cached - from;
-    if (count < (copied.tail?.tokens ?? 0) + PARTIAL_COPY_TOKENS) return;
+    if (count < copied.tokens + PARTIAL_COPY_TOKENS) return;
     if (this.#underWay.size >= COPIES_UNDER_WAY_MAX) return;
     const key = pageKey(copied.key, tokens, from, cached);
     this.#begin(key, at(pages, copied.pages));
-    this.#setTail(copied, { key, tokens: count });
+    copied.tokens = count;
+    // Whoever goes on may know a few tokens less than this engine has drawn, and then has no use for the newest.
+    copied.tails.push(key);
+    while (copied.tails.length > TAILS_KEPT) this.#store.drop(copied.tails.shift() ?? key);
   }
 
   /** Brings pages of these sequences, in this order, to another runtime, as far as it has room. */
@@ -74,8 +79,13 @@ export class PageMirror {
   async restore(sequences: readonly Sequence[], residency: Residency): Promise<void> {
     const copies = this.#copies;
     const write = (page: number, bytes: Uint8Array): void => copies.write(page, bytes);
+    const wanted = [...sequences];
+    const finding: Promise<CopiedPage[]>[] = [];
     for (const sequence of sequences) {
-      const found = await this.#find(sequence);
+      // The next ones are looked for while this one's pages are written; not all, since what is found takes memory.
+      const ahead = wanted.splice(0, 1 + RESTORED_AHEAD - finding.length);
+      finding.push(...ahead.map((each) => this.#find(each)));
+      const found = (await finding.shift()) ?? [];
       this.#counts.restored(residency.restore(sequence, found, write));
     }
   }
@@ -106,14 +116,9 @@ export class PageMirror {
   #of(sequence: Sequence): Copied {
     const known = this.#copied.get(sequence);
     if (known !== undefined) return known;
-    const copied = { pages: 0, key: rootKey(this.#copies.kind, sequence.scope), tail: undefined };
+    const copied = { pages: 0, key: rootKey(this.#copies.kind, sequence.scope), tokens: 0, tails: [] };
     this.#copied.set(sequence, copied);
     return copied;
-  }
-
-  #setTail(copied: Copied, tail: Copied["tail"]): void {
-    if (copied.tail !== undefined) this.#store.drop(copied.tail.key);
-    copied.tail = tail;
   }
 
   /** What is read is the page as it is now, whatever happens to it later. */

@@ -3,6 +3,7 @@
 import { ARITHMETIC_VERSION, type KvFormat } from "../kernels/mod.ts";
 import { identify, openModelFile } from "../model/mod.ts";
 import { FolderPageStore } from "./folder-page-store.ts";
+import { LayeredPageStore } from "./layered-page-store.ts";
 import { MemoryPageStore, type PageStore } from "./page-store.ts";
 import type { EngineSettings } from "./settings.ts";
 
@@ -15,7 +16,9 @@ export function pageStoreOf(
   const { copyBytes: bytesMax = 0, copyFolder: folder } = settings;
   if (bytesMax === 0) return undefined;
   if (folder === undefined) return new MemoryPageStore(bytesMax, onForgotten);
-  return new FolderPageStore({ folder, identity: identityOf(settings, kvFormat), bytesMax, onForgotten });
+  const identity = identityOf(settings, kvFormat);
+  const shared = new FolderPageStore({ folder, identity, bytesMax, onForgotten });
+  return new LayeredPageStore(new MemoryPageStore(bytesMax), shared);
 }
 
 /** What the pages of all servers of this machine follow from that serve this model in this form. */

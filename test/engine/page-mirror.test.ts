@@ -215,34 +215,73 @@ describe("the store", () => {
 });
 
 describe("another engine, with the same store", () => {
-  test("goes on with requests that one had begun, and computes next to nothing again", async () => {
-    const expected = await alone(requests);
-    const store = new MemoryPageStore(BOUND);
-    const counts = { copied: () => {}, restored: () => {} };
+  const counts = { copied: () => {}, restored: () => {} };
+
+  /** What an engine had drawn that is gone now: nothing of it is left but the tokens, and the copies. */
+  async function begun(store: MemoryPageStore, drawn: number): Promise<TokenEvent[][]> {
     const first = new Engine({ ...OPTIONS, ...(await open()), mirror: { store, counts } });
-    const begun = requests.map((asked) => submit(first, asked));
-    while (begun.some(({ length }) => length < 20)) await first.step();
-    // It is gone now, and nothing of it is left but the tokens that were drawn, and the copies.
+    const answers = requests.map((asked) => submit(first, asked));
+    while (answers.some(({ length }) => length < drawn)) await first.step();
+    return answers;
+  }
+
+  /** Goes on with it. `late`: whether requests come one after the other, while copies of those before are looked for. */
+  async function goneOn(
+    store: MemoryPageStore,
+    before: readonly (readonly TokenEvent[])[],
+    late = false,
+  ): Promise<Outcome> {
     let [restored, rowsAgain] = [0, 0];
-    const counting = {
-      copied: () => {},
+    const mirrorCounts = {
+      ...counts,
       restored: (count: number) => {
         restored += count;
       },
     };
-    const other = new Engine({ ...OPTIONS, ...(await open()), mirror: { store, counts: counting } });
+    const other = new Engine({ ...OPTIONS, ...(await open()), mirror: { store, counts: mirrorCounts } });
     other.observe({
       stepped: ({ rows, drawn }) => {
         rowsAgain += rows - drawn;
       },
     });
-    const rest = requests.map((asked, i) => {
-      const drawn = Int32Array.from(begun[i]?.map(({ token }) => token) ?? []);
-      return submit(other, { ...asked, drawn });
+    const waiting = requests.map((asked, i) => {
+      const drawn = Int32Array.from(before[i] ?? [], ({ token }) => token);
+      return () => submit(other, { ...asked, drawn });
     });
+    const rest: TokenEvent[][] = [];
+    const come = (count: number): unknown => waiting.splice(0, count).map((next) => rest.push(next()));
+    come(late ? 1 : waiting.length);
+    const find = store.find.bind(store);
+    store.find = async (keys) => {
+      come(1);
+      await new Promise(setImmediate);
+      return find(keys);
+    };
     while (await other.step());
-    expect(rest.map((events, i) => [...(begun[i] ?? []), ...events])).toEqual(expected);
-    expect(restored).toBeGreaterThan(tokens - requests.length * (PARTIAL_COPY_TOKENS + 1));
-    expect(rowsAgain).toBeLessThanOrEqual(requests.length * PARTIAL_COPY_TOKENS);
+    const answers = rest.map((events, i) => [...(before[i] ?? []), ...events]);
+    return { answers, copied: 0, restored, rowsAgain };
+  }
+
+  test.each([false, true])(
+    "goes on with requests that one had begun, and computes next to nothing again; late: %s",
+    async (late) => {
+      const store = new MemoryPageStore(BOUND);
+      const outcome = await goneOn(store, await begun(store, 20), late);
+      expect(outcome.answers).toEqual(await alone(requests));
+      expect(outcome.restored).toBeGreaterThan(tokens - requests.length * (PARTIAL_COPY_TOKENS + 1));
+      expect(outcome.rowsAgain).toBeLessThanOrEqual(requests.length * PARTIAL_COPY_TOKENS);
+    },
+  );
+
+  // Around the end of a page, where the copies of what was not full yet matter most.
+  test("also where fewer tokens are known of them than had been drawn", async () => {
+    const expected = await alone(requests);
+    for (let drawn = 24; drawn <= 40; drawn++) {
+      const store = new MemoryPageStore(BOUND);
+      const known = (await begun(store, drawn)).map((events) => events.slice(0, -1));
+      const outcome = await goneOn(store, known);
+      expect(outcome.answers).toEqual(expected);
+      expect(outcome.rowsAgain).toBeLessThanOrEqual(2 * requests.length * PARTIAL_COPY_TOKENS);
+    }
   });
 });

@@ -45,7 +45,7 @@ export const LOOK_MS = 50;
  */
 export const SUSPICION = 8;
 export const SILENCE_RATIO = 1.5;
-export const SILENCE_MS_MIN = 500;
+export const SILENCE_MS_MIN = 300;
 
 /**
  * A step is lost, though all ranks are heard of, that takes so many times as long as the slowest of its size, and so much longer.
