@@ -51,6 +51,7 @@ import {
   Completions,
   createHttpServer,
   createLog,
+  expectStream,
   fingerprintOf,
   KeptStreams,
   KeyRing,
@@ -392,6 +393,8 @@ async function clusterOf(
   const cluster = await openCluster(options, {
     ...{ streams, timeout, log },
     takeOver: (found, taking) => takeOver(found, taking, inheriting),
+    // Elsewhere there is nothing of a stream that could be brought near.
+    expect: options.ranksCopyFolder === undefined ? undefined : (found) => expectStream(found, inheriting),
   });
   if (cluster === undefined) return undefined;
   metrics.addGateway({ gateway: () => cluster.gateway.counts, journal: () => completions.journalCounts });

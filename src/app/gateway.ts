@@ -39,6 +39,8 @@ export interface GatewayOptions {
   readonly streams: KeptStreams;
   /** Goes on with a stream. Errors: why it cannot be. */
   readonly takeOver: (found: FoundStream, taking: Taking) => Promise<unknown>;
+  /** Told of streams that another server answers, as they grow; undefined: nothing can be done for them before. */
+  readonly expect?: ((found: FoundStream) => Promise<unknown>) | undefined;
   readonly timeout: Surroundings["timeout"];
   readonly log: Log;
 }
@@ -54,6 +56,12 @@ interface Holding {
 /** After a look at the journal that failed. */
 const AGAIN_MS = 200;
 
+/** How often a standby looks at the streams of the holder, and how many times as long as a look takes it rests at least. */
+const FOLLOW_MS = 1000;
+const FOLLOW_REST = 9;
+/** Tokens of an answer after which it is told of again: a KV page's, of which copies are made. */
+const STEP_TOKENS = 32;
+
 /** A stream that nobody needs to look at again. */
 const finished: ReadonlySet<string> = new Set(["E_DEADLINE"]);
 
@@ -65,6 +73,7 @@ export class Gateway implements Standing {
   /** The epoch whose streams are here. */
   #settledEpoch = 0;
   #closed = false;
+  #following = false;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -97,6 +106,12 @@ export class Gateway implements Standing {
     // What this server drew is another's now; while nobody else held the lease, it may still come back to it.
     if (epoch !== undefined && epoch > this.#settledEpoch && this.#holding === undefined) this.#letGo();
     if (active && epoch !== undefined && this.#holding === undefined) this.#begin(epoch);
+    if (this.#stands && this.#options.expect !== undefined && !this.#following) void this.#follow();
+  }
+
+  /** Whether another server answers, and this one may be next. */
+  get #stands(): boolean {
+    return !this.#closed && this.#holding === undefined && this.#options.lease().holder !== undefined;
   }
 
   /** Answers nothing more; another server may go on. */
@@ -104,6 +119,31 @@ export class Gateway implements Standing {
     this.#closed = true;
     this.look();
     this.#letGo();
+  }
+
+  /** Looks now and then at what the other server does, so that little is left to be done when it is gone. */
+  async #follow(): Promise<void> {
+    const { journal, expect, timeout } = this.#options;
+    this.#following = true;
+    /** Of each stream, the pages of tokens that were told of. */
+    let told = new Map<string, number>();
+    while (this.#stands) {
+      const began = performance.now();
+      try {
+        const { streams } = await journal.read();
+        const grown = streams.map((found) => [found, pagesOf(found)] as const);
+        for (const [found, pages] of grown) {
+          // Those that cannot be gone on with are told of when somebody has to.
+          if (pages > (told.get(found.id) ?? -1) && this.#stands) await expect?.(found).catch(() => {});
+        }
+        told = new Map(grown.map(([{ id }, pages]) => [id, pages]));
+      } catch {
+        // The journal is away: whoever takes the lease says so.
+      }
+      const pause = Math.max(FOLLOW_MS, FOLLOW_REST * (performance.now() - began));
+      await new Promise<void>((resolve) => void timeout(pause, resolve));
+    }
+    this.#following = false;
   }
 
   #begin(epoch: number): void {
@@ -206,4 +246,9 @@ export class Gateway implements Standing {
     const who = active || holder === undefined ? "No server" : `The server ${holder}`;
     return new ClawError("E_STANDBY", `This server stands by. ${who} holds the cluster's lease.`);
   }
+}
+
+/** How far a stream has come, in steps that are worth telling of. */
+function pagesOf({ drawn }: FoundStream): number {
+  return [...drawn.values()].reduce((sum, tokens) => sum + Math.floor(tokens.length / STEP_TOKENS), 0);
 }

@@ -17,6 +17,8 @@ import { TokenStream } from "./token-stream.ts";
 /** Whoever answers generation requests, token by token. Leaving the iteration early cancels the request. */
 export interface TokenGenerator {
   generate(request: GenerationRequest): AsyncIterable<TokenEvent>;
+  /** Told of a request that somebody else answers now, and that may have to be gone on with here. */
+  expect?(request: GenerationRequest): void;
 }
 
 export interface StartOptions {
@@ -104,6 +106,10 @@ export class EngineClient implements TokenGenerator {
       stream.fail(this.#ended);
     }
     return stream;
+  }
+
+  expect(request: GenerationRequest): void {
+    this.#send({ type: "expect", request });
   }
 
   /** Changes limits between two steps; resolves when they are in force. E_PARAMETER beyond what the engine was started for. */

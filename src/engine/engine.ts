@@ -7,7 +7,7 @@
 import { asClawError, assert, at, ClawError } from "../base/mod.ts";
 import type { Executable, KvPages } from "../kernels/mod.ts";
 import { Lane } from "./lane.ts";
-import { FAILED_STEPS_MAX, QUEUE_MAX, SWAP_BYTES_DEFAULT } from "./limits.ts";
+import { EXPECTED_MAX, FAILED_STEPS_MAX, QUEUE_MAX, SWAP_BYTES_DEFAULT } from "./limits.ts";
 import { type MirrorCounts, PageMirror } from "./page-mirror.ts";
 import type { PageStore } from "./page-store.ts";
 import { prefixScope } from "./prefix-scope.ts";
@@ -90,6 +90,8 @@ export class Engine {
   #nextId = 0;
   /** Those that another engine has begun: it may have left copies of their pages. */
   #continued: Sequence[] = [];
+  /** And those that it has now, and that may come to this one. */
+  #expected: Sequence[] = [];
   /** As configured; a runtime may allow less. */
   #wanted: { readonly batch: number; readonly prefillChunkTokens: number; readonly pages: number };
   #pages: number;
@@ -111,12 +113,8 @@ export class Engine {
 
   /** Queues a request; its id. Refuses what can never run: E_CONTEXT, E_PARAMETER; and E_OVERLOADED. */
   submit(request: GenerationRequest, listener: GenerationListener): number {
-    const { queue = QUEUE_MAX, clock, prefixShared = false } = this.#options;
-    checkRequest(request, this.#options);
-    const origin = { tenant: request.tenant ?? "", adapter: request.adapter, epochs: [] };
-    const scope = prefixScope(origin, prefixShared);
-    const adapter = this.#adapterOf(request);
-    const sequence = new Sequence(this.#nextId, request, { scope, adapter, now: clock() });
+    const { queue = QUEUE_MAX } = this.#options;
+    const sequence = this.#sequenceOf(request);
     checkPages(sequence, this.#pages);
     if (this.#scheduler.waiting >= queue) {
       const retryAfterSeconds = this.#retry.seconds(queue);
@@ -126,6 +124,19 @@ export class Engine {
     this.#scheduler.add(sequence);
     if (this.#mirror !== undefined && request.drawn !== undefined) this.#continued.push(sequence);
     return this.#nextId++;
+  }
+
+  /**
+   * Told of a request that another engine has now: pages of it that are kept somewhere are brought here while nothing runs. What cannot
+   * run here is passed over.
+   */
+  expect(request: GenerationRequest): void {
+    if (this.#mirror === undefined || this.#expected.length >= EXPECTED_MAX) return;
+    try {
+      this.#expected.push(this.#sequenceOf(request));
+    } catch {
+      // Whoever submits it is told.
+    }
   }
 
   /** Ends a request at once, also while a step runs; its listener hears nothing more. */
@@ -184,6 +195,7 @@ export class Engine {
     this.#lanes = this.#makeLanes();
     this.#failMisfits();
     this.#continued = [];
+    this.#expected = [];
     if (runtime.copies !== undefined) {
       await this.#mirror?.move(runtime.copies, this.#byRank(), this.#residency);
     }
@@ -258,6 +270,24 @@ export class Engine {
       const sequences = this.#continued.splice(0).filter(({ id }) => this.#requests.has(id));
       await this.#mirror?.restore(sequences, this.#residency);
     }
+    // Nobody waits for what is only expected.
+    while (this.#requests.size === 0) {
+      const expected = this.#expected.shift();
+      if (expected === undefined) return;
+      await this.#mirror?.expect(expected, this.#residency);
+    }
+    this.#expected = [];
+    if (this.#continued.length > 0) await this.#bringCopies();
+  }
+
+  /** Errors: E_CONTEXT, E_PARAMETER. */
+  #sequenceOf(request: GenerationRequest): Sequence {
+    const { clock, prefixShared = false } = this.#options;
+    checkRequest(request, this.#options);
+    const origin = { tenant: request.tenant ?? "", adapter: request.adapter, epochs: [] };
+    const scope = prefixScope(origin, prefixShared);
+    const adapter = this.#adapterOf(request);
+    return new Sequence(this.#nextId, request, { scope, adapter, now: clock() });
   }
 
   /** Fails every request, running or waiting. */

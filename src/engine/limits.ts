@@ -76,5 +76,8 @@ export const PARTIAL_COPY_TOKENS = 4;
 /** Of a request's pages that were not full, the newest copies are kept: an engine that goes on may know fewer tokens. */
 export const TAILS_KEPT = 2;
 
+/** Requests of another engine that copies are to be brought of. */
+export const EXPECTED_MAX = 1024;
+
 /** Requests whose copies are looked for while those of another one are written. */
 export const RESTORED_AHEAD = 2;

@@ -13,6 +13,8 @@ export interface EngineStart {
 
 export type ToEngine =
   | { readonly type: "generate"; readonly id: number; readonly request: GenerationRequest }
+  /** Another engine has it now. */
+  | { readonly type: "expect"; readonly request: GenerationRequest }
   | { readonly type: "cancel"; readonly id: number }
   | { readonly type: "configure"; readonly id: number; readonly change: EngineChange }
   /** A token that came as a message because the ring was full has been received. */

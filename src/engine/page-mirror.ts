@@ -8,7 +8,7 @@ import { KV_PAGE_TOKENS } from "../kernels/mod.ts";
 import { COPIES_UNDER_WAY_MAX, PARTIAL_COPY_TOKENS, RESTORED_AHEAD, TAILS_KEPT } from "./limits.ts";
 import { pageKey, rootKey } from "./page-keys.ts";
 import type { PageStore } from "./page-store.ts";
-import type { CopiedPage, Residency } from "./residency.ts";
+import type { FoundPages, Residency } from "./residency.ts";
 import type { PageCopies } from "./runtime.ts";
 import type { Sequence } from "./sequence.ts";
 
@@ -77,40 +77,62 @@ export class PageMirror {
 
   /** Brings what the store has of these sequences, in this order, into the prefix tree, as far as there is room. */
   async restore(sequences: readonly Sequence[], residency: Residency): Promise<void> {
-    const copies = this.#copies;
-    const write = (page: number, bytes: Uint8Array): void => copies.write(page, bytes);
+    const restore = this.#restorer(residency);
     const wanted = [...sequences];
-    const finding: Promise<CopiedPage[]>[] = [];
+    const finding: Promise<FoundPages>[] = [];
     for (const sequence of sequences) {
       // The next ones are looked for while this one's pages are written; not all, since what is found takes memory.
       const ahead = wanted.splice(0, 1 + RESTORED_AHEAD - finding.length);
-      finding.push(...ahead.map((each) => this.#find(each)));
-      const found = (await finding.shift()) ?? [];
-      this.#counts.restored(residency.restore(sequence, found, write));
+      finding.push(...ahead.map((each) => this.#find(each, residency.known(each))));
+      const found = await finding.shift();
+      if (found !== undefined) this.#counts.restored(restore(sequence, found));
     }
   }
 
-  /** What the store has of a sequence from its beginning, without a gap. The last token is always fed. */
-  async #find({ tokens, length, scope }: Sequence): Promise<CopiedPage[]> {
+  /** The same for full pages of a sequence that may come. */
+  async expect(sequence: Sequence, residency: Residency): Promise<void> {
+    const found = await this.#findFull(sequence, residency.known(sequence));
+    this.#restorer(residency)(sequence, found);
+  }
+
+  #restorer(residency: Residency): ReturnType<Residency["restorer"]> {
+    const copies = this.#copies;
+    return residency.restorer((page, bytes) => copies.write(page, bytes));
+  }
+
+  /** What the store has of a sequence after its first `known` pages, without a gap. The last token is always fed. */
+  async #find(sequence: Sequence, known: number): Promise<FoundPages> {
+    const { tokens, length } = sequence;
+    const { key, copies } = await this.#findFull(sequence, known);
+    const from = (known + copies.length) * KV_PAGE_TOKENS;
+    const most = Math.min(KV_PAGE_TOKENS - 1, length - 1 - from);
+    const ends = Array.from({ length: Math.max(0, most) }, (_, i) => from + most - i);
+    const tails = await this.#store.find(ends.map((end) => pageKey(key, tokens, from, end)));
+    const longest = tails.findIndex((bytes) => bytes !== undefined);
+    const bytes = tails[longest];
+    return bytes === undefined
+      ? { known, copies }
+      : { known, copies: [...copies, { bytes, end: at(ends, longest) }] };
+  }
+
+  /** Full pages alone, and the name of the last one that there is. */
+  async #findFull(
+    { tokens, length, scope }: Sequence,
+    known: number,
+  ): Promise<FoundPages & { readonly key: string }> {
     const keys = [rootKey(this.#copies.kind, scope)];
     const pages = Math.floor((length - 1) / KV_PAGE_TOKENS);
     for (let page = 0; page < pages; page++) {
       const from = page * KV_PAGE_TOKENS;
       keys.push(pageKey(at(keys, page), tokens, from, from + KV_PAGE_TOKENS));
     }
-    const full = await this.#store.find(keys.slice(1));
+    const full = await this.#store.find(keys.slice(1 + known));
     const missing = full.indexOf(undefined);
     const count = missing < 0 ? full.length : missing;
-    const found = full.slice(0, count).map((bytes, page) => {
-      return { bytes: bytes as Uint8Array, end: (page + 1) * KV_PAGE_TOKENS };
+    const copies = full.slice(0, count).map((bytes, i) => {
+      return { bytes: bytes as Uint8Array, end: (known + i + 1) * KV_PAGE_TOKENS };
     });
-    const from = count * KV_PAGE_TOKENS;
-    const most = Math.min(KV_PAGE_TOKENS - 1, length - 1 - from);
-    const ends = Array.from({ length: Math.max(0, most) }, (_, i) => from + most - i);
-    const tails = await this.#store.find(ends.map((end) => pageKey(at(keys, count), tokens, from, end)));
-    const longest = tails.findIndex((bytes) => bytes !== undefined);
-    const bytes = tails[longest];
-    return bytes === undefined ? found : [...found, { bytes, end: at(ends, longest) }];
+    return { known, copies, key: at(keys, known + count) };
   }
 
   #of(sequence: Sequence): Copied {

@@ -27,6 +27,12 @@ export interface CopiedPage {
   readonly end: number;
 }
 
+/** What there is of a sequence's beginning: full pages that the tree had, and copies of those after them. */
+export interface FoundPages {
+  readonly known: number;
+  readonly copies: readonly CopiedPage[];
+}
+
 export type Preemption = "swap" | "recompute";
 
 export class Residency {
@@ -150,35 +156,61 @@ export class Residency {
     }
   }
 
-  /**
-   * Puts copies of a sequence's pages into the tree, from its beginning on without a gap and as far as pages are free; the last
-   * may be of a page that is not full. How many tokens the sequence will find there.
-   */
-  restore(
-    { scope, tokens }: Sequence,
-    copies: readonly CopiedPage[],
-    write: (page: number, bytes: Uint8Array) => void,
-  ): number {
-    const cache = this.#cache;
-    if (cache === undefined) return 0;
-    let node = cache.root(scope);
-    let from = 0;
-    for (const { bytes, end } of copies) {
-      const known = cache.find(node, tokens, from, end);
-      if (known === undefined && this.free === 0) break;
-      if (known !== undefined) {
-        cache.hold(known);
-        node = known;
-      } else {
-        const page = this.#pool.take();
-        write(page, bytes);
-        node = cache.add(node, tokens, [from, end], page);
-      }
-      from = end;
+  /** Full pages of a sequence's beginning that the tree has; a token is always left to be fed. */
+  known({ scope, tokens, length }: Sequence): number {
+    let node = this.#cache?.root(scope);
+    let pages = 0;
+    for (; node !== undefined; pages++) {
+      const from = pages * KV_PAGE_TOKENS;
+      node = from + KV_PAGE_TOKENS < length ? this.#cache?.find(node, tokens, from) : undefined;
+      if (node === undefined) break;
     }
-    // Held until now, so that children rest before their parents.
-    cache.release(node);
-    return from;
+    return pages;
+  }
+
+  /**
+   * Puts copies of sequences' pages into the tree, one sequence after the other: from its beginning on without a gap, and as far as
+   * there is room beside what is in use; the last may be of a page that is not full. How many tokens the sequence will find there.
+   */
+  restorer(
+    write: (page: number, bytes: Uint8Array) => void,
+  ): (sequence: Sequence, found: FoundPages) => number {
+    // What one sequence was given is not taken from it for the next.
+    let room = this.free + this.cached;
+    return ({ scope, tokens }, { known, copies }) => {
+      const cache = this.#cache;
+      if (cache === undefined) return 0;
+      let node = cache.root(scope);
+      let from = 0;
+      const here = (end: number): PrefixNode | undefined => {
+        const found = cache.find(node, tokens, from, end);
+        if (found !== undefined) cache.hold(found);
+        return found;
+      };
+      for (let page = 0; page < known; page++) {
+        const found = here(from + KV_PAGE_TOKENS);
+        // It gave way since copies were looked for.
+        if (found === undefined) break;
+        node = found;
+        from += KV_PAGE_TOKENS;
+      }
+      for (const { bytes, end } of from === known * KV_PAGE_TOKENS ? copies : []) {
+        const found = here(end);
+        if (found === undefined && (room === 0 || (this.free === 0 && !cache.evict()))) break;
+        if (found !== undefined) {
+          node = found;
+        } else {
+          room--;
+          const page = this.#pool.take();
+          write(page, bytes);
+          node = cache.add(node, tokens, [from, end], page);
+        }
+        from = end;
+      }
+      // Held until now, so that children rest before their parents.
+      cache.release(node);
+      return from;
+    };
   }
 
   /** Takes everything from a sequence that has ended, or that could not enter. */

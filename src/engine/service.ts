@@ -14,7 +14,7 @@ import { type EngineStart, errorData, type FromEngine, type ToEngine } from "./m
 import { EngineMetrics } from "./metrics.ts";
 import { pageStoreOf } from "./page-stores.ts";
 import { Recovery, type RunningPlan } from "./recovery.ts";
-import type { GenerationListener } from "./request.ts";
+import type { GenerationListener, GenerationRequest } from "./request.ts";
 import type { RuntimeSource } from "./runtime-source.ts";
 import type { EngineChange, EngineInfo, EngineLoad, EngineSettings } from "./settings.ts";
 import { watchPauses } from "./thread-pauses.ts";
@@ -129,6 +129,7 @@ class Service {
 
   receive(message: ToEngine): void {
     if (message.type === "generate") this.#generate(message);
+    else if (message.type === "expect") this.#expect(message.request);
     else if (message.type === "cancel") this.#cancel(message.id);
     else if (message.type === "configure") void this.#configure(message.id, message.change);
     else if (message.type === "received") this.#sender.confirmed();
@@ -194,6 +195,11 @@ class Service {
     } catch (error) {
       listener.failed(asClawError(error));
     }
+  }
+
+  #expect(request: GenerationRequest): void {
+    this.#engine.expect(request);
+    this.#loop.wake();
   }
 
   #cancel(id: number): void {

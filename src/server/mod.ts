@@ -10,5 +10,5 @@ export { type GatewayCounts, ServerMetrics } from "./metrics/mod.ts";
 export { type ServedModel, ServedModels } from "./models.ts";
 export { textBytesMax } from "./prompts.ts";
 export { alone, KeptStreams, type Standing, type StreamJournal, type Tenure } from "./streams/mod.ts";
-export { takeOver } from "./takeover.ts";
+export { expectStream, takeOver } from "./takeover.ts";
 export { watchFile } from "./watch.ts";

@@ -8,6 +8,7 @@ import type { Completions, Surroundings } from "./completions.ts";
 import type { Log } from "./log.ts";
 import type { ServerMetrics } from "./metrics/mod.ts";
 import type { ServedModel, ServedModels } from "./models.ts";
+import { jobsOf } from "./orders.ts";
 import { reported } from "./replies.ts";
 import type { Tenure } from "./streams/mod.ts";
 import { type KeptStream, type Opening, readOpening } from "./streams/mod.ts";
@@ -38,8 +39,7 @@ export async function takeOver(
   options: TakeoverOptions,
 ): Promise<KeptStream> {
   const { models, surroundings, completions, capabilities, metrics, log } = options;
-  const known = readOpening(opening);
-  if (known === undefined) throw new ClawError("E_CONTROL", "A stream's opening is malformed.");
+  const known = openingOf(opening);
   const { order, request, tenant, identity, openedAt, timeoutMs } = known;
   const model = models.find(order.head.model);
   await checkModel(known, model);
@@ -63,6 +63,33 @@ export async function takeOver(
     tenure,
   };
   return completions.inherit({ client, model, drawn, opening: known, retire });
+}
+
+/**
+ * Has what others keep of a stream brought near: this server may be the next to go on with it. Errors: E_CONTROL for an opening that
+ * cannot be read, E_MODEL_NOT_FOUND, E_STREAM where another model answers.
+ */
+export async function expectStream(
+  { opening, drawn }: FoundStream,
+  { models }: Pick<TakeoverOptions, "models">,
+): Promise<void> {
+  const known = openingOf(opening);
+  const { order, tenant } = known;
+  const model = models.find(order.head.model);
+  await checkModel(known, model);
+  for (const [index, job] of jobsOf(order).entries()) {
+    const tokens = drawn.get(index) ?? [];
+    if (tokens.at(-1)?.finish !== undefined) continue;
+    const { prompt, maxTokens, sampling, stopTokens, adapter } = job;
+    const told = Int32Array.from(tokens, ({ token }) => token);
+    model.generator.expect?.({ prompt, maxTokens, sampling, stopTokens, adapter, tenant, drawn: told });
+  }
+}
+
+function openingOf(text: string): Opening {
+  const known = readOpening(text);
+  if (known === undefined) throw new ClawError("E_CONTROL", "A stream's opening is malformed.");
+  return known;
 }
 
 /** Only the same model, computed in the same way, draws the same tokens. */

@@ -273,6 +273,56 @@ describe("another engine, with the same store", () => {
     },
   );
 
+  test("brings copies of full pages while the other still runs, where it is told of requests", async () => {
+    const store = new MemoryPageStore(BOUND);
+    const before = await begun(store, 20);
+    const other = new Engine({ ...OPTIONS, ...(await open()), mirror: { store, counts } });
+    for (const [i, asked] of requests.entries()) {
+      other.expect({ ...asked, drawn: Int32Array.from(before[i] ?? [], ({ token }) => token) });
+    }
+    other.expect(request(1, 5000));
+    expect(await other.step()).toBe(false);
+    // The first engine's copies are gone with it.
+    store.find = async (keys) => keys.map(() => undefined);
+    let rowsAgain = 0;
+    other.observe({
+      stepped: ({ rows, drawn }) => {
+        rowsAgain += rows - drawn;
+      },
+    });
+    const rest = requests.map((asked, i) => {
+      return submit(other, { ...asked, drawn: Int32Array.from(before[i] ?? [], ({ token }) => token) });
+    });
+    while (await other.step());
+    expect(rest.map((events, i) => [...(before[i] ?? []), ...events])).toEqual(await alone(requests));
+    expect(rowsAgain).toBeLessThan(requests.length * KV_PAGE_TOKENS);
+  });
+
+  test("has the pages of requests that ended give way to copies", async () => {
+    const store = new MemoryPageStore(BOUND);
+    const before = await begun(store, 20);
+    let restored = 0;
+    const counted = {
+      ...counts,
+      restored: (count: number) => {
+        restored += count;
+      },
+    };
+    const pages = 16;
+    const mirror = { store, counts: counted };
+    const other = new Engine({ ...OPTIONS, ...(await open(pages)), mirror });
+    // Its cache is full of them.
+    submit(other, request(7, 120));
+    submit(other, request(8, 190));
+    while (await other.step());
+    const rest = requests.map((asked, i) => {
+      return submit(other, { ...asked, drawn: Int32Array.from(before[i] ?? [], ({ token }) => token) });
+    });
+    while (await other.step());
+    expect(rest.map((events, i) => [...(before[i] ?? []), ...events])).toEqual(await alone(requests));
+    expect(restored).toBeGreaterThan((pages - 4) * KV_PAGE_TOKENS - requests.length * PARTIAL_COPY_TOKENS);
+  });
+
   // Around the end of a page, where the copies of what was not full yet matter most.
   test("also where fewer tokens are known of them than had been drawn", async () => {
     const expected = await alone(requests);

@@ -25,6 +25,9 @@ export interface ClientOptions {
   readonly deadlineMs: number;
 }
 
+/** How long others are asked instead of a server that did not speak, where there are any. */
+const SILENT_MS = 3000;
+
 export class StubbornClient {
   readonly events: SseEvent[] = [];
   /** When each came, in milliseconds of `performance.now()`. */
@@ -33,6 +36,8 @@ export class StubbornClient {
   /** Resolves when it has everything. */
   readonly done: Promise<void>;
   readonly #options: ClientOptions;
+  /** Until when those that let it wait in vain are passed over. */
+  readonly #silent = new Map<string, number>();
   #lastAt = 0;
   #turn = 0;
 
@@ -60,13 +65,18 @@ export class StubbornClient {
   }
 
   async #connect(): Promise<void> {
-    const { urls, body, firstPatienceMs } = this.#options;
-    const list = urls();
-    const url = list[this.#turn % list.length] ?? "";
+    const { body, firstPatienceMs } = this.#options;
+    const url = this.#choose();
     const last = this.events.at(-1)?.id;
     const patienceMs = (last === undefined ? firstPatienceMs : undefined) ?? this.#options.patienceMs;
     const controller = new AbortController();
-    let timer = setTimeout(() => controller.abort(), patienceMs);
+    // Who began to answer and has nothing yet is no silent one.
+    let heard = false;
+    const leave = (): void => {
+      if (!heard || this.events.at(-1)?.id !== last) this.#silent.set(url, performance.now() + SILENT_MS);
+      controller.abort();
+    };
+    let timer = setTimeout(leave, patienceMs);
     try {
       const { signal } = controller;
       const response = await (last === undefined
@@ -77,6 +87,7 @@ export class StubbornClient {
             signal,
           })
         : fetch(`${url}/v1/streams/${last.split(":")[0]}`, { headers: { "last-event-id": last }, signal }));
+      heard = true;
       if (response.status !== 200) {
         this.#told(await response.text());
         return;
@@ -84,7 +95,7 @@ export class StubbornClient {
       let rest = "";
       for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
         clearTimeout(timer);
-        timer = setTimeout(() => controller.abort(), this.#options.patienceMs);
+        timer = setTimeout(leave, this.#options.patienceMs);
         const blocks = (rest + text).split("\n\n");
         rest = blocks.pop() ?? "";
         for (const block of blocks) this.#take(`${block}\n\n`);
@@ -93,6 +104,15 @@ export class StubbornClient {
       clearTimeout(timer);
       controller.abort();
     }
+  }
+
+  /** Those that speak, by turns; all of them where none does. */
+  #choose(): string {
+    const urls = this.#options.urls();
+    const now = performance.now();
+    const speaking = urls.filter((url) => (this.#silent.get(url) ?? 0) < now);
+    const list = speaking.length > 0 ? speaking : urls;
+    return list[this.#turn % list.length] ?? "";
   }
 
   #take(raw: string): void {

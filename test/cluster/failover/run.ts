@@ -134,6 +134,15 @@ async function watched(clients: readonly StubbornClient[], fleet: Fleet): Promis
   }
 }
 
+/** Waits until every stream has some events more than now. */
+async function goOn(clients: readonly StubbornClient[], after: Kind): Promise<void> {
+  const before = new Map(clients.map((client) => [client, client.events.length]));
+  const moved = (client: StubbornClient): boolean =>
+    client.complete || client.events.length > (before.get(client) ?? 0) + 3;
+  await holds(stallS, `streams go on after: ${after}`, () => clients.every(moved));
+  say("all go on");
+}
+
 /** Faults as long as all streams of the round run and some are due. */
 async function torment(
   fleet: Fleet,
@@ -147,18 +156,16 @@ async function torment(
     await sleep(everyMs * (0.5 + random.between(0, 100) / 100));
     const kind = due[0] as Kind;
     if (!running()) return;
-    const before = clients.map(({ events }) => events.length);
     const makeUp = await fleet.fault(kind, random.between(0, 1));
     if (makeUp === undefined) continue;
     const fault = { at: performance.now(), kind };
     say(`${kind}; ${counts(clients)}`);
     due.shift();
     done.push(fault);
-    await holds(stallS, `streams go on after: ${kind}`, () =>
-      all((client) => client.complete || client.events.length > (before[clients.indexOf(client)] ?? 0) + 3),
-    );
-    say("all go on");
+    await goOn(clients, kind);
     await makeUp();
+    // Who is cut off answers until its lease ends; another goes on then.
+    if (kind === "owner cut off") await goOn(clients, kind);
     const gaps = clients.flatMap(({ times }) => gapOf(times, fault) ?? []);
     say(`gaps of ${gaps.map((gap) => gap.toFixed(2)).join(" ")} s; ${due.length} are due`);
   }
