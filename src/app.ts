@@ -389,9 +389,9 @@ async function clusterOf(
   inheriting: Parameters<typeof takeOver>[2],
 ): Promise<RunningCluster | undefined> {
   const { completions, metrics, log } = inheriting;
-  const { timeout } = surroundings;
+  const { clock, timeout } = surroundings;
   const cluster = await openCluster(options, {
-    ...{ streams, timeout, log },
+    ...{ streams, clock, timeout, log },
     takeOver: (found, taking) => takeOver(found, taking, inheriting),
     // Elsewhere there is nothing of a stream that could be brought near.
     expect: options.ranksCopyFolder === undefined ? undefined : (found) => expectStream(found, inheriting),

@@ -41,6 +41,7 @@ export interface GatewayOptions {
   readonly takeOver: (found: FoundStream, taking: Taking) => Promise<unknown>;
   /** Told of streams that another server answers, as they grow; undefined: nothing can be done for them before. */
   readonly expect?: ((found: FoundStream) => Promise<unknown>) | undefined;
+  readonly clock: Surroundings["clock"];
   readonly timeout: Surroundings["timeout"];
   readonly log: Log;
 }
@@ -123,12 +124,12 @@ export class Gateway implements Standing {
 
   /** Looks now and then at what the other server does, so that little is left to be done when it is gone. */
   async #follow(): Promise<void> {
-    const { journal, expect, timeout } = this.#options;
+    const { journal, expect, clock, timeout } = this.#options;
     this.#following = true;
     /** Of each stream, the pages of tokens that were told of. */
     let told = new Map<string, number>();
     while (this.#stands) {
-      const began = performance.now();
+      const began = clock();
       try {
         const { streams } = await journal.read();
         const grown = streams.map((found) => [found, pagesOf(found)] as const);
@@ -140,7 +141,7 @@ export class Gateway implements Standing {
       } catch {
         // The journal is away: whoever takes the lease says so.
       }
-      const pause = Math.max(FOLLOW_MS, FOLLOW_REST * (performance.now() - began));
+      const pause = Math.max(FOLLOW_MS, FOLLOW_REST * (clock() - began));
       await new Promise<void>((resolve) => void timeout(pause, resolve));
     }
     this.#following = false;

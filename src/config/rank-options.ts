@@ -60,8 +60,8 @@ export const rankOptions: OptionTable<RankOptions> = {
     placeholder: "FOLDER",
     expected: "a path",
     meaning:
-      "where these copies lie instead, for all servers of this machine that name it: whoever takes over the lease goes on with what is there; this user's alone, and best in memory, as below `/dev/shm`",
+      "where these copies lie, too, within the same bound, for all servers of this machine that name it: whoever takes over the lease goes on with what is there; this user's alone, and best in memory, as below `/dev/shm`",
     default: undefined,
-    otherwise: "the memory of the server",
+    otherwise: "nowhere else",
   }),
 };

@@ -23,7 +23,7 @@ describe.skipIf(!able)("an engine that ends (needs nats-server, the native core 
     await nats.remove();
   });
 
-  test("has its server leave, and a standby goes on with the streams", { timeout: 60_000 }, async () => {
+  test("has its server leave, and a standby goes on with the streams", { timeout: 90_000 }, async () => {
     writeSecret(folder);
     await nats.start();
     const cacheHome = join(folder, "cache");
@@ -34,7 +34,7 @@ describe.skipIf(!able)("an engine that ends (needs nats-server, the native core 
     servers.push(await GatewayServer.start("two", setting));
 
     // So many that they last for seconds after the first words: this process may be slow to see those.
-    const bodies = Array.from({ length: 16 }, (_, seed) => {
+    const bodies = Array.from({ length: 8 }, (_, seed) => {
       const request = { prompt: `Story ${seed}`, max_tokens: 900, seed, ignore_eos: true };
       return { ...request, stream: true, openclaw: { resumable: true } };
     });
@@ -52,7 +52,7 @@ describe.skipIf(!able)("an engine that ends (needs nats-server, the native core 
     expect(weights.places).toBeGreaterThanOrEqual(1);
     const clients = read();
     const all = Promise.all(clients.map(({ done }) => done));
-    while (clients.every(({ events }) => events.length < 20)) await Promise.race([sleep(5), all]);
+    while (clients.every(({ events }) => events.length === 0)) await Promise.race([sleep(5), all]);
     weights.damage();
     await all;
 

@@ -45,6 +45,8 @@ function setUp(records = new UnsteadyStore()) {
     });
   };
   const refused = new Map<string, ClawError>();
+  /** What it was told of as a standby: each stream, with how many tokens of it. */
+  const expected: string[] = [];
   const gateway = new Gateway({
     lease: () => state.lease,
     journal,
@@ -56,6 +58,11 @@ function setUp(records = new UnsteadyStore()) {
       taken.push(id);
       keep(id);
     },
+    expect: async ({ id, drawn }: FoundStream) => {
+      expected.push(`${id} ${drawn.get(0)?.length ?? 0}`);
+      if (refused.has(id)) throw refused.get(id);
+    },
+    clock: () => performance.now(),
     timeout: (_, expire) => {
       setImmediate(expire);
       return () => {};
@@ -66,7 +73,7 @@ function setUp(records = new UnsteadyStore()) {
     state.lease = { active, epoch, holder };
     gateway.look();
   };
-  return { records, journal, streams, gateway, become, keep, left, taken, refused, state };
+  return { records, journal, streams, gateway, become, keep, left, taken, refused, state, expected };
 }
 
 const owner = { tenant: "t", revocationIds: [] };
@@ -111,6 +118,41 @@ describe("a server", () => {
     expect(taken.toSorted()).toEqual(["one", "two"]);
     expect(streams.find("one", owner).id).toBe("one");
     expect(gateway.counts).toMatchObject({ inherited: 2, lost: 0 });
+  });
+
+  test("follows the streams of another as they grow, until it holds the lease itself", async () => {
+    const { journal, records, become, gateway, expected, refused } = setUp();
+    const token = { token: 1, logprob: undefined, top: [], finish: undefined };
+    const draw = (id: string, from: number, count: number): Promise<void> =>
+      journal.tokens(1, id, [{ choice: 0, from, tokens: new Array(count).fill(token) }]);
+    const told = async (...all: string[]): Promise<void> => {
+      while (expected.length < all.length) await sleep(1);
+      // As often as it looks meanwhile, nothing is told twice.
+      await sleep(20);
+      expect(expected.splice(0)).toEqual(all);
+    };
+    await journal.open(1, "one", "{}");
+    refused.set("one", new ClawError("E_STREAM", "Another model."));
+    records.failures = 3;
+    become(false, 1, "other");
+    await told("one 0");
+    await journal.open(1, "two", "{}");
+    await draw("two", 0, 40);
+    await told("two 40");
+    await draw("two", 40, 20);
+    await draw("one", 0, 31);
+    await told();
+    await draw("two", 60, 10);
+    await told("two 70");
+    become(true, 2, "self");
+    await gateway.tenure();
+    await draw("two", 70, 100);
+    await told();
+    become(false, 3, "other");
+    await told("one 31", "two 170");
+    gateway.handOver();
+    await draw("two", 170, 100);
+    await told();
   });
 
   test("a stream that cannot be taken over keeps no other from it, and is left for who can, unless its time is over", async () => {

@@ -66,7 +66,9 @@ export class GatewayServer {
     const exit = exitOf(child);
     let [banner, complaint] = ["", ""];
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      complaint = (complaint + text).slice(-100_000);
+      // Clients that look for who answers are told so by who does not, again and again.
+      const own = text.split("\n").filter((line) => !line.includes('"E_STANDBY"'));
+      complaint = (complaint + own.join("\n")).slice(-100_000);
     });
     const url = await new Promise<string>((resolve, reject) => {
       child.stdout?.setEncoding("utf8").on("data", (text: string) => {

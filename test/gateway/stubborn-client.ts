@@ -25,9 +25,6 @@ export interface ClientOptions {
   readonly deadlineMs: number;
 }
 
-/** How long others are asked instead of a server that did not speak, where there are any. */
-const SILENT_MS = 3000;
-
 export class StubbornClient {
   readonly events: SseEvent[] = [];
   /** When each came, in milliseconds of `performance.now()`. */
@@ -36,8 +33,6 @@ export class StubbornClient {
   /** Resolves when it has everything. */
   readonly done: Promise<void>;
   readonly #options: ClientOptions;
-  /** Until when those that let it wait in vain are passed over. */
-  readonly #silent = new Map<string, number>();
   #lastAt = 0;
   #turn = 0;
 
@@ -65,54 +60,77 @@ export class StubbornClient {
   }
 
   async #connect(): Promise<void> {
-    const { body, firstPatienceMs } = this.#options;
-    const url = this.#choose();
+    const { patienceMs, firstPatienceMs = patienceMs } = this.#options;
     const last = this.events.at(-1)?.id;
-    const patienceMs = (last === undefined ? firstPatienceMs : undefined) ?? this.#options.patienceMs;
-    const controller = new AbortController();
-    // Who began to answer and has nothing yet is no silent one.
-    let heard = false;
-    const leave = (): void => {
-      if (!heard || this.events.at(-1)?.id !== last) this.#silent.set(url, performance.now() + SILENT_MS);
-      controller.abort();
-    };
-    let timer = setTimeout(leave, patienceMs);
+    const over = new AbortController();
     try {
-      const { signal } = controller;
       const response = await (last === undefined
-        ? fetch(`${url}/v1/completions`, {
-            method: "POST",
-            headers: { "content-type": "application/json" },
-            body: JSON.stringify(body),
-            signal,
-          })
-        : fetch(`${url}/v1/streams/${last.split(":")[0]}`, { headers: { "last-event-id": last }, signal }));
-      heard = true;
-      if (response.status !== 200) {
-        this.#told(await response.text());
-        return;
+        ? this.#begin(AbortSignal.any([over.signal, AbortSignal.timeout(firstPatienceMs)]))
+        : this.#resume(last, over.signal));
+      if (response.status === 200) await this.#read(response, over);
+      else this.#told(await response.text());
+    } finally {
+      over.abort();
+    }
+  }
+
+  #begin(signal: AbortSignal): Promise<Response> {
+    const { urls, body } = this.#options;
+    const list = urls();
+    const headers = { "content-type": "application/json" };
+    const request = { method: "POST", headers, body: JSON.stringify(body), signal };
+    return fetch(`${list[this.#turn % list.length]}/v1/completions`, request);
+  }
+
+  /** Asks all at once, each again and again: the first that goes on is the one. Rejects when none does for too long. */
+  async #resume(last: string, over: AbortSignal): Promise<Response> {
+    const end = AbortSignal.timeout(this.#options.patienceMs);
+    const won = new AbortController();
+    const path = `/v1/streams/${last.split(":")[0]}`;
+    const insist = async (url: string): Promise<Response> => {
+      for (;;) {
+        const left = new AbortController();
+        const leave = (): void => left.abort();
+        const ends = [end, won.signal];
+        for (const each of ends) each.addEventListener("abort", leave);
+        const signal = AbortSignal.any([left.signal, over]);
+        try {
+          const response = await fetch(url + path, { headers: { "last-event-id": last }, signal });
+          if (response.status === 200) return response;
+          this.#told(await response.text());
+        } catch {
+          // It is gone, or does not speak.
+        } finally {
+          // Who goes on is read for as long as it takes.
+          for (const each of ends) each.removeEventListener("abort", leave);
+        }
+        if (end.aborted || won.signal.aborted || over.aborted) throw new Error("Another goes on, or none.");
+        await sleep(50);
       }
+    };
+    try {
+      return await Promise.any(this.#options.urls().map(insist));
+    } finally {
+      won.abort();
+    }
+  }
+
+  async #read(response: Response, over: AbortController): Promise<void> {
+    const { patienceMs, firstPatienceMs = patienceMs } = this.#options;
+    const wait = (ms: number): NodeJS.Timeout => setTimeout(() => over.abort(), ms);
+    let timer = wait(this.events.length === 0 ? firstPatienceMs : patienceMs);
+    try {
       let rest = "";
       for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
         clearTimeout(timer);
-        timer = setTimeout(leave, this.#options.patienceMs);
+        timer = wait(patienceMs);
         const blocks = (rest + text).split("\n\n");
         rest = blocks.pop() ?? "";
         for (const block of blocks) this.#take(`${block}\n\n`);
       }
     } finally {
       clearTimeout(timer);
-      controller.abort();
     }
-  }
-
-  /** Those that speak, by turns; all of them where none does. */
-  #choose(): string {
-    const urls = this.#options.urls();
-    const now = performance.now();
-    const speaking = urls.filter((url) => (this.#silent.get(url) ?? 0) < now);
-    const list = speaking.length > 0 ? speaking : urls;
-    return list[this.#turn % list.length] ?? "";
   }
 
   #take(raw: string): void {
