@@ -8,7 +8,7 @@ set -euo pipefail
 usage() {
   cat <<'EOF'
 Usage: examples/cluster/namespaces.sh [options]
-  --preset NAME     shape of the model, which is made up: llama-1b (default), llama-3b, llama-8b, llama-70b
+  --preset NAME     shape of the model, which is made up: llama-tiny, llama-135m, llama-1b (default), llama-3b, llama-8b, llama-70b
   --shared-layers   one layer's weights in the file, and all layers made of them: a large shape on a small disk
   --limit BYTES     memory of each node's cgroup (default: two nodes would be too few)
   --rate MBIT       of the network, each way, in Mbit/s (default: 1000)
@@ -46,7 +46,7 @@ folder=${folder:-$work}
 name=$preset${shared:+-shared}
 model=$folder/$name.gguf
 tag=claw$$
-pids=() members=()
+pids=() members=() finished=no
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -118,12 +118,25 @@ limited() {
   exec "$@"
 }
 
+# What this script runs itself, and what runs in its namespaces.
+own_pids() {
+  local number
+  printf '%s\n' "${pids[@]}"
+  ps -o pid= --ppid "$$"
+  if [ "$loopback" = no ]; then
+    for number in 1 2 3 4; do ip netns pids "$tag-$number" 2>/dev/null || true; done
+  fi
+}
+
+# Also where it was interrupted, and not to be interrupted again.
 clean_up() {
   local status=$? pid group number
   trap - EXIT
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  trap '' INT TERM HUP
+  if [ "$finished" = no ] && [ "$status" -eq 0 ]; then status=1; fi
+  for pid in $(own_pids); do kill "$pid" 2>/dev/null || true; done
   sleep 1
-  for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
+  for pid in $(own_pids); do kill -9 "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
   # Ranks that hear no more of anybody, as the network is gone.
   for group in /sys/fs/cgroup/{,memory/}"$tag"-*; do
@@ -131,7 +144,10 @@ clean_up() {
     for _ in $(seq 50); do rmdir "$group" 2>/dev/null && break || [ ! -e "$group" ] && break || sleep 0.1; done
   done
   if [ "$loopback" = no ]; then
-    for number in 1 2 3 4; do ip netns del "$tag-$number" 2>/dev/null || true; done
+    for number in 1 2 3 4; do
+      ip netns del "$tag-$number" 2>/dev/null || true
+      ip link del "$tag-$number" 2>/dev/null || true
+    done
     ip link del "$tag" 2>/dev/null || true
   fi
   # Ranks that have lost their server end by themselves, and may still write.
@@ -161,12 +177,14 @@ make_model() {
   bytes=$(stat -c %s "$model")
   # Beside weights and KV cache there are the processes themselves and their buffers.
   local processes=$((320 * 1024 * 1024))
+  # Of the smallest shapes keys and values take more than weights.
+  local least=$((1024 * 1024))
   if [ "${#shared[@]}" -gt 0 ]; then
     # Planned as if every layer had bytes of its own; what they have in common, a node has once.
     limit=${limit:-$((bytes * 2 + processes))}
     memory=32000000000
   else
-    limit=${limit:-$((bytes * 42 / 100 + processes))}
+    limit=${limit:-$((bytes * 42 / 100 + least + processes))}
     memory=$((limit - processes))
   fi
   if [ "$memory" -le 0 ]; then echo "A limit of $limit bytes leaves no room for weights." >&2; exit 1; fi
@@ -274,4 +292,5 @@ if [ "$loopback" = no ] && [ "${#shared[@]}" -eq 0 ]; then show_failure; fi
 start_nodes
 start_server
 ask
+finished=yes
 say "Done"
