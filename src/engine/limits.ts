@@ -73,8 +73,11 @@ export const UNFINISHED_MS = 60_000;
 /** A page that is not full yet is copied anew after so many tokens: as many may have to be computed again. */
 export const PARTIAL_COPY_TOKENS = 4;
 
-/** Of a request's pages that were not full, the newest copies are kept: an engine that goes on may know fewer tokens. */
-export const TAILS_KEPT = 2;
+/**
+ * Of a request's pages that were not full, the newest copies are kept: an engine that goes on may know fewer tokens, all those not that
+ * were drawn while the journal was out of reach and the lease lasted.
+ */
+export const TAILS_KEPT = 4;
 
 /** Requests of another engine that copies are to be brought of. */
 export const EXPECTED_MAX = 1024;
