@@ -138,26 +138,35 @@ void testHandshakeMessages(LinkDriver driver) {
   CHECK(!send(pair.one.get(), hello, kPatient) && !receive(pair.other.get(), into, &bytes, kPatient));
 }
 
-// The child is in the middle of a message that finds no room when it is killed.
+// The child is in the middle of a message that finds no room when it is killed. It fills what room there is while nobody reads,
+// and stays so: it could send all of it to a reader that keeps up.
 void testKilledPeer(LinkDriver driver) {
   auto [first, second] = sockets();
+  int full[2];
+  CHECK(pipe(full) == 0);
   const pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
     first.reset();
     const auto link = openedEnd(driver, connectedEnd(driver, std::move(second), false));
     const Bytes large(kMessageBytesMax, 1);
-    (void)send(link.get(), large, kPatient);
+    (void)link->postSend(large);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
+    while (link->progress() || std::chrono::steady_clock::now() < end) continue;
+    if (write(full[1], "", 1) == 1) pause();
     _exit(0);
   }
   second.reset();
   const auto link = openedEnd(driver, connectedEnd(driver, std::move(first), true));
+  char byte = 0;
+  CHECK(read(full[0], &byte, 1) == 1);
   Bytes into(kMessageBytesMax);
   CHECK(!link->postReceive(into));
   while (link->receivedBytes() == 0) link->progress();
   CHECK(kill(child, SIGKILL) == 0 && waitpid(child, nullptr, 0) == child);
   CHECK(complete(link.get(), kPatient) && link->drop() == Drop::lost);
   CHECK(link->receivedBytes() > 0 && link->receivedBytes() < kMessageBytesMax);
+  CHECK(close(full[0]) == 0 && close(full[1]) == 0);
 }
 
 // Both ends sleep for nearly a second at a time and are woken for each message: a bell that is missed would show.
