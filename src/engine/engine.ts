@@ -95,8 +95,6 @@ export class Engine {
   /** As configured; a runtime may allow less. */
   #wanted: { readonly batch: number; readonly prefillChunkTokens: number; readonly pages: number };
   #pages: number;
-  /** The runtime that is to take this one's place, and what is there already. */
-  #standby: { readonly runtime: EngineRuntime; readonly residency: Residency } | undefined;
 
   constructor(options: EngineOptions) {
     const { executable, vocabulary, batch, pages, clock } = options;
@@ -180,19 +178,6 @@ export class Engine {
   }
 
   /**
-   * Told of a runtime that stands ready to take this one's place: full pages of running requests are brought there as they are
-   * copied, so that it can go on at once. Until the next move.
-   */
-  standBy(runtime: EngineRuntime): void {
-    const { copies, pages, pagesMax = pages } = runtime;
-    if (this.#mirror === undefined || copies === undefined) return;
-    const options = { ...this.#options, ...runtime };
-    const residency = residencyFor(options, Math.min(this.#wanted.pages, pagesMax));
-    this.#standby = { runtime, residency };
-    this.#mirror.standBy({ copies, residency }, this.#byRank());
-  }
-
-  /**
    * Goes on with another runtime, when no step is under way. Every request waits to be computed again there, from the tokens there
    * are and from copies of pages, so no bit changes; limits are as configured as far as the new runtime allows. A request that
    * can never run there fails.
@@ -203,9 +188,7 @@ export class Engine {
     this.#options = { ...this.#options, ...runtime, beside, laneSequences };
     const { tokens, outputs } = runtime.executable.step;
     this.#pages = Math.min(this.#wanted.pages, runtime.pagesMax ?? runtime.pages);
-    const standby = this.#standby?.runtime === runtime ? this.#standby.residency : undefined;
-    this.#standby = undefined;
-    this.#residency = standby ?? residencyFor(this.#options, this.#pages);
+    this.#residency = residencyFor(this.#options, this.#pages);
     const batch = Math.min(this.#wanted.batch, outputs.length);
     const prefillChunkTokens = Math.min(this.#wanted.prefillChunkTokens, tokens.length);
     this.#scheduler.move(limitsOf(this.#options, { batch, prefillChunkTokens }), this.#residency);
@@ -277,7 +260,6 @@ export class Engine {
     this.#advance(lane);
     recorder.sampled();
     this.#deliver(lane);
-    this.#mirror?.bringAhead();
     const ms = recorder.delivered(this.#scheduler, this.#residency);
     this.#scheduler.budget.record(plan.decoding, plan.promptTokens, ms);
   }

@@ -31,25 +31,12 @@ interface Copied {
   readonly tails: string[];
 }
 
-/** A runtime that stands ready, and what is known there. */
-interface Standby {
-  readonly copies: PageCopies;
-  readonly residency: Residency;
-}
-
-interface Ahead extends Standby {
-  /** Those that have full pages which may not be there yet. */
-  readonly grown: Set<Sequence>;
-  bringing: boolean;
-}
-
 export class PageMirror {
   readonly #store: PageStore;
   readonly #counts: MirrorCounts;
   #copies: PageCopies;
   #copied = new WeakMap<Sequence, Copied>();
   readonly #underWay = new Set<string>();
-  #ahead: Ahead | undefined;
 
   constructor(store: PageStore, copies: PageCopies, counts: MirrorCounts) {
     this.#store = store;
@@ -67,7 +54,6 @@ export class PageMirror {
       copied.key = pageKey(copied.key, tokens, from, from + KV_PAGE_TOKENS);
       this.#begin(copied.key, at(pages, copied.pages++));
       copied.tokens = 0;
-      this.#ahead?.grown.add(sequence);
     }
     const from = copied.pages * KV_PAGE_TOKENS;
     const count = cached - from;
@@ -81,30 +67,9 @@ export class PageMirror {
     while (copied.tails.length > TAILS_KEPT) this.#store.drop(copied.tails.shift() ?? key);
   }
 
-  /** Full pages are brought to this runtime, too, from now on until the next move: first those of these sequences. */
-  standBy(standby: Standby, sequences: readonly Sequence[]): void {
-    // Pages of another kind are no use there.
-    if (standby.copies.kind !== this.#copies.kind) return;
-    this.#ahead = { ...standby, grown: new Set(sequences), bringing: false };
-  }
-
-  /** After a step: brings one sequence's pages to the runtime that stands ready; steps do not wait for it. */
-  bringAhead(): void {
-    const ahead = this.#ahead;
-    const [sequence] = ahead?.grown ?? [];
-    if (ahead === undefined || ahead.bringing || sequence === undefined) return;
-    ahead.grown.delete(sequence);
-    ahead.bringing = true;
-    void this.#findFull(sequence, ahead.residency.known(sequence)).then((found) => {
-      ahead.bringing = false;
-      if (this.#ahead === ahead) restorerOf(ahead)(sequence, found);
-    });
-  }
-
   /** Brings pages of these sequences, in this order, to another runtime, as far as it has room. */
   async move(copies: PageCopies, sequences: readonly Sequence[], residency: Residency): Promise<void> {
     this.#copies = copies;
-    this.#ahead = undefined;
     // Copies that were under way may never have come.
     this.#copied = new WeakMap();
     await this.restore(sequences, residency);
@@ -112,7 +77,7 @@ export class PageMirror {
 
   /** Brings what the store has of these sequences, in this order, into the prefix tree, as far as there is room. */
   async restore(sequences: readonly Sequence[], residency: Residency): Promise<void> {
-    const restore = restorerOf({ copies: this.#copies, residency });
+    const restore = this.#restorer(residency);
     const wanted = [...sequences];
     const finding: Promise<FoundPages>[] = [];
     for (const sequence of sequences) {
@@ -127,7 +92,12 @@ export class PageMirror {
   /** The same for full pages of a sequence that may come. */
   async expect(sequence: Sequence, residency: Residency): Promise<void> {
     const found = await this.#findFull(sequence, residency.known(sequence));
-    restorerOf({ copies: this.#copies, residency })(sequence, found);
+    this.#restorer(residency)(sequence, found);
+  }
+
+  #restorer(residency: Residency): ReturnType<Residency["restorer"]> {
+    const copies = this.#copies;
+    return residency.restorer((page, bytes) => copies.write(page, bytes));
   }
 
   /** What the store has of a sequence after its first `known` pages, without a gap. The last token is always fed. */
@@ -188,8 +158,4 @@ export class PageMirror {
       .catch(() => {})
       .finally(done);
   }
-}
-
-function restorerOf({ copies, residency }: Standby): ReturnType<Residency["restorer"]> {
-  return residency.restorer((page, bytes) => copies.write(page, bytes));
 }

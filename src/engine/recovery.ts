@@ -58,10 +58,6 @@ export class Recovery {
       this.#close = () => resolve(undefined);
     });
     this.#watch(plan.runtime);
-    options.source.onReady?.((runtime) => {
-      const { engine, loop } = this.#options;
-      loop.between(() => engine.standBy(runtime)).catch(() => {});
-    });
     options.source.onChange?.(() => this.change(this.#plan.parallelism).catch(options.listener.retried));
   }
 

@@ -48,8 +48,6 @@ export interface RuntimeSource {
   open(parallelism: Parallelism): Promise<OpenRuntime>;
   /** Names who is to be told when `open` would open another runtime than the one that is open, which still runs. */
   onChange?(listener: () => void): void;
-  /** Names who is to be told of a runtime that stands ready to be opened next: what it will need may be brought there before. */
-  onReady?(listener: (runtime: OpenRuntime) => void): void;
   /** Lets go of what it keeps beside the runtimes it opened. */
   close(): Promise<void>;
 }

@@ -49,13 +49,6 @@ class Counting implements RuntimeSource {
   }
 }
 
-/** Those that stood ready, in the order in which somebody was told. */
-function readyOnes(spared: SparedSource): OpenRuntime[] {
-  const all: OpenRuntime[] = [];
-  spared.onReady((runtime) => all.push(runtime));
-  return all;
-}
-
 function setUp() {
   const source = new Counting();
   const missing: string[] = [];
@@ -64,21 +57,6 @@ function setUp() {
 }
 
 const ready = (source: Counting, count: number): Promise<void> => until(() => source.opened.length === count);
-
-test("whoever asks is told of the one that stands ready, and of each that takes its place", async () => {
-  const { source, spared } = setUp();
-  await spared.open(one);
-  await ready(source, 2);
-  await new Promise(setImmediate);
-  const told = readyOnes(spared);
-  expect(told).toHaveLength(1);
-  expect(await spared.open(one)).toBe(told[0]);
-  await until(() => told.length === 2);
-  source.opened[2]?.lose();
-  await until(() => told.length === 3);
-  expect(await spared.open(one)).toBe(told[2]);
-  await spared.close();
-});
 
 describe("a spare", () => {
   test("is what is opened next, and another takes its place", async () => {

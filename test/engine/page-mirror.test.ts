@@ -137,31 +137,6 @@ describe("after a move", () => {
     expect(outcome.copied).toBeGreaterThanOrEqual(Math.floor(tokens / KV_PAGE_TOKENS));
   });
 
-  test("a runtime that stood ready has full pages already, and they are the right ones", async () => {
-    const store = new MemoryPageStore(BOUND);
-    const mirror = { store, counts: { copied: () => {}, restored: () => {} } };
-    const engine = new Engine({ ...OPTIONS, ...(await open()), mirror });
-    const answers = requests.slice(0, 3).map((asked) => submit(engine, asked));
-    for (let i = 0; i < 10; i++) await engine.step();
-    const ready = await open();
-    engine.standBy(ready);
-    // This one comes later.
-    answers.push(submit(engine, requests[3] as GenerationRequest));
-    while (answers.some(({ length }) => length < 20)) await engine.step();
-    store.find = async (keys) => keys.map(() => undefined);
-    await engine.move(ready);
-    let rowsAgain = 0;
-    engine.observe({
-      stepped: ({ rows, drawn }) => {
-        rowsAgain += rows - drawn;
-      },
-    });
-    while (await engine.step());
-    expect(answers).toEqual(await alone(requests));
-    // Of each, at most the page that was on its way and the one that was not full.
-    expect(rowsAgain).toBeLessThan(requests.length * 2 * KV_PAGE_TOKENS);
-  });
-
   test("without copies everything is computed again, to the same bits", async () => {
     const outcome = await moved(requests, { store: undefined });
     expect(outcome.answers).toEqual(await alone(requests));

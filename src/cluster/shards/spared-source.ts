@@ -18,7 +18,6 @@ interface Spare {
   readonly parallelism: Parallelism;
   /** Undefined when it could not be opened. */
   readonly opening: Promise<OpenRuntime | undefined>;
-  ready?: OpenRuntime | undefined;
 }
 
 export class SparedSource implements RuntimeSource {
@@ -26,7 +25,6 @@ export class SparedSource implements RuntimeSource {
   readonly #options: SparedOptions;
   #spare: Spare | undefined;
   #closed = false;
-  #onReady: (runtime: OpenRuntime) => void = () => {};
 
   constructor(source: RuntimeSource, options: SparedOptions) {
     this.#source = source;
@@ -35,13 +33,6 @@ export class SparedSource implements RuntimeSource {
 
   onChange(listener: () => void): void {
     this.#source.onChange?.(listener);
-  }
-
-  onReady(listener: (runtime: OpenRuntime) => void): void {
-    this.#onReady = listener;
-    const spare = this.#spare;
-    // One that is still opening is told of when it is open.
-    if (spare?.ready !== undefined) listener(spare.ready);
   }
 
   async open(parallelism: Parallelism): Promise<OpenRuntime> {
@@ -73,7 +64,7 @@ export class SparedSource implements RuntimeSource {
   }
 
   #renew(parallelism: Parallelism): void {
-    const spare: Spare = { parallelism, opening: this.#prepare(parallelism) };
+    const spare = { parallelism, opening: this.#prepare(parallelism) };
     this.#spare = spare;
     void spare.opening.then((runtime) => {
       const lost = (): void => {
@@ -83,8 +74,6 @@ export class SparedSource implements RuntimeSource {
         this.#renew(parallelism);
       };
       runtime?.lost.addEventListener("abort", lost, { once: true });
-      spare.ready = runtime;
-      if (runtime !== undefined && this.#spare === spare) this.#onReady(runtime);
     });
   }
 
