@@ -27,7 +27,7 @@ class WindowAccount {
     return tail_ >= bytes ? 0 : kNowhere;
   }
 
-  // What was found is in use by a frame, the `frame`th. No more frames are under way than there are slots.
+  // What was found last is in use by a frame, the `frame`th.
   void use(size_t place, size_t bytes, uint64_t frame) {
     head_ = place + (bytes + kLine - 1) / kLine * kLine;
     uses_[(first_ + count_++) % uses_.size()] = {frame, head_};
@@ -40,7 +40,8 @@ class WindowAccount {
     uint64_t frame;
     size_t end;
   };
-  std::array<Use, kRingSlots> uses_{};
+  // One more than slots: the peer may read a frame between the look that found memory and the one that finds a slot.
+  std::array<Use, kRingSlots + 1> uses_{};
   size_t first_ = 0;
   size_t count_ = 0;
   size_t head_ = 0;  // behind the last use
