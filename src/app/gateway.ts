@@ -5,6 +5,7 @@
 
 import { asClawError, ClawError } from "../base/mod.ts";
 import type { FoundStream, Journal } from "../journal/mod.ts";
+import { KV_PAGE_TOKENS } from "../kernels/mod.ts";
 import type {
   GatewayCounts,
   KeptStreams,
@@ -60,8 +61,6 @@ const AGAIN_MS = 200;
 /** How often a standby looks at the streams of the holder, and how many times as long as a look takes it rests at least. */
 const FOLLOW_MS = 1000;
 const FOLLOW_REST = 9;
-/** Tokens of an answer after which it is told of again: a KV page's, of which copies are made. */
-const STEP_TOKENS = 32;
 
 /** A stream that nobody needs to look at again. */
 const finished: ReadonlySet<string> = new Set(["E_DEADLINE"]);
@@ -249,7 +248,7 @@ export class Gateway implements Standing {
   }
 }
 
-/** How far a stream has come, in steps that are worth telling of. */
+/** Full KV pages of what was drawn, about: of those there are copies. */
 function pagesOf({ drawn }: FoundStream): number {
-  return [...drawn.values()].reduce((sum, tokens) => sum + Math.floor(tokens.length / STEP_TOKENS), 0);
+  return [...drawn.values()].reduce((sum, tokens) => sum + Math.floor(tokens.length / KV_PAGE_TOKENS), 0);
 }

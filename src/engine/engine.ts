@@ -214,7 +214,7 @@ export class Engine {
   async step(): Promise<boolean> {
     this.endLate();
     this.#fitPages();
-    await this.#bringCopies();
+    if (this.#continued.length + this.#expected.length > 0) await this.#bringCopies();
     while (this.#begin());
     if (this.#underWay.length === 0) return false;
     await this.#end();
@@ -266,18 +266,14 @@ export class Engine {
 
   /** Also for those that come meanwhile: a step that began without their copies would compute all of them anew. */
   async #bringCopies(): Promise<void> {
-    while (this.#continued.length > 0) {
+    while (this.#continued.length + this.#expected.length > 0) {
       const sequences = this.#continued.splice(0).filter(({ id }) => this.#requests.has(id));
       await this.#mirror?.restore(sequences, this.#residency);
-    }
-    // Nobody waits for what is only expected.
-    while (this.#requests.size === 0) {
+      // Nobody waits for what is only expected.
+      if (this.#requests.size > 0) this.#expected = [];
       const expected = this.#expected.shift();
-      if (expected === undefined) return;
-      await this.#mirror?.expect(expected, this.#residency);
+      if (expected !== undefined) await this.#mirror?.expect(expected, this.#residency);
     }
-    this.#expected = [];
-    if (this.#continued.length > 0) await this.#bringCopies();
   }
 
   /** Errors: E_CONTEXT, E_PARAMETER. */
