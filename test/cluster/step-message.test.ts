@@ -68,7 +68,7 @@ test("answers arrive between beats, also those longer than a piece, and a failur
   const [near, far] = memoryLink();
   const [writer, ear] = [new AnswerWriter(near), new RankEar(far)];
   const exchanged = { exchanges: 3, messages: 5, bytes: 2 ** 40, waitedSeconds: 0.25 };
-  for (const logits of [0, 1, 1000, 2 ** 20]) {
+  for (const logits of [0, 1, 1000, 2 ** 20, 7]) {
     const status = Int32Array.of(1, 0, 4);
     const values = Float32Array.from({ length: logits }, (_, i) => i / 3);
     await sendBeat(near);

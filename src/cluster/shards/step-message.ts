@@ -176,23 +176,34 @@ export function readAnswer(bytes: Uint8Array, rows: number): StepAnswer {
 /** Sends the answers to steps, one after the other. */
 export class AnswerWriter {
   readonly #link: RankLink;
-  #room: Uint8Array = new Uint8Array(0);
+  readonly #room: Uint8Array = new Uint8Array(PIECE_BYTES);
 
   constructor(link: RankLink) {
     this.#link = link;
   }
 
-  /** Resolves when it is sent, before which no other may be. */
-  send({ exchanged, status, logits }: StepAnswer): Promise<void> {
-    const bytes = HEAD_BYTES + answerBytes(status.length, logits.length);
-    if (this.#room.byteLength < bytes) this.#room = new Uint8Array(bytes);
-    const message = this.#room.subarray(0, bytes);
+  /** Resolves when it is sent, before which no other may be, and the answer may not change: what is long is sent from where it lies. */
+  async send({ exchanged, status, logits }: StepAnswer): Promise<void> {
+    const total = HEAD_BYTES + answerBytes(status.length, logits.length);
+    const first = firstLogits(status.length, logits.length);
+    const message = this.#room.subarray(0, HEAD_BYTES + answerBytes(status.length, first));
     const parts = partsOf(message.subarray(HEAD_BYTES), status.length);
     parts.counts.set(COUNTS.map((count) => exchanged[count]));
     parts.status.set(status);
-    parts.logits.set(logits);
-    return sendSaid(this.#link, "answer", message);
+    parts.logits.set(logits.subarray(0, first));
+    setHead(message, "answer", total);
+    const rest = bytesOf(logits.subarray(first));
+    const sent = [this.#link.send(message)];
+    if (rest.byteLength > 0) sent.push(this.#link.send(rest));
+    await Promise.all(sent);
   }
+}
+
+/** Logits of an answer that have room in its first piece. Rows of a step have room there: they are words, as logits are. */
+function firstLogits(rows: number, logits: number): number {
+  const room = Math.floor((PIECE_BYTES - HEAD_BYTES - COUNTS_BYTES) / Float32Array.BYTES_PER_ELEMENT) - rows;
+  assert(room >= 0, "The status of a step's rows fits one piece.");
+  return Math.min(room, logits);
 }
 
 /** What a rank has of a page: `read` fills that many bytes. */
@@ -222,11 +233,15 @@ export function sendBeat(link: RankLink): Promise<void> {
  * follows in a message of its own.
  */
 async function sendSaid(link: RankLink, what: (typeof said)[number], message: Uint8Array): Promise<void> {
-  const head = Int32Array.of(said.indexOf(what), message.byteLength - HEAD_BYTES);
-  message.set(bytesOf(head));
+  setHead(message, what, message.byteLength);
   const first = link.send(message.subarray(0, PIECE_BYTES));
   if (message.byteLength <= PIECE_BYTES) return first;
   await Promise.all([first, link.send(message.subarray(PIECE_BYTES))]);
+}
+
+/** `bytes`: of all pieces, the head included. */
+function setHead(message: Uint8Array, what: (typeof said)[number], bytes: number): void {
+  message.set(bytesOf(Int32Array.of(said.indexOf(what), bytes - HEAD_BYTES)));
 }
 
 function sendText(link: RankLink, what: "answer" | "failure", text: string): Promise<void> {
@@ -239,7 +254,8 @@ function sendText(link: RankLink, what: "answer" | "failure", text: string): Pro
 /** Hears what a rank says. */
 export class RankEar {
   readonly #link: RankLink;
-  readonly #room: Uint8Array = new Uint8Array(PIECE_BYTES);
+  /** A piece, and more where an answer had more. */
+  #room: Uint8Array = new Uint8Array(PIECE_BYTES);
 
   constructor(link: RankLink) {
     this.#link = link;
@@ -250,7 +266,7 @@ export class RankEar {
    * have. Throws what a rank says went wrong; E_LINK.
    */
   async next(due: () => number): Promise<Uint8Array | undefined> {
-    const got = await this.#link.receiveSome(this.#room);
+    const got = await this.#link.receiveSome(this.#room.subarray(0, PIECE_BYTES));
     const [kind = -1, length = -1] = new Int32Array(this.#room.buffer, 0, HEAD_WORDS);
     const what = said[kind];
     const most = what === "answer" ? due() : what === "failure" ? REPORT_BYTES_MAX : 0;
@@ -269,11 +285,13 @@ export class RankEar {
   }
 
   async #whole(total: number): Promise<Uint8Array> {
-    if (total <= PIECE_BYTES) return this.#room;
-    const whole = new Uint8Array(total);
-    whole.set(this.#room);
-    await this.#link.receive(whole.subarray(PIECE_BYTES));
-    return whole;
+    if (this.#room.byteLength < total) {
+      const room = new Uint8Array(total);
+      room.set(this.#room.subarray(0, PIECE_BYTES));
+      this.#room = room;
+    }
+    if (total > PIECE_BYTES) await this.#link.receive(this.#room.subarray(PIECE_BYTES, total));
+    return this.#room;
   }
 }
 
