@@ -1,11 +1,14 @@
 /**
- * `npm run sim`: the cluster's membership, leases, epochs and plans from seeds, with faults, then healed. Prints what happened,
- * and every seed in which something that must never happen did, or in which the healed cluster did not come to rest.
+ * `npm run sim`: the cluster's membership, leases, epochs and plans from seeds, with faults, then healed; and the same with streams
+ * and their clients. Prints what happened, and every seed in which something that must never happen did, or in which the healed
+ * cluster did not come to rest.
  */
 
 import { parseArgs } from "node:util";
 import { type Counts, type Defect, SimulatedCluster } from "./cluster.ts";
 import type { SimulatedProcess } from "./process.ts";
+import { noStreams, type StreamCounts } from "./stream-counts.ts";
+import { SimulatedStreams } from "./streams.ts";
 
 /** Milliseconds of faults, and those in which a healed cluster has to be whole again. */
 const FAULTS_MS = 15_000;
@@ -13,35 +16,54 @@ const HEALING_MS = 12_000;
 /** Checked this often: nobody may ever see a holder come and go once the cluster is whole. */
 const REST_MS = 2000;
 
-export interface SimulationResult {
+/** Streams that are asked for, until faults are nearly over. */
+const CLIENTS_MIN = 4;
+const CLIENTS_MAX = 12;
+
+export interface SimulationOptions {
+  /** Whether the servers have streams, and clients. */
+  readonly streams?: boolean;
+  readonly defect?: Defect | undefined;
+}
+
+interface Happened {
+  readonly counts: Counts;
+  readonly streams: StreamCounts;
+}
+
+export interface SimulationResult extends Happened {
   readonly seed: number;
   readonly violations: readonly string[];
-  readonly counts: Counts;
 }
 
 /** One seed's run. */
-export function simulate(seed: number, defect?: Defect): SimulationResult {
-  const cluster = new SimulatedCluster(seed, defect);
+export async function simulate(seed: number, options: SimulationOptions = {}): Promise<SimulationResult> {
+  const cluster = new SimulatedCluster(seed, options.defect);
   const { random } = cluster;
+  const streams = options.streams ? new SimulatedStreams(cluster) : undefined;
   const count = 1 + random.below(5);
   const names = Array.from({ length: count }, (_, index) => `n${index}`);
   for (const name of names) cluster.start(name);
-  cluster.run(random.between(0, 3000));
+  streams?.invite(CLIENTS_MIN + random.below(CLIENTS_MAX - CLIENTS_MIN), 0.9 * FAULTS_MS);
+  await cluster.run(random.between(0, 3000));
   while (cluster.schedule.now < FAULTS_MS) {
-    disturb(cluster);
-    cluster.run(cluster.schedule.now + random.between(50, 1200));
+    disturb(cluster, streams);
+    await cluster.run(cluster.schedule.now + random.between(50, 1200));
   }
-  heal(cluster, names);
-  cluster.run(FAULTS_MS + HEALING_MS);
+  heal(cluster, streams, names);
+  await cluster.run(FAULTS_MS + HEALING_MS);
   const before = checkWhole(cluster, names);
-  cluster.run(FAULTS_MS + HEALING_MS + REST_MS);
+  await cluster.run(FAULTS_MS + HEALING_MS + REST_MS);
   const after = checkWhole(cluster, names);
   if (before !== after) cluster.violation(`The holder changed at rest, from ${before} to ${after}.`);
   cluster.finish();
-  return { seed, violations: cluster.violations, counts: cluster.counts };
+  streams?.finish();
+  const { violations, counts } = cluster;
+  return { seed, violations, counts, streams: streams?.counts ?? noStreams() };
 }
 
 type Fault = (cluster: SimulatedCluster, victim: SimulatedProcess) => void;
+type StreamFault = (streams: SimulatedStreams, victim: SimulatedProcess) => void;
 
 const faults: Readonly<Record<string, Fault>> = {
   partition: (cluster, victim) => {
@@ -56,8 +78,12 @@ const faults: Readonly<Record<string, Fault>> = {
     cluster.schedule.after(cluster.random.between(50, 5000), () => victim.resume());
   },
   crash: (cluster, victim) => {
-    victim.dead = true;
+    cluster.kill(victim);
     cluster.schedule.after(cluster.random.between(50, 5000), () => cluster.start(victim.name));
+  },
+  stop: (cluster, victim) => {
+    cluster.stop(victim);
+    cluster.schedule.after(cluster.random.between(1000, 5000), () => cluster.start(victim.name));
   },
   replace: (cluster, victim) => {
     victim.paused = true;
@@ -75,21 +101,38 @@ const faults: Readonly<Record<string, Fault>> = {
   offer: (cluster, victim) => victim.offer(cluster.random.chance(0.5)),
 };
 
-function disturb(cluster: SimulatedCluster): void {
+const streamFaults: Readonly<Record<string, StreamFault>> = {
+  "lost runtime": (streams, victim) => streams.loseRuntime(victim, streams.cluster.random.between(50, 2500)),
+  "full journal": ({ cluster, records }) => {
+    records.full = true;
+    cluster.schedule.after(cluster.random.between(50, 2000), () => {
+      records.full = false;
+    });
+  },
+  "journal garbage": ({ records }) => records.litter(),
+};
+
+function disturb(cluster: SimulatedCluster, streams: SimulatedStreams | undefined): void {
   const { random, counts } = cluster;
   const running = cluster.processes.filter((process) => process.running);
   // The holder is the one whose loss matters most.
   const holder = running.find((process) => cluster.acting(process));
   const victim = holder !== undefined && random.chance(0.6) ? holder : running[random.below(running.length)];
   if (victim === undefined) return;
-  const kinds = Object.keys(faults);
+  const kinds = Object.keys(streams === undefined ? faults : { ...faults, ...streamFaults });
   const kind = kinds[random.below(kinds.length)] ?? "";
   faults[kind]?.(cluster, victim);
+  if (streams !== undefined) streamFaults[kind]?.(streams, victim);
   counts.faults[kind] = (counts.faults[kind] ?? 0) + 1;
 }
 
 /** Ends every fault; of every name one process lives in the end. */
-function heal(cluster: SimulatedCluster, names: readonly string[]): void {
+function heal(
+  cluster: SimulatedCluster,
+  streams: SimulatedStreams | undefined,
+  names: readonly string[],
+): void {
+  if (streams !== undefined) streams.records.full = false;
   cluster.loss = 0;
   cluster.delayMs = 5;
   cluster.plane.up = true;
@@ -137,18 +180,20 @@ function checkWhole(cluster: SimulatedCluster, names: readonly string[]): string
 }
 
 /** Runs many seeds; sums of what happened. */
-export function simulateMany(
+export async function simulateMany(
   { first, count }: { readonly first: number; readonly count: number },
-  defect?: Defect,
-): { readonly counts: Counts; readonly failed: readonly SimulationResult[] } {
+  options: SimulationOptions = {},
+): Promise<Happened & { readonly failed: readonly SimulationResult[] }> {
   const failed: SimulationResult[] = [];
-  const counts = new SimulatedCluster(0, undefined).counts;
+  const { counts } = new SimulatedCluster(0, undefined);
+  const streams = noStreams();
   for (let seed = first; seed < first + count; seed++) {
-    const result = simulate(seed, defect);
+    const result = await simulate(seed, options);
     if (result.violations.length > 0) failed.push(result);
     addCounts(counts, result.counts);
+    for (const name of Object.keys(streams) as (keyof StreamCounts)[]) streams[name] += result.streams[name];
   }
-  return { counts, failed };
+  return { counts, streams, failed };
 }
 
 function addCounts(sum: Counts, { faults: kinds, ...rest }: Counts): void {
@@ -156,20 +201,32 @@ function addCounts(sum: Counts, { faults: kinds, ...rest }: Counts): void {
   for (const [name, count] of Object.entries(rest)) sum[name as keyof typeof rest] += count;
 }
 
-function main(): void {
-  const { values } = parseArgs({
-    options: { seeds: { type: "string", default: "300" }, first: { type: "string", default: "1" } },
-  });
-  const [first, count] = [Number(values.first), Number(values.seeds)];
+/** Whether none failed. */
+async function report(first: number, count: number, streams: boolean): Promise<boolean> {
   const started = performance.now();
-  const { counts, failed } = simulateMany({ first, count });
+  const { failed, ...happened } = await simulateMany({ first, count }, { streams });
   for (const { seed, violations } of failed) {
     console.log(`Seed ${seed}: ${violations.slice(0, 5).join(" ")}`);
   }
-  console.log(JSON.stringify(counts));
+  console.log(JSON.stringify(streams ? happened : happened.counts));
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  console.log(`Seeds ${first} to ${first + count - 1}: ${failed.length} failed (${seconds} s).`);
-  process.exitCode = failed.length === 0 ? 0 : 1;
+  const what = streams ? "with streams" : "without streams";
+  console.log(`Seeds ${first} to ${first + count - 1} ${what}: ${failed.length} failed (${seconds} s).`);
+  return failed.length === 0;
 }
 
-if (import.meta.main) main();
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string", default: "300" },
+      streams: { type: "string", default: "100" },
+      first: { type: "string", default: "1" },
+    },
+  });
+  const first = Number(values.first);
+  const without = await report(first, Number(values.seeds), false);
+  const withStreams = await report(first, Number(values.streams), true);
+  process.exitCode = without && withStreams ? 0 : 1;
+}
+
+if (import.meta.main) await main();

@@ -31,7 +31,29 @@ export type Defect =
   /** Nodes take orders of any epoch. */
   | "no-fence"
   /** Who was named the holder acts until told otherwise, however long ago that was. */
-  | "endless-lease";
+  | "endless-lease"
+  /** A server that goes on with a stream gives its engine one token too few, or one too many. */
+  | "one-token-too-few"
+  | "one-token-too-many"
+  /** A server delivers until it is told that its lease is over, and its engine draws other tokens from when it is. */
+  | "late-owner"
+  /** A client that comes back is passed over one event too many, or one too few. */
+  | "one-event-too-few"
+  | "one-event-too-many"
+  /** The journal says that it has a record some time before it does. */
+  | "early-promise"
+  /** Streams of others are taken out of the journal before they are in it again. */
+  | "early-retirement";
+
+/** What goes on in processes beside their membership. */
+export interface Load {
+  started(process: SimulatedProcess): void;
+  /** The process may know something new. */
+  looked(process: SimulatedProcess): void;
+  /** It stops in order. */
+  stopping(process: SimulatedProcess): void;
+  died(process: SimulatedProcess): void;
+}
 
 export interface Counts {
   readonly faults: Record<string, number>;
@@ -72,17 +94,18 @@ export class SimulatedCluster {
       dropped: 0,
     },
   };
+  load: Load | undefined;
   /** Of the network: how often a message is lost, and how long one takes at most. */
   loss = 0;
   delayMs = 5;
-  readonly #defect: Defect | undefined;
+  readonly defect: Defect | undefined;
   /** Who believed to hold each epoch. */
   readonly #holders = new Map<number, string>();
   readonly #lastWatch = new Map<SimulatedProcess, number>();
 
   constructor(seed: number, defect: Defect | undefined) {
     this.random = new Random(seed);
-    this.#defect = defect;
+    this.defect = defect;
     const blind = defect === "blind-writes";
     this.plane = new ControlPlane((problem) => this.violation(problem), { blind });
   }
@@ -111,14 +134,29 @@ export class SimulatedCluster {
     } as const;
     const process = new SimulatedProcess(schedule, random, { self, timing, plan: planFor });
     this.processes.push(process);
+    this.load?.started(process);
     this.#connect(process);
     schedule.after(random.between(0, TICK_MS), () => this.#tick(process));
     return process;
   }
 
   /** Runs until then and checks after every event. */
-  run(end: number): void {
-    this.schedule.runUntil(end, () => this.#check());
+  run(end: number): Promise<void> {
+    return this.schedule.runUntil(end, () => this.#check());
+  }
+
+  kill(process: SimulatedProcess): void {
+    process.dead = true;
+    this.load?.died(process);
+  }
+
+  /** A process leaves the cluster, and ends a little later. */
+  stop(process: SimulatedProcess): void {
+    process.wake(() => {
+      this.load?.stopping(process);
+      process.member.leave();
+    });
+    this.schedule.after(this.random.between(100, 800), () => this.kill(process));
   }
 
   crashPlane(milliseconds: number): void {
@@ -147,13 +185,14 @@ export class SimulatedCluster {
     // A sleeping process gets one tick when it wakes up, not all it slept through.
     if (process.paused) return;
     for (const request of process.member.tick(process.clock)) this.#ask(process, request);
+    this.load?.looked(process);
     if (this.acting(process) && this.random.chance(0.2)) this.#order(process);
   }
 
   /** Whether a process would act as the holder now. */
   acting(process: SimulatedProcess): boolean {
     if (!process.running) return false;
-    if (this.#defect === "endless-lease") return process.member.holds;
+    if (this.defect === "endless-lease") return process.member.holds;
     return process.member.active(process.clock);
   }
 
@@ -162,19 +201,22 @@ export class SimulatedCluster {
     const answer = (given: Answer): void => {
       if (answered) return;
       answered = true;
-      process.wake(() => process.member.answered(process.clock, request, given));
+      process.wake(() => {
+        process.member.answered(process.clock, request, given);
+        this.load?.looked(process);
+      });
     };
     this.schedule.after(REQUEST_MS, () => answer({ kind: "lost" }));
-    this.#send(process, () => {
+    this.send(process, () => {
       if (!this.plane.up) return;
       const { answer: given, change } = this.plane.answer(request);
       if (change !== undefined) this.#publish(change);
-      this.#send(process, () => answer(given));
+      this.send(process, () => answer(given));
     });
   }
 
-  /** Something that arrives later or never. */
-  #send(process: SimulatedProcess, arrive: () => void): void {
+  /** Something from or to a process that arrives later or never. */
+  send(process: SimulatedProcess, arrive: () => void): void {
     if (process.partitioned || this.random.chance(this.loss)) return;
     this.schedule.after(this.random.between(0.2, this.delayMs), () => {
       if (!process.partitioned) arrive();
@@ -195,7 +237,10 @@ export class SimulatedCluster {
     const at = Math.max(due, this.#lastWatch.get(process) ?? 0);
     this.#lastWatch.set(process, at);
     this.schedule.after(at - this.schedule.now, () => {
-      process.wake(() => process.member.saw(process.clock, entry));
+      process.wake(() => {
+        process.member.saw(process.clock, entry);
+        this.load?.looked(process);
+      });
     });
   }
 
@@ -221,7 +266,7 @@ export class SimulatedCluster {
 
   #receive(receiver: SimulatedProcess, epoch: number): void {
     const { newest } = receiver.fence;
-    const taken = receiver.fence.admit(epoch) || this.#defect === "no-fence";
+    const taken = receiver.fence.admit(epoch) || this.defect === "no-fence";
     if (!taken) {
       this.counts.refusedOrders++;
       return;
@@ -260,7 +305,7 @@ export class SimulatedCluster {
 }
 
 /** A third of the names are of nodes, which run ranks and never hold the lease; the first is a server's. */
-function roleOf(name: string): "server" | "node" {
+export function roleOf(name: string): "server" | "node" {
   return Number(name.slice(1)) % 3 === 2 ? "node" : "server";
 }
 

@@ -12,7 +12,9 @@ import {
 export class ControlPlane {
   /** Deleted keys stay, without a value. */
   readonly entries: Map<string, Entry> = new Map();
-  up = true;
+  #up = true;
+  /** How often it has crashed. */
+  crashes = 0;
   /** Writes refused because somebody else had written. */
   refused = 0;
   readonly #violation: (problem: string) => void;
@@ -24,6 +26,15 @@ export class ControlPlane {
   constructor(violation: (problem: string) => void, { blind }: { readonly blind: boolean }) {
     this.#violation = violation;
     this.#blind = blind;
+  }
+
+  get up(): boolean {
+    return this.#up;
+  }
+
+  set up(up: boolean) {
+    if (this.#up && !up) this.crashes++;
+    this.#up = up;
   }
 
   get state(): ClusterState | undefined {

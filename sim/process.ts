@@ -51,6 +51,20 @@ export class SimulatedProcess {
     this.member.say({ draining });
   }
 
+  /** Does something after so many milliseconds on its clock, unless what is returned is called before. */
+  after(milliseconds: number, run: () => void): () => void {
+    let cancelled = false;
+    const expire = (): void => {
+      if (cancelled) return;
+      run();
+      this.#schedule.stir();
+    };
+    this.#schedule.after(milliseconds / this.clockRate, () => this.wake(expire));
+    return () => {
+      cancelled = true;
+    };
+  }
+
   /** Does something now, or when it wakes up; never once it is dead. */
   wake(run: () => void): void {
     if (this.dead) return;
@@ -60,6 +74,7 @@ export class SimulatedProcess {
 
   resume(): void {
     this.paused = false;
-    for (const run of this.#asleep.splice(0)) this.wake(run);
+    // One after the other, as its event loop would: promises are kept in between.
+    for (const run of this.#asleep.splice(0)) this.#schedule.after(0, () => this.wake(run));
   }
 }

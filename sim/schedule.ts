@@ -10,6 +10,7 @@ export class Schedule {
   readonly #heap: Due[] = [];
   #now = 0;
   #planned = 0;
+  #stirred = false;
 
   /** Milliseconds since the beginning. */
   get now(): number {
@@ -21,12 +22,19 @@ export class Schedule {
     this.#rise(this.#heap.length - 1);
   }
 
+  /** Says that promises may have been settled: before anything else happens, all that follows from them does. */
+  stir(): void {
+    this.#stirred = true;
+  }
+
   /** Runs everything until then; `between` after each. */
-  runUntil(end: number, between: () => void): void {
+  async runUntil(end: number, between: () => void): Promise<void> {
     for (let next = this.#heap[0]; next !== undefined && next.at <= end; next = this.#heap[0]) {
       this.#takeFirst();
       this.#now = next.at;
       next.run();
+      if (this.#stirred) await quiet();
+      this.#stirred = false;
       between();
     }
     this.#now = end;
@@ -66,4 +74,9 @@ export class Schedule {
     [this.#heap[a], this.#heap[b]] = [this.#heap[b]!, this.#heap[a]!];
     return true;
   }
+}
+
+/** Resolves when no microtask is left: what is put after them here comes in no time that counts. */
+function quiet(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
 }

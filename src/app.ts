@@ -386,7 +386,7 @@ function adaptersOf({ adapters, sealTrust }: ServeOptions): readonly AdapterFold
 async function clusterOf(
   options: ServeOptions,
   streams: KeptStreams,
-  inheriting: Parameters<typeof takeOver>[2],
+  inheriting: Parameters<typeof takeOver>[2] & { readonly metrics: ServerMetrics },
 ): Promise<RunningCluster | undefined> {
   const { completions, metrics, log } = inheriting;
   const { clock, timeout } = surroundings;

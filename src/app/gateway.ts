@@ -171,7 +171,9 @@ export class Gateway implements Standing {
   }
 
   #letGo(): void {
-    this.#options.streams.endAll(this.#elsewhere());
+    const { streams } = this.#options;
+    // A standby comes here at every look.
+    if (streams.counts.kept > 0) streams.endAll(this.#elsewhere());
   }
 
   async #settle(epoch: number, tenure: Tenure): Promise<void> {
@@ -233,8 +235,9 @@ export class Gateway implements Standing {
       open: (id, opening) => journal.open(epoch, id, opening),
       tokens: (id, batches) => journal.tokens(epoch, id, batches),
       close: async (id) => {
-        // Whoever went on with it may have read it here, and may die, too.
         const { active, epoch: newest } = lease();
+        // It is another's now for good, who may have read it here, and may die, too.
+        if (newest !== undefined && newest > epoch) return;
         if (!active || newest !== epoch) throw this.#elsewhere();
         await journal.close(epoch, id);
       },

@@ -40,3 +40,4 @@ export type {
 } from "./settings.ts";
 export type { RequestRecord, StepRecord } from "./step-record.ts";
 export { generateText, type TextEvent, type TextRequest, type TextToken } from "./text.ts";
+export { TokenStream } from "./token-stream.ts";

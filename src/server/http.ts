@@ -17,9 +17,9 @@ import { BODY_BYTES_MAX, PATH_PARAMETER_MAX, REQUEST_TIMEOUT_MS } from "./limits
 import type { Log } from "./log.ts";
 import type { ServerMetrics } from "./metrics/mod.ts";
 import type { ServedModels } from "./models.ts";
-import { closing, during, reported, sendError, sendResponse } from "./replies.ts";
+import { closing, reported, sendError, sendResponse } from "./replies.ts";
 import { addStreams, lastEventOf, resume, type StreamRoutes } from "./stream-routes.ts";
-import type { KeptStreams, Standing } from "./streams/mod.ts";
+import { during, type KeptStreams, type Standing } from "./streams/mod.ts";
 import { TokenDoor } from "./token-door.ts";
 import { endOf, logVisit, requestId, Visits } from "./visits.ts";
 

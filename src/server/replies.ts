@@ -116,18 +116,6 @@ async function* withError(
   }
 }
 
-/** Does the work of an answer; nothing comes of it where this server may no longer answer. Errors: E_STANDBY, those of `work`. */
-export async function during<T>(tenure: Tenure, work: () => Promise<T>): Promise<T> {
-  try {
-    const result = await work();
-    tenure.check();
-    return result;
-  } catch (error) {
-    tenure.check();
-    throw error;
-  }
-}
-
 /** A signal that is aborted when the client leaves before the response is out, or the server may not answer any more. */
 export function closing({ raw }: FastifyReply, { signal }: Pick<Tenure, "signal">): AbortSignal {
   const controller = new AbortController();

@@ -2,10 +2,10 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ClawError } from "../base/mod.ts";
-import { ownerOf } from "./completions.ts";
 import { sendStream } from "./replies.ts";
-import type { Standing, Tenure } from "./streams/mod.ts";
-import { type KeptStream, type KeptStreams, parseEventId, wrongEventId } from "./streams/mod.ts";
+import { findStream, type LastEvent, resumeStream } from "./resumption.ts";
+import type { KeptStreams, Standing } from "./streams/mod.ts";
+import { parseEventId, wrongEventId } from "./streams/mod.ts";
 import type { TokenDoor } from "./token-door.ts";
 import type { Visit, Visits } from "./visits.ts";
 
@@ -16,7 +16,7 @@ export interface StreamRoutes {
   readonly visits: Visits;
 }
 
-interface Resumption extends Omit<StreamRoutes, "visits"> {
+interface ReadingRoutes extends Omit<StreamRoutes, "visits"> {
   readonly visit: Visit;
 }
 
@@ -33,16 +33,11 @@ export function addStreams(app: FastifyInstance, routes: StreamRoutes): void {
     );
   });
   app.delete<{ Params: { id: string } }>(path, async (request, reply) => {
-    const { stream } = await find(request.params.id, { ...routes, visit: routes.visits.of(request) });
+    const { account } = routes.visits.of(request);
+    const { stream } = await findStream(request.params.id, { ...routes, account });
     routes.streams.end(stream, new ClawError("E_CANCELLED", "The client ended the stream."));
     return reply.code(204).send();
   });
-}
-
-interface LastEvent {
-  readonly stream: string;
-  /** Undefined: the client has nothing yet. */
-  readonly counts: readonly number[] | undefined;
 }
 
 /** The last event that a client had before it lost its connection. Errors: E_PARAMETER. */
@@ -52,28 +47,13 @@ export function lastEventOf({ headers }: Pick<FastifyRequest, "headers">): LastE
   return parseEventId(Array.isArray(given) ? given.join() : given);
 }
 
-/** Sends what follows; 204 where nothing does. Errors: E_STREAM, E_PARAMETER, E_STANDBY, and those of capability tokens. */
+/** Sends what follows; 204 where nothing does. Errors: those of `resumeStream`. */
 export async function resume(
   reply: FastifyReply,
-  { stream: id, counts }: LastEvent,
-  resumption: Resumption,
+  last: LastEvent,
+  { visit, ...rest }: ReadingRoutes,
 ): Promise<FastifyReply> {
-  const { stream, tenure } = await find(id, resumption);
-  const known = counts ?? stream.log.counts.map(() => 0);
-  if (!stream.follows(known)) return reply.code(204).send();
-  resumption.streams.resumed();
-  return sendStream(reply, stream, { counts: known, tenure, visit: resumption.visit });
-}
-
-/** The caller's stream of that id, where it may still have what it asked for. */
-async function find(
-  id: string,
-  { streams, standing, door, visit }: Resumption,
-): Promise<{ readonly stream: KeptStream; readonly tenure: Tenure }> {
-  const { account } = visit;
-  const tenure = await standing.tenure();
-  const stream = streams.find(id, ownerOf(account));
-  account.stream = stream.id;
-  await door?.readmit(account, stream);
-  return { stream, tenure };
+  const resumed = await resumeStream(last, { ...rest, account: visit.account });
+  if (resumed === undefined) return reply.code(204).send();
+  return sendStream(reply, resumed.stream, { ...resumed, visit });
 }

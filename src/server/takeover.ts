@@ -3,10 +3,9 @@
 import { ClawError } from "../base/mod.ts";
 import type { Capabilities } from "../capability/mod.ts";
 import type { FoundStream } from "../journal/mod.ts";
-import { RequestAccount } from "./account.ts";
+import { type AccountListener, RequestAccount } from "./account.ts";
 import type { Completions, Surroundings } from "./completions.ts";
 import type { Log } from "./log.ts";
-import type { ServerMetrics } from "./metrics/mod.ts";
 import type { ServedModel, ServedModels } from "./models.ts";
 import { jobsOf } from "./orders.ts";
 import { reported } from "./replies.ts";
@@ -19,7 +18,7 @@ interface TakeoverOptions {
   readonly models: ServedModels;
   readonly surroundings: Surroundings;
   readonly capabilities: Capabilities | undefined;
-  readonly metrics: ServerMetrics;
+  readonly metrics: AccountListener;
   readonly log: Log;
 }
 

@@ -4,13 +4,14 @@ import { simulate, simulateMany } from "../../sim/cluster.sim.ts";
 const SEEDS = 40;
 
 describe("the cluster in simulated time", () => {
-  test("no seed breaks a promise, and every fault happened", () => {
-    const { counts, failed } = simulateMany({ first: 1, count: SEEDS });
+  test("no seed breaks a promise, and every fault happened", async () => {
+    const { counts, failed } = await simulateMany({ first: 1, count: SEEDS });
     expect(failed.map(({ seed, violations }) => `${seed}: ${violations[0]}`)).toEqual([]);
     for (const fault of [
       "partition",
       "pause",
       "crash",
+      "stop",
       "replace",
       "server crash",
       "loss",
@@ -30,16 +31,16 @@ describe("the cluster in simulated time", () => {
     expect(counts.dropped).toBeGreaterThan(SEEDS);
   });
 
-  test("a seed is the same run again", () => {
-    expect(simulate(7)).toEqual(simulate(7));
+  test("a seed is the same run again", async () => {
+    expect(await simulate(7)).toEqual(await simulate(7));
   });
 
   test.each([
     ["blind-writes", /two holders|believe to hold|after one of/],
     ["no-fence", /took an order of epoch/],
     ["endless-lease", /act as holders at the same time/],
-  ] as const)("the defect %s is noticed", (defect, problem) => {
-    const { failed } = simulateMany({ first: 1, count: 20 }, defect);
+  ] as const)("the defect %s is noticed", async (defect, problem) => {
+    const { failed } = await simulateMany({ first: 1, count: 20 }, { defect });
     expect(failed.length).toBeGreaterThan(5);
     expect(failed.flatMap(({ violations }) => violations).some((found) => problem.test(found))).toBe(true);
   });

@@ -3,4 +3,4 @@ export { type JournalCounts, JournalledStream, type StreamJournal } from "./jour
 export type { KeptStream, StreamOwner } from "./kept-stream.ts";
 export { KeptStreams, type StreamCounts } from "./kept-streams.ts";
 export { type Opening, readOpening, writeOpening } from "./opening.ts";
-export { alone, type Standing, type Tenure } from "./standing.ts";
+export { alone, during, type Standing, type Tenure } from "./standing.ts";

@@ -23,3 +23,15 @@ export const always: Tenure = { signal: new AbortController().signal, check: () 
 
 /** A server that has nobody beside it. */
 export const alone: Standing = { tenure: async () => always, standby: undefined };
+
+/** Does the work of an answer; nothing comes of it where this server may no longer answer. Errors: E_STANDBY, those of `work`. */
+export async function during<T>(tenure: Tenure, work: () => Promise<T>): Promise<T> {
+  try {
+    const result = await work();
+    tenure.check();
+    return result;
+  } catch (error) {
+    tenure.check();
+    throw error;
+  }
+}
