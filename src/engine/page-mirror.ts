@@ -85,14 +85,14 @@ export class PageMirror {
       const ahead = wanted.splice(0, 1 + RESTORED_AHEAD - finding.length);
       finding.push(...ahead.map((each) => this.#find(each, residency.known(each))));
       const found = await finding.shift();
-      if (found !== undefined) this.#counts.restored(restore(sequence, found));
+      if (found !== undefined) this.#counts.restored(await restore(sequence, found));
     }
   }
 
   /** The same for full pages of a sequence that may come. */
   async expect(sequence: Sequence, residency: Residency): Promise<void> {
     const found = await this.#findFull(sequence, residency.known(sequence));
-    this.#restorer(residency)(sequence, found);
+    await this.#restorer(residency)(sequence, found);
   }
 
   #restorer(residency: Residency): ReturnType<Residency["restorer"]> {

@@ -173,11 +173,11 @@ export class Residency {
    * there is room beside what is in use; the last may be of a page that is not full. How many tokens the sequence will find there.
    */
   restorer(
-    write: (page: number, bytes: Uint8Array) => void,
-  ): (sequence: Sequence, found: FoundPages) => number {
+    write: (page: number, bytes: Uint8Array) => Promise<void>,
+  ): (sequence: Sequence, found: FoundPages) => Promise<number> {
     // What one sequence was given is not taken from it for the next.
     let room = this.free + this.cached;
-    return ({ scope, tokens }, { known, copies }) => {
+    return async ({ scope, tokens }, { known, copies }) => {
       const cache = this.#cache;
       if (cache === undefined) return 0;
       let node = cache.root(scope);
@@ -202,8 +202,10 @@ export class Residency {
         } else {
           room--;
           const page = this.#pool.take();
-          write(page, bytes);
+          const written = write(page, bytes);
+          // Before anybody else has a turn: the page is this sequence's now.
           node = cache.add(node, tokens, [from, end], page);
+          await written;
         }
         from = end;
       }

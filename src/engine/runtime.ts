@@ -62,8 +62,8 @@ export interface PageCopies {
   readonly kind: string;
   /** Resolves to a copy of the page as it is at the time of the call, whatever follows. */
   read(page: number): Promise<Uint8Array>;
-  /** Makes a page what was copied, before anything that follows. `bytes` stays as it is. */
-  write(page: number, bytes: Uint8Array): void;
+  /** Makes a page what was copied, before anything that follows what this resolves to. `bytes` stays as it is until then. */
+  write(page: number, bytes: Uint8Array): Promise<void>;
 }
 
 export interface Runtime {

@@ -42,7 +42,7 @@ async function open(pages?: number): Promise<Runtime & { readonly copies: PageCo
       device.readPage(page, bytes);
       return bytes;
     },
-    write: (page, bytes) => device.writePage(page, bytes),
+    write: async (page, bytes) => device.writePage(page, bytes),
   };
   return { ...runtime, copies, ...(pages !== undefined && { pages, pagesMax: pages }) };
 }
@@ -177,6 +177,36 @@ describe("after a move", () => {
     const outcome = await moved(requests, { store: new MemoryPageStore(BOUND), pages: 7 });
     expect(outcome.answers).toEqual(await alone(requests));
     expect(outcome.restored).toBeGreaterThan(4 * KV_PAGE_TOKENS);
+  });
+
+  test("requests may come and end while pages are written, and nobody else's bits change", async () => {
+    const store = new MemoryPageStore(BOUND);
+    const counts = { copied: () => {}, restored: () => {} };
+    const engine = new Engine({ ...OPTIONS, ...(await open()), mirror: { store, counts } });
+    const answers = requests.map((asked) => submit(engine, asked));
+    while (answers.some(({ length }) => length < 20)) await engine.step();
+    const next = await open();
+    const late: TokenEvent[][] = [];
+    let [writes, written] = [0, 0];
+    const write = async (page: number, bytes: Uint8Array): Promise<void> => {
+      // The second request, while its own pages are written, and one whose pages are here already.
+      if (++writes === 6) engine.cancel(1);
+      if (writes === 8) engine.cancel(0);
+      if (writes === 9) late.push(submit(engine, request(2, 131)));
+      await next.copies.write(page, bytes);
+      await new Promise(setImmediate);
+      written++;
+    };
+    await engine.move({ ...next, copies: { ...next.copies, write } });
+    expect(writes).toBeGreaterThan(9);
+    expect(written).toBe(writes);
+    const before = answers.slice(0, 2).map(({ length }) => length);
+    while (await engine.step());
+    const [, second, third, fourth] = await alone(requests);
+    expect(answers.slice(2)).toEqual([third, fourth]);
+    expect(late).toEqual([second]);
+    expect(answers.slice(0, 2).map(({ length }) => length)).toEqual(before);
+    expect(engine.load.pagesFree).toBe(next.pages);
   });
 
   test("a tenant is given none of another's", async () => {

@@ -22,6 +22,9 @@ export const REPORT_BYTES_MAX: number = 64 * 1024;
 /** Of a rank's answer at once: the next message may always be so long. */
 export const PIECE_BYTES: number = 1024 * 1024;
 
+/** Parts of KV pages on their way to a rank: it takes a few, that the link never waits for this process. */
+export const PARTS_UNDER_WAY_MAX = 16;
+
 /** What a rank may be told about its placement: every range of every rank of the largest there can be. */
 export const TASK_BYTES_MAX: number = 4 * 1024 * 1024;
 

@@ -25,11 +25,17 @@ export function pageBytes({ layers, heads, headBytes }: PageShape): number {
   return layers * heads * headBytes;
 }
 
-/** A rank's part of a page. */
-export function partOf(page: Uint8Array, shape: PageShape, { kv, held }: RankProgram): Uint8Array {
-  const part = new Uint8Array(kv.layers * kv.heads * shape.headBytes);
+export function partBytes({ headBytes }: PageShape, { kv }: RankProgram): number {
+  return kv.layers * kv.heads * headBytes;
+}
+
+/** Fills a rank's part with what it is in the page. */
+export function cutPart(
+  page: Uint8Array,
+  part: Uint8Array,
+  ...[shape, { held }]: [PageShape, RankProgram]
+): void {
   for (const [whole, own] of runs(shape, held)) part.set(page.subarray(...whole), own);
-  return part;
 }
 
 /** Puts a rank's part in its place in the page. */

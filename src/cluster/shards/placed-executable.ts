@@ -15,11 +15,13 @@ import {
   type StepBlock,
 } from "../../kernels/mod.ts";
 import type { RankProgram } from "../../model/mod.ts";
+import { PARTS_UNDER_WAY_MAX } from "./limits.ts";
 import { type MicroBatch, microBatches } from "./micro-batch.ts";
-import { type PageShape, pageBytes, partOf, placePart } from "./page-parts.ts";
+import { cutPart, type PageShape, pageBytes, partBytes, placePart } from "./page-parts.ts";
 import type { RankSizes } from "./rank.ts";
 import { RankChannel } from "./rank-channel.ts";
 import type { RankWatch } from "./rank-watch.ts";
+import { Rooms } from "./rooms.ts";
 import { answerBytes, readAnswer, type StepAnswer, sendCommand, sendStep } from "./step-message.ts";
 
 /** A rank as the engine's process sees it. */
@@ -31,6 +33,8 @@ export interface RemoteRank {
 interface LinkedRank {
   readonly rank: RankProgram;
   readonly channel: RankChannel;
+  /** For parts of pages on their way to it. */
+  readonly parts: Rooms;
   /** In all steps until now. */
   exchanged: ExchangeCounts;
 }
@@ -150,21 +154,25 @@ export class PlacedExecutable implements Executable, KvPages {
     const shape = this.#shape();
     const whole = new Uint8Array(pageBytes(shape));
     const read = this.#shared.ranks.map(async ({ rank, channel }) => {
-      const bytes = rank.kv.layers * rank.kv.heads * shape.headBytes;
       const sent = sendCommand(channel.link, { kind: "read", page });
+      const bytes = partBytes(shape, rank);
       await Promise.all([channel.answer(bytes, (part) => placePart(whole, part, shape, rank)), sent]);
     });
     await Promise.all(read);
     return whole;
   }
 
-  /** Makes a page what was copied. */
-  copyIn(page: number, whole: Uint8Array): void {
+  /** Makes a page what was copied. Resolves when every rank is told, before what it is told next. */
+  async copyIn(page: number, whole: Uint8Array): Promise<void> {
+    if (this.lost.aborted) return;
     const shape = this.#shape();
-    for (const { rank, channel } of this.#shared.ranks) {
+    const tell = async ({ rank, channel, parts }: LinkedRank): Promise<void> => {
+      const part = await parts.take();
+      cutPart(whole, part, shape, rank);
       this.#tell(sendCommand(channel.link, { kind: "write", page }));
-      this.#tell(channel.link.send(partOf(whole, shape, rank)));
-    }
+      this.#tell(channel.link.send(part).finally(() => parts.give(part)));
+    };
+    await Promise.all(this.#shared.ranks.map(tell));
   }
 
   readPage(): void {
@@ -224,10 +232,11 @@ export class PlacedExecutable implements Executable, KvPages {
   }
 
   #link(): LinkedRank[] {
-    const { ranks, watch } = this.#options;
+    const { ranks, shape, watch } = this.#options;
     return ranks.map(({ rank, link }, index) => {
       const listener = { beat: () => watch?.beat(index), lost: (error: ClawError) => this.lose(error) };
-      return { rank, channel: new RankChannel(link, listener), exchanged: NO_EXCHANGES };
+      const parts = new Rooms(shape === undefined ? 0 : partBytes(shape, rank), PARTS_UNDER_WAY_MAX);
+      return { rank, channel: new RankChannel(link, listener), parts, exchanged: NO_EXCHANGES };
     });
   }
 
