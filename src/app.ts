@@ -6,6 +6,7 @@ import { cwd } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import {
+  copySettings,
   drained,
   LiveSettings,
   listen,
@@ -394,7 +395,8 @@ async function clusterOf(
     ...{ streams, clock, timeout, log },
     takeOver: (found, taking) => takeOver(found, taking, inheriting),
     // Elsewhere there is nothing of a stream that could be brought near.
-    expect: options.ranksCopyFolder === undefined ? undefined : (found) => expectStream(found, inheriting),
+    expect:
+      copySettings(options).copyFolder === undefined ? undefined : (found) => expectStream(found, inheriting),
   });
   if (cluster === undefined) return undefined;
   metrics.addGateway({ gateway: () => cluster.gateway.counts, journal: () => completions.journalCounts });

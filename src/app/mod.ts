@@ -5,4 +5,4 @@ export { openLedger, recorderOf } from "./ledger.ts";
 export { drained, listen } from "./listening.ts";
 export { LiveSettings, type Sources } from "./live-settings.ts";
 export { ServedRoot } from "./model-root.ts";
-export { parallelismOf, rankSettings } from "./ranks.ts";
+export { copySettings, parallelismOf, rankSettings } from "./ranks.ts";

@@ -49,7 +49,7 @@ export class PageMirror {
     const { tokens, pages, cached } = sequence;
     const copied = this.#of(sequence);
     while ((copied.pages + 1) * KV_PAGE_TOKENS <= cached) {
-      if (this.#underWay.size >= COPIES_UNDER_WAY_MAX) return;
+      if (this.#busy) return;
       const from = copied.pages * KV_PAGE_TOKENS;
       copied.key = pageKey(copied.key, tokens, from, from + KV_PAGE_TOKENS);
       this.#begin(copied.key, at(pages, copied.pages++));
@@ -58,7 +58,7 @@ export class PageMirror {
     const from = copied.pages * KV_PAGE_TOKENS;
     const count = cached - from;
     if (count < copied.tokens + PARTIAL_COPY_TOKENS) return;
-    if (this.#underWay.size >= COPIES_UNDER_WAY_MAX) return;
+    if (this.#busy) return;
     const key = pageKey(copied.key, tokens, from, cached);
     this.#begin(key, at(pages, copied.pages));
     copied.tokens = count;
@@ -133,6 +133,10 @@ export class PageMirror {
       return { bytes: bytes as Uint8Array, end: (known + i + 1) * KV_PAGE_TOKENS };
     });
     return { known, copies, key: at(keys, known + count) };
+  }
+
+  get #busy(): boolean {
+    return this.#underWay.size >= (this.#copies.atOnce ?? COPIES_UNDER_WAY_MAX);
   }
 
   #of(sequence: Sequence): Copied {

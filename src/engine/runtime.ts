@@ -60,6 +60,8 @@ export interface RuntimeOptions {
 export interface PageCopies {
   /** What the form depends on; copies of another kind are of no use. */
   readonly kind: string;
+  /** Reads that may be under way at a time; undefined: COPIES_UNDER_WAY_MAX. */
+  readonly atOnce?: number | undefined;
   /** Resolves to a copy of the page as it is at the time of the call, whatever follows. */
   read(page: number): Promise<Uint8Array>;
   /** Makes a page what was copied, before anything that follows what this resolves to. `bytes` stays as it is until then. */

@@ -11,6 +11,8 @@ import { NatsServer } from "./nats-server.ts";
 import { until } from "./until.ts";
 
 const { folder, model, secretFile, measurements } = makeClusterFolder(400_000);
+/** Tokens of an answer in which a node has to be killed. */
+const LONG = 200;
 const sizes = { model, port: 0, authentication: false, threads: 1, max_batch_size: 4, context: 256 };
 
 describe.skipIf(!canJoin)(`a server over nodes${joinMissing}`, () => {
@@ -71,20 +73,34 @@ describe.skipIf(!canJoin)(`a server over nodes${joinMissing}`, () => {
 
   const prompts = ["Once upon a time", "The king", "a", "It was the best of times, it was the worst of"];
 
-  async function answers(server: string): Promise<string[]> {
-    return Promise.all(prompts.map((prompt, seed) => complete(server, { prompt, seed })));
+  async function answers(server: string, tokens = 60): Promise<string[]> {
+    return Promise.all(prompts.map((prompt, seed) => complete(server, { prompt, seed, tokens })));
+  }
+
+  /** One of the server's metrics, without the prefix `claw:`. */
+  async function metric(name: string): Promise<number> {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    return Number(new RegExp(`^claw:${name}(?:\\{[^}]*\\})? (\\d+)$`, "m").exec(text)?.[1]);
   }
 
   /** The text and the log-probabilities of an answer. */
   async function complete(
     server: string,
-    { prompt, seed }: { prompt: string; seed: number },
+    { prompt, seed, tokens }: { prompt: string; seed: number; tokens: number },
   ): Promise<string> {
     const response = await fetch(`${server}/v1/completions`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({
-        ...{ model: "tiny", prompt, seed, max_tokens: 60, temperature: 0.9, logprobs: 2 },
+        ...{
+          model: "tiny",
+          prompt,
+          seed,
+          max_tokens: tokens,
+          ignore_eos: true,
+          temperature: 0.9,
+          logprobs: 2,
+        },
       }),
     });
     const { choices } = (await response.json()) as { choices: { text: string; logprobs: unknown }[] };
@@ -113,12 +129,19 @@ describe.skipIf(!canJoin)(`a server over nodes${joinMissing}`, () => {
   test("goes on with what runs when a node is killed, and no ghost of it is left", async () => {
     const [victim = ""] = planned();
     const before = version();
-    const asked = answers(url);
+    const all = await answers(alone, LONG);
+    const drawn = await metric("generation_tokens_total");
+    const restored = await metric("restored_tokens_total");
+    const asked = answers(url, LONG);
+    // Each has filled some pages by then.
+    await until(async () => (await metric("generation_tokens_total")) > drawn + (prompts.length * LONG) / 3);
     const ranks = childrenOf(children.get(victim));
     expect(ranks.length).toBeGreaterThan(0);
     children.get(victim)?.kill("SIGKILL");
     for (const pid of ranks) process.kill(pid, "SIGKILL");
-    expect(await asked).toEqual(expected);
+    expect(await asked).toEqual(all);
+    // Not everything was computed again: the server has copies of what nodes kept.
+    expect(await metric("restored_tokens_total")).toBeGreaterThan(restored + prompts.length * 32);
     expect(version()).toBeGreaterThan(before);
     expect(planned()).not.toContain(victim);
     const { stdout } = await claw(["cluster", "status", ...access(), "--json"]);

@@ -8,7 +8,7 @@ import { openModelFile } from "../../model/mod.ts";
 import type { PrescribedDegrees } from "../membership/mod.ts";
 import { placementOf } from "../plan/mod.ts";
 import { workEpoch } from "./epoch.ts";
-import { AGAIN_MS, CLOSING_MS } from "./limits.ts";
+import { AGAIN_MS, CLOSING_MS, COPIES_AT_ONCE } from "./limits.ts";
 import { NodeFailure, openOnNodes } from "./remote-ranks.ts";
 import {
   type FromSource,
@@ -132,6 +132,7 @@ export class ClusterSource implements RuntimeSource {
         ...sizesOf(settings),
         // Each stage has a memory of its own.
         laneSequences: 1,
+        copiesAtOnce: COPIES_AT_ONCE,
         placement: placementOf(work.plan, model.description),
         ...{ nodes: work.nodes, asker: { name, secret }, root, host, driver, slices, signal },
         epoch: workEpoch(work.holder, Atomics.add(new Int32Array(count), 0, 1)),

@@ -44,6 +44,8 @@ export interface PlacedRuntimeOptions extends Omit<RuntimeOptions, "degree" | "p
   readonly laneSequences?: number | undefined;
   /** Rows of a micro-batch at least; undefined: MICRO_BATCH_ROWS. */
   readonly microBatchRows?: number | undefined;
+  /** Pages that are copied out at a time at most; undefined: as the engine has it. */
+  readonly copiesAtOnce?: number | undefined;
 }
 
 /** What is to be started. */
@@ -54,10 +56,14 @@ export interface PlacedPlan {
 }
 
 /** What is kept on one kind of device is no use on another. */
-function copiesOf(executable: PlacedExecutable, shape: PageShape, { device }: RuntimeReport): PageCopies {
+function copiesOf(
+  executable: PlacedExecutable,
+  shape: PageShape,
+  { device, atOnce }: Pick<RuntimeReport, "device"> & Pick<PageCopies, "atOnce">,
+): PageCopies {
   const kind = JSON.stringify([device === "reference", shape]);
   return {
-    kind,
+    ...{ kind, atOnce },
     read: (page) => executable.copyOut(page),
     write: (page, bytes) => executable.copyIn(page, bytes),
   };
@@ -97,7 +103,8 @@ export function planRanks(model: ModelDescription, options: PlacedRuntimeOptions
       await end(lost.aborted);
     };
     const report = joinedReport(reports);
-    const copies = shape && copiesOf(executable, shape, report);
+    const copies =
+      shape && copiesOf(executable, shape, { device: report.device, atOnce: options.copiesAtOnce });
     const common = { adapters: [], kv: executable, swapBytes: 0, copies } as const;
     const stages = placement.stages.length;
     const beside = Array.from({ length: stages - 1 }, () => executable.beside());
