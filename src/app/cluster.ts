@@ -7,6 +7,7 @@ import {
   ClusterServer,
   type Control,
   type ControlAccess,
+  type CopyFolder,
   type HostedModel,
   type ModelCosts,
   machineName,
@@ -21,6 +22,7 @@ import { Journal, type JournalStore } from "../journal/mod.ts";
 import { KV_PAGE_TOKENS, requireUcx } from "../kernels/mod.ts";
 import { type ModelDescription, type ModelSeal, measureSeal, openModelFile } from "../model/mod.ts";
 import { Gateway, type GatewayOptions, type LeaseView } from "./gateway.ts";
+import { copySettings } from "./ranks.ts";
 
 /** What is to be served. */
 export interface ToServe {
@@ -162,6 +164,7 @@ class ClusterSeat implements RunningCluster {
     };
     this.#server = await ClusterServer.join({
       ...{ control: this.#connections.control, name, host, driver, model, hosted, costs },
+      copies: copyFolderOf(this.#options),
       life: randomBytes(8).toString("hex"),
       clock: () => performance.now(),
       onNote: (text) => log.warn(text),
@@ -174,6 +177,12 @@ class ClusterSeat implements RunningCluster {
     });
     return this.#server;
   }
+}
+
+/** Where copies of pages outlive this process. */
+function copyFolderOf(options: ServeOptions): CopyFolder | undefined {
+  const { copyFolder: folder, copyBytes: bytesMax = 0 } = copySettings(options);
+  return folder === undefined || bytesMax === 0 ? undefined : { folder, bytesMax };
 }
 
 function describe(path: string): ModelDescription {

@@ -50,7 +50,7 @@ export const rankOptions: OptionTable<RankOptions> = {
     name: "ranks.copy_bytes",
     unit: "bytes",
     meaning:
-      "memory of the server, taken as it is needed, for copies of running answers' KV pages, so that little has to be computed again when ranks are lost; 0 computes everything again",
+      "memory of the server, taken as it is needed, for copies of running answers' KV pages, so that little has to be computed again when ranks or nodes are lost; 0 computes everything again",
     range: [0, Number.MAX_SAFE_INTEGER],
     default: RANKS_COPY_BYTES_DEFAULT,
   }),
@@ -60,7 +60,7 @@ export const rankOptions: OptionTable<RankOptions> = {
     placeholder: "FOLDER",
     expected: "a path",
     meaning:
-      "where these copies lie, too, within the same bound, for all servers of this machine that name it: whoever takes over the lease goes on with what is there; this user's alone, and best in memory, as below `/dev/shm`",
+      "where these copies lie, too, in files within the same bound: whoever takes over the lease goes on with what is there. Servers of a machine may name the same folder; others keep theirs like the one of the server that answers. This user's alone, and best in memory, as below `/dev/shm`",
     default: undefined,
     otherwise: "nowhere else",
   }),

@@ -1,14 +1,19 @@
 /**
- * I/O: copies of KV pages as files of a folder. They outlive this process, so another server of this machine goes on with what it
- * finds there. A file begins with a SHA-256 over its name and what follows: one that was cut short, or changed, is no copy.
+ * I/O: copies of KV pages as files of a folder. They outlive this process, so another server goes on with what it finds there: one
+ * of this machine, or one that keeps such a folder like this one (`src/cluster/pages/`).
  */
 
-import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync } from "node:fs";
 import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ClawError } from "../base/mod.ts";
 import { FOLDER_LOOK_MS, UNFINISHED_MS } from "./limits.ts";
+import {
+  makePageFolder,
+  PAGE_DIGEST_BYTES,
+  PAGE_FILE_SUFFIX,
+  pageDigest,
+  pageFileName,
+  pageOf,
+} from "./page-file.ts";
 import type { PageStore } from "./page-store.ts";
 
 export interface FolderPageStoreOptions {
@@ -20,9 +25,6 @@ export interface FolderPageStoreOptions {
   /** Told of every page that had to give way, or that could not be written. */
   readonly onForgotten?: () => void;
 }
-
-const SUFFIX = ".page";
-const DIGEST_BYTES = 32;
 
 export class FolderPageStore implements PageStore {
   readonly #options: FolderPageStoreOptions;
@@ -37,19 +39,7 @@ export class FolderPageStore implements PageStore {
   /** Makes the folder. E_CONFIG where it is not this user's alone. */
   constructor(options: FolderPageStoreOptions) {
     this.#options = options;
-    const { folder } = options;
-    try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
-    } catch (error) {
-      throw new ClawError("E_CONFIG", `The folder for copies of pages, ${folder}, cannot be made.`, {
-        cause: error,
-      });
-    }
-    const { uid, mode } = lstatSync(folder);
-    const own = process.getuid === undefined || uid === process.getuid();
-    if (own && (mode & 0o170077) === 0o040000) return;
-    const why = `ranks.copy_folder, ${folder}, has to be a folder that this user alone can enter (chmod 700)`;
-    throw new ClawError("E_CONFIG", `${why}: who writes there decides what is answered.`);
+    makePageFolder(options.folder);
   }
 
   has(key: string): boolean {
@@ -62,6 +52,7 @@ export class FolderPageStore implements PageStore {
     this.#files.set(name, bytes.byteLength);
     this.#bytes += bytes.byteLength;
     this.#do(name, () => this.#write(name, bytes));
+    void this.#look();
     for (const oldest of this.#files.keys()) {
       if (this.#bytes <= this.#options.bytesMax) return;
       this.#remove(oldest);
@@ -84,8 +75,7 @@ export class FolderPageStore implements PageStore {
   }
 
   #nameOf(key: string): string {
-    const { identity } = this.#options;
-    return `${createHash("sha256").update(identity).update("\0").update(key).digest("hex")}${SUFFIX}`;
+    return pageFileName(this.#options.identity, key);
   }
 
   #path(name: string): string {
@@ -128,7 +118,7 @@ export class FolderPageStore implements PageStore {
     // Nobody finds a file that is not whole, and two processes do not write into one.
     const unfinished = this.#path(`${name}.${process.pid}-${this.#written++}`);
     try {
-      await writeFile(unfinished, [digestOf(name, bytes), bytes], { mode: 0o600 });
+      await writeFile(unfinished, [pageDigest(name, bytes), bytes], { mode: 0o600 });
       await rename(unfinished, this.#path(name));
     } catch (error) {
       await rm(unfinished, { force: true });
@@ -145,9 +135,8 @@ export class FolderPageStore implements PageStore {
       this.#forget(name);
       return undefined;
     }
-    if (file.length < DIGEST_BYTES) file = new Uint8Array(DIGEST_BYTES);
-    const bytes = new Uint8Array(file.buffer, file.byteOffset + DIGEST_BYTES, file.length - DIGEST_BYTES);
-    if (!digestOf(name, bytes).equals(file.subarray(0, DIGEST_BYTES))) {
+    const bytes = pageOf(name, file);
+    if (bytes === undefined) {
       this.#remove(name);
       return undefined;
     }
@@ -155,19 +144,24 @@ export class FolderPageStore implements PageStore {
     return bytes;
   }
 
-  /** Counts what others have left there, so that it gives way some day; now and then is enough. */
+  /** Counts what others have left there, so that it gives way some day, and no more what they took away; now and then is enough. */
   async #look(): Promise<void> {
     const now = performance.now();
     if (now - this.#lookedAt < FOLDER_LOOK_MS) return;
     this.#lookedAt = now;
     const { folder } = this.#options;
+    const before = [...this.#files.keys()].filter((name) => !this.#work.has(name));
     const names = await readdir(folder).catch(() => []);
     await this.#clearUnfinished(names);
-    const unknown = names.filter((name) => name.endsWith(SUFFIX) && !this.#files.has(name));
+    const there = new Set(names);
+    for (const name of before) if (!there.has(name) && !this.#work.has(name)) this.#forget(name);
+    const unknown = names.filter((name) => {
+      return name.endsWith(PAGE_FILE_SUFFIX) && !this.#files.has(name) && !this.#work.has(name);
+    });
     const found = await Promise.all(
       unknown.map(async (name) => {
         const seen = await stat(this.#path(name)).catch(() => undefined);
-        return seen === undefined ? [] : [{ name, bytes: seen.size - DIGEST_BYTES, at: seen.mtimeMs }];
+        return seen === undefined ? [] : [{ name, bytes: seen.size - PAGE_DIGEST_BYTES, at: seen.mtimeMs }];
       }),
     );
     const byAge = found.flat().toSorted((a, b) => a.at - b.at);
@@ -180,7 +174,7 @@ export class FolderPageStore implements PageStore {
   /** Of processes that ended while they wrote. */
   async #clearUnfinished(names: readonly string[]): Promise<void> {
     const own = `.${process.pid}-`;
-    const unfinished = names.filter((name) => name.includes(`${SUFFIX}.`) && !name.includes(own));
+    const unfinished = names.filter((name) => name.includes(`${PAGE_FILE_SUFFIX}.`) && !name.includes(own));
     for (const name of unfinished) {
       const seen = await stat(this.#path(name)).catch(() => undefined);
       if (seen !== undefined && Date.now() - seen.mtimeMs > UNFINISHED_MS) {
@@ -194,8 +188,4 @@ export class FolderPageStore implements PageStore {
     this.#files = new Map(as === "oldest" ? [...own, ...this.#files] : [...this.#files, ...own]);
     for (const [, bytes] of own) this.#bytes += bytes;
   }
-}
-
-function digestOf(name: string, bytes: Uint8Array): Buffer {
-  return createHash("sha256").update(name).update(bytes).digest();
 }

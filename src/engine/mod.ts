@@ -7,6 +7,7 @@ export { BATCH_DEFAULT, BATCH_MAX, STEP_ROWS_DEFAULT } from "./limits.ts";
 export { preparedFor, type SourceListener } from "./local-source.ts";
 export { availableMemory } from "./memory.ts";
 export { EngineMetrics, type MetricsSnapshot } from "./metrics.ts";
+export { makePageFolder, PAGE_FILE_NAME, pageOf } from "./page-file.ts";
 export { PagePool } from "./pages.ts";
 export { measurePerplexity, type Perplexity } from "./perplexity.ts";
 export type { FinishReason, GenerationRequest, TokenEvent } from "./request.ts";

@@ -6,10 +6,10 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { Turns } from "../../src/cluster/link/mod.ts";
 import { openSlices, SliceFetch, SliceHost, type SlicePeer } from "../../src/cluster/mod.ts";
 import { LINKS_MAX } from "../../src/cluster/slices/limits.ts";
 import { partBytes, partsOf } from "../../src/cluster/slices/parts.ts";
-import { Turns } from "../../src/cluster/slices/turns.ts";
 import { nativeAvailable } from "../../src/kernels/mod.ts";
 import {
   compile,

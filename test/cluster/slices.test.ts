@@ -7,12 +7,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   askNode,
   ClusterNode,
+  ExchangeThread,
   MemoryStore,
   openOnNodes,
   openSlices,
   type SliceCounts,
   SliceHost,
-  SliceThread,
   TIMING_DEFAULT,
   workEpoch,
 } from "../../src/cluster/mod.ts";
@@ -38,7 +38,6 @@ const folder = makeFolder();
 const secret = new Uint8Array(randomBytes(32));
 const timing = { ...TIMING_DEFAULT, leaseMs: 2000 };
 const host = "127.0.0.1";
-const sliceModule = new URL("../../src/cluster/nodes/slice-worker.ts", import.meta.url);
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -93,7 +92,7 @@ describe.skipIf(!nativeAvailable())("nodes without the model (skipped where no n
   }
 
   /** Nobody hands out what it has not, or has a part of; a server's thread does nothing else; strangers get nothing. */
-  async function expectRefusals(nodes: readonly ClusterNode[], trusted: SliceThread): Promise<void> {
+  async function expectRefusals(nodes: readonly ClusterNode[], trusted: ExchangeThread): Promise<void> {
     const other = "cd".repeat(32);
     for (const [{ address }, root] of [
       [nodes[0]!, other],
@@ -120,9 +119,8 @@ describe.skipIf(!nativeAvailable())("nodes without the model (skipped where no n
     const names = ["has", "a", "b"];
     const nodes = await Promise.all(names.map((name) => start(store, name, name === "has")));
     let handedOut = 0;
-    const trusted = await SliceThread.start(
-      sliceModule,
-      { host, name: "owner", secret, model: { path: tiny.path, seal } },
+    const trusted = await ExchangeThread.start(
+      { host, name: "owner", secret, model: { path: tiny.path, seal }, copies: undefined },
       {
         onHandedOut: (bytes) => {
           handedOut = bytes;

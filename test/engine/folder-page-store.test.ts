@@ -86,6 +86,21 @@ describe("copies in a folder", () => {
     expect(await find(open(), "a", "c")).toEqual([undefined, undefined]);
   });
 
+  test("of others count for who only puts, and no more when they are gone", async () => {
+    const left = open();
+    for (const key of ["a", "b", "c"]) left.put(key, page(1));
+    await left.settled();
+    const one = open({ bytesMax: 3500 });
+    one.put("d", page(2));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    one.put("e", page(3));
+    await one.settled();
+    expect(readdirSync(folder)).toHaveLength(3);
+    const found = await find(open(), "a", "b", "c", "d", "e");
+    expect(found.filter((each) => each === 1)).toHaveLength(1);
+    expect(found.slice(3)).toEqual([2, 3]);
+  });
+
   test("that cannot be written are counted, and missed by nobody", async () => {
     let forgotten = 0;
     const store = open({ onForgotten: () => forgotten++ });

@@ -1,17 +1,19 @@
 /** The holder of the lease dies, and what it kept of KV pages is not lost with it: the next one goes on from there. */
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { nativeAvailable } from "../../src/kernels/mod.ts";
 import { makeFolder, makeTinyModel } from "../cli/claw.ts";
 import { NatsServer, natsHere } from "../cluster/nats-server.ts";
 import { bytesOf, comparable } from "../server/sse-client.ts";
-import { GatewayServer, owner, writeSecret } from "./servers.ts";
+import { type ClusterSetting, GatewayServer, owner, writeSecret } from "./servers.ts";
 import { StubbornClient } from "./stubborn-client.ts";
 
 const PROMPT_TOKENS = 260;
+/** Full ones. */
+const PROMPT_PAGES = Math.floor(PROMPT_TOKENS / 32);
 
 describe.skipIf(!natsHere || !nativeAvailable())(
   "copies of pages (needs nats-server and the native core)",
@@ -19,51 +21,88 @@ describe.skipIf(!natsHere || !nativeAvailable())(
     const folder = makeFolder();
     const nats = new NatsServer();
     const servers: GatewayServer[] = [];
+    let setting: Omit<ClusterSetting, "flags">;
+
+    beforeAll(async () => {
+      writeSecret(folder);
+      await nats.start();
+      setting = { folder, model: makeTinyModel(folder), nats };
+    });
 
     afterAll(async () => {
       await Promise.all(servers.map((server) => server.kill()));
       await nats.remove();
     });
 
-    test("outlive the server that made them", { timeout: 90_000 }, async () => {
-      writeSecret(folder);
-      await nats.start();
-      const copies = join(folder, "copies");
-      mkdirSync(copies, { mode: 0o700 });
+    async function start(name: string, copies: string): Promise<void> {
+      mkdirSync(copies, { recursive: true, mode: 0o700 });
       const flags = ["--ranks-run-in", "processes", "--tensor-parallelism-degree", "2"];
       flags.push("--ranks-copy-folder", copies);
-      const setting = { folder, model: makeTinyModel(folder), nats, flags };
-      await Promise.all(
-        ["one", "two"].map(async (name) => servers.push(await GatewayServer.start(name, setting))),
-      );
-      const bodies = [1, 2, 3].map((seed) => {
+      servers.push(await GatewayServer.start(name, { ...setting, flags }));
+    }
+
+    const bodiesOf = (seeds: readonly number[], tokens: number): object[] =>
+      seeds.map((seed) => {
         const prompt = Array.from({ length: PROMPT_TOKENS }, (_, i) => (i * 31 + seed * 97 + 5) % 500);
-        const request = { prompt, max_tokens: 120, seed, ignore_eos: true, stream: true };
+        const request = { prompt, max_tokens: tokens, seed, ignore_eos: true, stream: true };
         return { ...request, openclaw: { resumable: true } };
       });
-      const read = (): StubbornClient[] => {
-        const urls = (): string[] => servers.map(({ url }) => url);
-        return bodies.map((body) => new StubbornClient({ urls, body, patienceMs: 5000, deadlineMs: 60_000 }));
-      };
-      const bytes = (clients: readonly StubbornClient[]): string[] =>
-        clients.map(({ events }) => comparable(bytesOf({ events })));
-      const undisturbed = read();
-      await Promise.all(undisturbed.map(({ done }) => done));
+    const read = (bodies: readonly object[]): StubbornClient[] => {
+      const urls = (): string[] => servers.map(({ url }) => url);
+      return bodies.map((body) => new StubbornClient({ urls, body, patienceMs: 5000, deadlineMs: 60_000 }));
+    };
+    const bytes = (clients: readonly StubbornClient[]): string[] =>
+      clients.map(({ events }) => comparable(bytesOf({ events })));
 
+    /** Kills the holder in the middle of streams, when `ready`; how many of them another one went on with. */
+    async function cut(bodies: readonly object[], ready: () => boolean): Promise<[StubbornClient[], number]> {
       const holder = await owner(servers);
-      const clients = read();
+      const clients = read(bodies);
       const all = Promise.all(clients.map(({ done }) => done));
-      while (clients.some(({ events }) => events.length < 30)) await Promise.race([sleep(2), all]);
+      const begun = (): boolean => clients.every(({ events }) => events.length >= 30) && ready();
+      while (!begun()) {
+        expect(clients.every(({ complete }) => complete)).toBe(false);
+        await sleep(2);
+      }
       await holder.kill();
       servers.splice(servers.indexOf(holder), 1);
       await all;
-      expect(bytes(clients)).toEqual(bytes(undisturbed));
+      return [clients, clients.filter(({ trouble }) => trouble.breaks > 0).length];
+    }
 
+    test("outlive the server that made them, in a folder of both", { timeout: 90_000 }, async () => {
+      const copies = join(folder, "copies");
+      await Promise.all(["one", "two"].map((name) => start(name, copies)));
+      const bodies = bodiesOf([1, 2, 3], 120);
+      const undisturbed = read(bodies);
+      await Promise.all(undisturbed.map(({ done }) => done));
+      const [clients, broken] = await cut(bodies, () => true);
+      expect(bytes(clients)).toEqual(bytes(undisturbed));
+      expect(broken).toBeGreaterThanOrEqual(1);
       const other = await owner(servers);
-      const cut = clients.filter(({ trouble }) => trouble.breaks > 0).length;
-      expect(cut).toBeGreaterThanOrEqual(1);
       // The prompt and some of the answer, but for what was on its way.
-      expect(await other.metric("restored_tokens_total")).toBeGreaterThan(cut * (PROMPT_TOKENS - 64));
+      expect(await other.metric("restored_tokens_total")).toBeGreaterThan(broken * (PROMPT_TOKENS - 64));
+      await Promise.all(servers.splice(0).map((server) => server.stop()));
+    });
+
+    test("outlive it where each has a folder of its own", { timeout: 90_000 }, async () => {
+      const copies = (name: string): string => join(folder, `copies-${name}`);
+      await Promise.all(["three", "four"].map((name) => start(name, copies(name))));
+      const holder = await owner(servers);
+      const standby = servers.find((server) => server !== holder) as GatewayServer;
+      const bodies = bodiesOf([4, 5, 6], 600);
+      const pages = (name: string): number =>
+        readdirSync(copies(name)).filter((file) => file.endsWith(".page")).length;
+      expect(pages(standby.name)).toBe(0);
+      // Nobody has computed any of it before. Four of each are last pages of a stream.
+      const enough = bodies.length * (PROMPT_PAGES + 5);
+      const [clients, broken] = await cut(bodies, () => pages(standby.name) >= enough);
+      expect(broken).toBeGreaterThanOrEqual(1);
+      expect(await owner(servers)).toBe(standby);
+      expect(await standby.metric("restored_tokens_total")).toBeGreaterThan(0);
+      const undisturbed = read(bodies);
+      await Promise.all(undisturbed.map(({ done }) => done));
+      expect(bytes(clients)).toEqual(bytes(undisturbed));
     });
   },
 );

@@ -1,3 +1,6 @@
+export { answerOf, answerRoom, jsonAnswer, jsonOf, REFUSAL_BYTES_MAX, refusal } from "./answer.ts";
 export type { LinkSettings, PeerLink } from "./handshake.ts";
 export { SECRET_BYTES } from "./limits.ts";
 export { connectPeer, PeerListener } from "./peers.ts";
+export { nextQuestion, Questions } from "./questions.ts";
+export { Turns } from "./turns.ts";

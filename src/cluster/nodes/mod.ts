@@ -1,4 +1,5 @@
 export { workEpoch } from "./epoch.ts";
+export { type CopyFolder, ExchangeThread } from "./exchange-thread.ts";
 export { fetchLine } from "./fetch-line.ts";
 export { machineName, NODE_NAME } from "./name.ts";
 export { ClusterNode } from "./node.ts";

@@ -244,6 +244,7 @@ export class ClusterNode {
       if (request.kind === "start") this.#start(request, peer);
       else if (request.kind === "end") await this.#ranks.end(request.epoch, request.patienceMs);
       else if (request.kind === "slices") this.#slices.check(request.root);
+      else if (request.kind === "pages") throw new ClawError("E_NODE", "A node keeps no copies of pages.");
       else if (request.kind === "drain") {
         this.#options.onNote(`Drained, as ${peer} asked.`);
         void this.drain();

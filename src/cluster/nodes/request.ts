@@ -37,14 +37,15 @@ export interface StartRequest {
 
 /**
  * `time`: to echo a measurement; `end`: all ranks of that epoch, which may end by themselves first; `drain`: to leave; `slices`: to hand out
- * parts of a model over this link from then on.
+ * parts of a model over this link from then on; `pages`: copies of pages.
  */
 export type NodeRequest =
   | { readonly kind: "time" }
   | StartRequest
   | { readonly kind: "end"; readonly epoch: number; readonly patienceMs: number }
   | { readonly kind: "drain" }
-  | SlicesRequest;
+  | SlicesRequest
+  | { readonly kind: "pages" };
 
 export interface SlicesRequest {
   readonly kind: "slices";
@@ -73,6 +74,7 @@ const requestShape: z.ZodType<NodeRequest> = z.discriminatedUnion("kind", [
   }),
   z.strictObject({ kind: z.literal("drain") }),
   z.strictObject({ kind: z.literal("slices"), root }),
+  z.strictObject({ kind: z.literal("pages") }),
 ]);
 
 type NodeAnswer = { readonly done: true } | { readonly code: string; readonly message: string };
@@ -120,14 +122,27 @@ export async function withLink<T>(
 }
 
 /** A link to a peer that hands out parts of a model. Errors: those of `askNode`. */
-export async function openSlices(
+export function openSlices(
   address: Pick<LinkAddress, "host" | "port">,
   asker: Asker,
   model: string,
 ): Promise<Link> {
+  return openFor(address, asker, { kind: "slices", root: model });
+}
+
+/** A link to a server that hands out copies of its pages. Errors: those of `askNode`. */
+export function openPages(address: Pick<LinkAddress, "host" | "port">, asker: Asker): Promise<Link> {
+  return openFor(address, asker, { kind: "pages" });
+}
+
+async function openFor(
+  address: Pick<LinkAddress, "host" | "port">,
+  asker: Asker,
+  request: NodeRequest,
+): Promise<Link> {
   const { link } = await connectPeer({ driver: "tcp", ...address }, requestSettings(asker));
   try {
-    await askOver(link, { kind: "slices", root: model });
+    await askOver(link, request);
     return link;
   } catch (error) {
     await link.close();

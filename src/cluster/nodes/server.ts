@@ -22,9 +22,11 @@ import {
   TIMING_DEFAULT,
   type Timing,
 } from "../membership/mod.ts";
+import type { PagePeer } from "../pages/mod.ts";
 import { type ModelCosts, type Plan, PlannerThread, predictPlan, rankNodes } from "../plan/mod.ts";
 import { PROTOCOL_VERSION } from "../shards/mod.ts";
-import { type HostedModel, SliceThread } from "../slices/mod.ts";
+import type { HostedModel } from "../slices/mod.ts";
+import { type CopyFolder, ExchangeThread } from "./exchange-thread.ts";
 import { AVOID_MS, AVOID_MS_MAX } from "./limits.ts";
 import { offersOf } from "./offers.ts";
 import {
@@ -49,6 +51,8 @@ export interface ServerOptions {
   readonly model: { readonly root: string; readonly name: string } | undefined;
   /** Its file, of which nodes that lack it are given parts; undefined: of none. */
   readonly hosted?: HostedModel | undefined;
+  /** Of pages: other servers are given them, and while another one holds the lease, that one's are kept here. Undefined: none. */
+  readonly copies?: CopyFolder | undefined;
   /** What is planned for; undefined: the model runs in this process, and the nodes have nothing to do. */
   readonly costs: ModelCosts | undefined;
   readonly clock: () => number;
@@ -69,8 +73,6 @@ interface Avoided {
 /** What the engine's thread of such a server runs. */
 export const sourceModule: string = new URL("./worker.ts", import.meta.url).href;
 
-const sliceModule: URL = new URL("./slice-worker.ts", import.meta.url);
-
 type MadePlan = PlanRecord & { readonly plan: Plan };
 
 const IN_PROCESS = "The model runs in the server's own process.";
@@ -82,7 +84,7 @@ export class ClusterServer {
   readonly #avoided = new Map<string, Avoided>();
   #source: SourceOptions;
   #agent: Agent | undefined;
-  #slices: SliceThread | undefined;
+  #exchange: ExchangeThread | undefined;
   #degrees: PrescribedDegrees = NO_DEGREES;
   #told: ToSource | undefined;
   /** Epoch and version of the plan that the engine's thread was told of. */
@@ -112,7 +114,7 @@ export class ClusterServer {
   static async join(options: ServerOptions): Promise<ClusterServer> {
     const server = new ClusterServer(options);
     try {
-      await server.#handOut();
+      await server.#beginExchange();
       server.#agent = await server.#member();
       await server.#joined();
       return server;
@@ -146,7 +148,7 @@ export class ClusterServer {
     this.stopWaiting();
     await this.#agent?.leave();
     this.#channel.close();
-    await this.#slices?.close();
+    await this.#exchange?.close();
     await this.#planner?.close();
   }
 
@@ -154,15 +156,15 @@ export class ClusterServer {
     return this.#options.timing ?? TIMING_DEFAULT;
   }
 
-  async #handOut(): Promise<void> {
-    const { hosted, host, name, control, onNote } = this.#options;
-    if (hosted === undefined) return;
-    const task = { host, name, secret: control.secret, model: hosted };
-    this.#slices = await SliceThread.start(sliceModule, task, {
+  async #beginExchange(): Promise<void> {
+    const { hosted: model, copies, host, name, control, onNote } = this.#options;
+    if (model === undefined && copies === undefined) return;
+    const task = { host, name, secret: control.secret, model, copies };
+    this.#exchange = await ExchangeThread.start(task, {
       onNote,
       onHandedOut: (handedOut) => this.#agent?.count({ slices: { ...NO_SLICES, handedOut } }),
     });
-    this.#source = { ...this.#source, slices: this.#slices.address };
+    if (model !== undefined) this.#source = { ...this.#source, slices: this.#exchange.address };
   }
 
   #member(): Promise<Agent> {
@@ -172,7 +174,14 @@ export class ClusterServer {
     return Agent.start({
       ...{ ...control, clock, timing: this.#timing },
       self: {
-        ...{ life, role: "server", address: this.#source.slices, description, links: [], draining: false },
+        ...{
+          life,
+          role: "server",
+          address: this.#exchange?.address ?? null,
+          description,
+          links: [],
+          draining: false,
+        },
         dialect: { protocol: PROTOCOL_VERSION, arithmetic: ARITHMETIC_VERSION },
         ...{ models: model === undefined ? [] : [model], work: { epoch: 0, ranks: [] }, refused: {} },
         ...{ fetches: false, slices: NO_SLICES },
@@ -180,6 +189,7 @@ export class ClusterServer {
       plan: (records, done) => void this.#plan(records).then(done),
       onStatus: (status) => {
         this.#look(status);
+        this.#exchange?.follow(this.#leader(status));
         onStatus?.(status);
       },
     });
@@ -285,6 +295,17 @@ export class ClusterServer {
       this.#say({ kind: "work", work });
     }
     this.#toldVersion = `${epoch} ${record.version}`;
+  }
+
+  /** Another server that holds the lease, and where it hands out pages. */
+  #leader({ self, active, state, peers }: MemberStatus): PagePeer | undefined {
+    const { name, life } = this.#options;
+    const holder = state?.holder;
+    if (self !== "member" || active || holder === undefined) return undefined;
+    if (holder.node === name && holder.life === life) return undefined;
+    const peer = peers.find(({ node, life: its }) => node === holder.node && its === holder.life);
+    const address = peer?.record.role === "server" ? peer.record.address : null;
+    return address === null ? undefined : { name: holder.node, address };
   }
 
   /** Undefined where a node of the plan is gone, or in another life: another plan is coming. */

@@ -6,14 +6,22 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { asClawError, ClawError } from "../../base/mod.ts";
-import { utf8 } from "../../crypto/mod.ts";
+import { ClawError } from "../../base/mod.ts";
 import type { ModelSeal } from "../../model/mod.ts";
 import { openByteSource, readGguf } from "../../model/mod.ts";
-import type { PeerLink } from "../link/mod.ts";
+import {
+  answerOf,
+  answerRoom,
+  jsonAnswer,
+  nextQuestion,
+  type PeerLink,
+  refusal,
+  Turns,
+} from "../link/mod.ts";
 import { type Extent, extentBytes, fits } from "./extent.ts";
 import { readExtent } from "./extent-file.ts";
 import {
+  ASK_BYTES_MAX,
   HASHES_KEPT_MAX,
   IDLE_MS,
   LINKS_MAX,
@@ -22,15 +30,7 @@ import {
   REST_RATIO,
   WORK_MAX,
 } from "./limits.ts";
-import {
-  answerOf,
-  answerRoom,
-  receiveSliceRequest,
-  refusal,
-  type SealAnswer,
-  type SliceRequest,
-} from "./message.ts";
-import { Turns } from "./turns.ts";
+import { readSliceRequest, type SealAnswer, type SliceRequest } from "./message.ts";
 
 /** A whole model file that parts are handed out of. Plain data. */
 export interface HostedModel {
@@ -101,15 +101,8 @@ export class SliceHost {
 
   /** Undefined where the peer has ended the link. */
   async #next(link: PeerLink["link"]): Promise<SliceRequest | undefined> {
-    const idle = setTimeout(() => link.end(), IDLE_MS);
-    try {
-      return await receiveSliceRequest(link);
-    } catch (error) {
-      if (asClawError(error).code === "E_LINK") return undefined;
-      throw error;
-    } finally {
-      clearTimeout(idle);
-    }
+    const question = await nextQuestion(link, { bytesMax: ASK_BYTES_MAX, idleMs: IDLE_MS });
+    return question && readSliceRequest(question);
   }
 
   async #attempt(root: string, request: SliceRequest): Promise<Uint8Array> {
@@ -126,10 +119,7 @@ export class SliceHost {
     const { seal } = this.#modelOf(root);
     const { fileBytes, headerBytes } = await this.#opened(root);
     const said: SealAnswer = { seal, fileBytes, headerBytes };
-    const bytes = utf8(JSON.stringify(said));
-    const room = answerRoom(bytes.length);
-    answerOf(room).set(bytes);
-    return room;
+    return jsonAnswer(said);
   }
 
   async #bytesOf(root: string, extent: Extent): Promise<Uint8Array> {

@@ -1,4 +1,3 @@
 export { type FetchProgress, type FetchTerms, SliceFetch } from "./fetch.ts";
 export { type HostedModel, SliceHost } from "./host.ts";
 export type { OpenSource, SlicePeer } from "./source.ts";
-export { type FromSliceThread, SliceThread, type SliceThreadTask } from "./thread.ts";

@@ -1,19 +1,12 @@
-/** I/O: a timer. A peer that hands out parts of a model file, as the one who fetches them sees it. */
+/** A peer that hands out parts of a model file, as the one who fetches them sees it. */
 
 import { ClawError } from "../../base/mod.ts";
 import type { Link, LinkAddress } from "../../kernels/mod.ts";
+import { Questions, REFUSAL_BYTES_MAX } from "../link/mod.ts";
 import type { Extent } from "./extent.ts";
 import { extentBytes } from "./extent.ts";
 import { ANSWER_MS, SEAL_BYTES_MAX } from "./limits.ts";
-import {
-  answerRoom,
-  REFUSAL_BYTES_MAX,
-  readAnswer,
-  readSealAnswer,
-  type SealAnswer,
-  type SliceRequest,
-  sliceRequestBytes,
-} from "./message.ts";
+import { readSealAnswer, type SealAnswer, type SliceRequest, sliceRequestBytes } from "./message.ts";
 
 /** Somebody who has a model's file. */
 export interface SlicePeer {
@@ -28,12 +21,11 @@ const HASH_BYTES = 32;
 
 /** Questions may be asked while others are not answered; answers come in their order. Errors of all: what the peer says, and those of links. */
 export class SliceSource {
-  readonly #link: Link;
-  #answered: Promise<unknown> = Promise.resolve();
+  readonly #questions: Questions;
 
   /** A link to a peer that agreed to hand out parts of the model. */
   constructor(link: Link) {
-    this.#link = link;
+    this.#questions = new Questions(link, ANSWER_MS);
   }
 
   async seal(): Promise<SealAnswer> {
@@ -51,7 +43,7 @@ export class SliceSource {
   }
 
   close(): void {
-    this.#link.end();
+    this.#questions.close();
   }
 
   async #exactly(request: SliceRequest, expected: number): Promise<Uint8Array> {
@@ -61,21 +53,7 @@ export class SliceSource {
     throw new ClawError("E_LINK_PEER", `It answered with ${answer.length} bytes where ${expected} were due.`);
   }
 
-  async #ask(request: SliceRequest, bytesMax: number): Promise<Uint8Array> {
-    const room = answerRoom(bytesMax);
-    const before = this.#answered;
-    const answered = Promise.all([
-      this.#link.queueSend(sliceRequestBytes(request)),
-      this.#link.queueReceive(room),
-    ]);
-    this.#answered = answered.catch(() => {});
-    await before; // its own patience is the peer's until then
-    const late = setTimeout(() => this.#link.end(), ANSWER_MS);
-    try {
-      const [, bytes] = await answered;
-      return readAnswer(room.subarray(0, bytes));
-    } finally {
-      clearTimeout(late);
-    }
+  #ask(request: SliceRequest, bytesMax: number): Promise<Uint8Array> {
+    return this.#questions.ask(sliceRequestBytes(request), bytesMax);
   }
 }

@@ -1,0 +1,110 @@
+/**
+ * I/O: files, timers. Tells standbys of the cluster, over links, what pages lie in this server's folder, and hands them out. It reads a part
+ * at a time and rests after each.
+ */
+
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ClawError } from "../../base/mod.ts";
+import { utf8 } from "../../crypto/mod.ts";
+import {
+  answerOf,
+  answerRoom,
+  jsonAnswer,
+  nextQuestion,
+  type PeerLink,
+  refusal,
+  Turns,
+} from "../link/mod.ts";
+import { FolderChanges } from "./folder-changes.ts";
+import { folderId } from "./folder-id.ts";
+import { ASK_BYTES_MAX, IDLE_MS, LINKS_MAX, READS_MAX, REST_MS_MAX, REST_RATIO } from "./limits.ts";
+import { type PagesRequest, readPagesRequest } from "./message.ts";
+
+export class PageHost {
+  readonly #folder: string;
+  readonly #id: string;
+  readonly #changes: FolderChanges;
+  readonly #links = new Set<PeerLink["link"]>();
+  readonly #turns = new Turns(READS_MAX);
+  #handedOut = 0;
+
+  /** `folder` is there. E_FILE. */
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#id = folderId(folder);
+    this.#changes = new FolderChanges(folder);
+  }
+
+  /** Bytes of files that went out. */
+  get handedOut(): number {
+    return this.#handedOut;
+  }
+
+  /** E_NODE where too many are being served. */
+  check(): void {
+    if (this.#links.size < LINKS_MAX) return;
+    throw new ClawError("E_NODE", `Pages are handed out over ${LINKS_MAX} links already.`);
+  }
+
+  /** Answers what a peer asks until it ends the link. E_LINK_PEER where it says what no member says. The caller closes the link. */
+  async serve({ link }: Pick<PeerLink, "link">): Promise<void> {
+    this.#links.add(link);
+    try {
+      for (;;) {
+        const question = await nextQuestion(link, { bytesMax: ASK_BYTES_MAX, idleMs: IDLE_MS });
+        if (question === undefined) return;
+        const request = readPagesRequest(question);
+        await link.queueSend(await this.#answer(request).catch(refusal));
+      }
+    } finally {
+      this.#links.delete(link);
+    }
+  }
+
+  close(): void {
+    for (const link of this.#links) link.end();
+  }
+
+  async #answer(request: PagesRequest): Promise<Uint8Array> {
+    if (request.ask === "changes") return jsonAnswer(await this.#changes.after(request.after));
+    if (request.ask === "bytes") return this.#turns.take(() => this.#rested(() => this.#part(request)));
+    const id = utf8(this.#id);
+    const room = answerRoom(id.length);
+    answerOf(room).set(id);
+    return room;
+  }
+
+  async #rested<T>(work: () => Promise<T>): Promise<T> {
+    const start = performance.now();
+    try {
+      return await work();
+    } finally {
+      await sleep(Math.min(REST_MS_MAX, REST_RATIO * (performance.now() - start)));
+    }
+  }
+
+  /** E_NODE where it is not there, or not any more. */
+  async #part({ name, from, length }: PagesRequest & { ask: "bytes" }): Promise<Uint8Array> {
+    let file: FileHandle;
+    try {
+      // Nothing but a file of this folder: neither what a link leads to nor what would have to be waited for.
+      const how = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      file = await open(join(this.#folder, name), how);
+    } catch {
+      throw new ClawError("E_NODE", "The page is not here any more.");
+    }
+    try {
+      const room = answerRoom(length);
+      const whole = (await file.stat()).isFile();
+      const { bytesRead } = whole ? await file.read(answerOf(room), 0, length, from) : { bytesRead: 0 };
+      if (bytesRead !== length) throw new ClawError("E_NODE", "The file of the page is not so long.");
+      this.#handedOut += length;
+      return room;
+    } finally {
+      await file.close();
+    }
+  }
+}
