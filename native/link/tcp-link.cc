@@ -93,6 +93,7 @@ class TcpLink final : public Link {
 
  protected:
   size_t frameBytesMax() const override { return kTcpFrameBytes; }
+  size_t frameBytesOf(std::span<const uint8_t>) const override { return kTcpSentBytes; }
 
   bool push(const FrameHeader& header, std::span<const uint8_t> payload) override {
     if (!flush()) return false;

@@ -86,16 +86,6 @@ struct TcpVictim {
   void write(const Bytes& bytes) const { (void)!::send(attacker.number(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }
 };
 
-// A frame as a member of the cluster would seal it.
-Bytes sealedFrame(const FrameHeader& header, const Bytes& payload) {
-  ToyAead aead;
-  Bytes frame(sizeof header + payload.size() + kAeadTagBytes);
-  std::memcpy(frame.data(), &header, sizeof header);
-  const std::span<const uint8_t> authenticated(frame.data(), sizeof header);
-  CHECK(aead.seal(header.sequence, authenticated, payload, frame.data() + sizeof header));
-  return frame;
-}
-
 // A member turned hostile: whatever it says is sealed as it should be.
 void attackTcp(Random* random, Tally* tally) {
   TcpVictim victim;

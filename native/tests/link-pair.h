@@ -51,6 +51,16 @@ class ToyAead final : public Aead {
   }
 };
 
+// A frame as a member of the cluster would seal it.
+inline Bytes sealedFrame(const FrameHeader& header, std::span<const uint8_t> payload) {
+  ToyAead aead;
+  Bytes frame(sizeof header + payload.size() + kAeadTagBytes);
+  std::memcpy(frame.data(), &header, sizeof header);
+  const std::span<const uint8_t> authenticated(frame.data(), sizeof header);
+  CHECK(aead.seal(header.sequence, authenticated, payload, frame.data() + sizeof header));
+  return frame;
+}
+
 inline LinkTerms terms(const Link& link, uint64_t epoch = 1) {
   LinkTerms made;
   made.epoch = epoch;
