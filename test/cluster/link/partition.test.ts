@@ -81,11 +81,14 @@ describe.skipIf(without !== "")(`links over a network that is cut${without}`, ()
     expect(performance.now() - cut).toBeLessThan(4 * SILENCE_MS); // the kernel's own patience is minutes
   });
 
-  test("a peer that reads nothing for longer than that is no silent network", async () => {
+  test("a peer that reads nothing for longer than that, or has nothing to say, is no silent network", async () => {
     expect(begin()).toBe(true);
-    const [sends, reads] = await pair();
+    const [[sends, reads], [asks, computes]] = await Promise.all([pair(), pair()]);
     const sent = sends.ask("send 30000000");
+    const received = asks.ask("receive 100");
     await new Promise((resolve) => setTimeout(resolve, SILENCE_MS + 2_500));
+    expect(await computes.ask("send 100")).toEqual({ done: "send" });
+    expect(await received).toEqual({ done: "receive" });
     expect(await reads.ask("receive 30000000")).toEqual({ done: "receive" });
     expect(await sent).toEqual({ done: "send" });
   });
