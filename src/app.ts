@@ -284,7 +284,7 @@ export async function startServer(
   });
   const url = await listen(http, options).catch(closeAndThrow(cluster, ledger, tokens));
   const listeners = loadingListeners({ models, log, cluster, onProgress });
-  const loading = ranksOf(path, options, { cluster, seal: trusted.seal }).then((ranks) =>
+  const loading = ranksOf(path, options, { cluster, root, seal: trusted.seal }).then((ranks) =>
     loadModel(path, options, { ...listeners, ...trusted, adapters, ranks }),
   );
   const ready = loading.then(async (model) => {
@@ -407,10 +407,13 @@ async function clusterOf(
 async function ranksOf(
   path: string,
   options: ServeOptions,
-  { cluster, seal }: { readonly cluster: RunningCluster | undefined; readonly seal: ModelSeal | undefined },
+  { cluster, root, seal }: Pick<RunningParts, "cluster" | "root"> & { readonly seal: ModelSeal | undefined },
 ): Promise<Loading["ranks"]> {
   const nodes = await cluster?.begin({ path, settings: engineSettings(path, options), seal });
-  return { ...rankSettings(options), ...nodes };
+  const settings = rankSettings(options);
+  if (cluster === undefined || settings.copyFolder === undefined) return { ...settings, ...nodes };
+  // Servers of other machines have files of their own. Joining waits for it anyway.
+  return { ...settings, ...nodes, copyRoot: (await root.find())?.root };
 }
 
 /** Errors: those of joining; E_FILE for a model that has no root, by which servers know that theirs is the same. */

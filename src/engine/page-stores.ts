@@ -21,11 +21,14 @@ export function pageStoreOf(
   return new LayeredPageStore(new MemoryPageStore(bytesMax), shared);
 }
 
-/** What the pages of all servers of this machine follow from that serve this model in this form. */
-function identityOf({ model, seal, format }: EngineSettings, kvFormat: KvFormat): string {
+/** What the pages of all servers follow from that serve this model in this form. */
+function identityOf({ model, seal, copyRoot, format }: EngineSettings, kvFormat: KvFormat): string {
   const file = openModelFile(model);
   try {
-    return JSON.stringify([ARITHMETIC_VERSION, seal?.root ?? identify(file), format, kvFormat]);
+    const identity = identify(file);
+    // The sample, too, lest the file was replaced since its root was measured.
+    const measured = copyRoot === undefined ? identity : [copyRoot, identity.sample];
+    return JSON.stringify([ARITHMETIC_VERSION, seal?.root ?? measured, format, kvFormat]);
   } finally {
     file.close();
   }

@@ -31,8 +31,10 @@ export interface EngineSettings {
   readonly prefixShared?: boolean | undefined;
   /** Host memory for copies of running requests' KV pages, by which another runtime goes on; undefined or 0: none. */
   readonly copyBytes?: number | undefined;
-  /** A folder for them, which another server of this machine may share; undefined: this process's own memory. */
+  /** A folder for them, which other servers may share, or keep alike; undefined: this process's own memory. */
   readonly copyFolder?: string | undefined;
+  /** The root of the model, under which every server of it finds them; undefined: those that open this very file do. */
+  readonly copyRoot?: string | undefined;
   /** How many ways the model is split at first; undefined: not at all. */
   readonly parallelism?: Parallelism | undefined;
   /** Where runtimes come from; undefined: the engine's own process. */

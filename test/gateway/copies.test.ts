@@ -1,7 +1,7 @@
 /** The holder of the lease dies, and what it kept of KV pages is not lost with it: the next one goes on from there. */
 
-import { mkdirSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, mkdirSync, readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { nativeAvailable } from "../../src/kernels/mod.ts";
@@ -34,11 +34,11 @@ describe.skipIf(!natsHere || !nativeAvailable())(
       await nats.remove();
     });
 
-    async function start(name: string, copies: string): Promise<void> {
+    async function start(name: string, copies: string, model = setting.model): Promise<void> {
       mkdirSync(copies, { recursive: true, mode: 0o700 });
       const flags = ["--ranks-run-in", "processes", "--tensor-parallelism-degree", "2"];
       flags.push("--ranks-copy-folder", copies);
-      servers.push(await GatewayServer.start(name, { ...setting, flags }));
+      servers.push(await GatewayServer.start(name, { ...setting, model, flags }));
     }
 
     const bodiesOf = (seeds: readonly number[], tokens: number): object[] =>
@@ -85,9 +85,16 @@ describe.skipIf(!natsHere || !nativeAvailable())(
       await Promise.all(servers.splice(0).map((server) => server.stop()));
     });
 
-    test("outlive it where each has a folder of its own", { timeout: 90_000 }, async () => {
+    test("outlive it where each has a folder and a file of its own", { timeout: 90_000 }, async () => {
       const copies = (name: string): string => join(folder, `copies-${name}`);
-      await Promise.all(["three", "four"].map((name) => start(name, copies(name))));
+      // As on other machines.
+      const own = (name: string): string => {
+        const file = join(folder, `of-${name}`, basename(setting.model));
+        mkdirSync(dirname(file));
+        copyFileSync(setting.model, file);
+        return file;
+      };
+      await Promise.all(["three", "four"].map((name) => start(name, copies(name), own(name))));
       const holder = await owner(servers);
       const standby = servers.find((server) => server !== holder) as GatewayServer;
       const bodies = bodiesOf([4, 5, 6], 600);
