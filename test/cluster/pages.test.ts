@@ -2,15 +2,16 @@
 
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { ClawError } from "../../src/base/mod.ts";
 import { jsonAnswer } from "../../src/cluster/link/mod.ts";
 import { ExchangeThread } from "../../src/cluster/mod.ts";
 import { openPages } from "../../src/cluster/nodes/request.ts";
 import { FolderChanges } from "../../src/cluster/pages/folder-changes.ts";
-import { CHANGES_MAX, LINKS_MAX, PART_BYTES_MAX } from "../../src/cluster/pages/limits.ts";
+import { CHANGES_MAX, GONE_MAX, LINKS_MAX, LOOK_MS, PART_BYTES_MAX } from "../../src/cluster/pages/limits.ts";
 import { pagesRequestBytes } from "../../src/cluster/pages/message.ts";
 import { PageHost } from "../../src/cluster/pages/mod.ts";
 import { PageSource } from "../../src/cluster/pages/source.ts";
@@ -120,7 +121,7 @@ describe.skipIf(!nativeAvailable())("pages of another server (skipped where no n
       await sleep(random.between(0, 20));
       expectSoundSoFar(bytesMax);
     }
-    const there = (await new FolderChanges(holder.folder).after(0)).changes;
+    const there = (await new FolderChanges(holder.folder).reader()(0)).changes;
     const newest = there.toReversed().flatMap(([each], i, list) => {
       const bytes = list.slice(0, i + 1).reduce((sum, [, size]) => sum + size, 0);
       return bytes <= bytesMax ? [each] : [];
@@ -234,6 +235,32 @@ describe.skipIf(!nativeAvailable())("pages of another server (skipped where no n
     expectSound();
   });
 
+  test("come to who begins late, when more has come and gone than is remembered", async () => {
+    const [lasting, passing] = [CHANGES_MAX + 100, GONE_MAX + 100];
+    for (let i = 0; i < lasting; i++) holder.store.put(`a${i}`, page(20));
+    await holder.store.settled();
+    const peer = hosts.honest("holder", new PageHost(holder.folder));
+    const source = new PageSource(await openPages(peer.address, { name: "x", secret }));
+    let number = 0;
+    const hear = async (): Promise<void> => {
+      for (let more = true; more; ) ({ number, more } = await source.changes(number));
+    };
+    await hear();
+    const passed = Array.from({ length: passing }, (_, i) => join(holder.folder, name(i)));
+    for (const path of passed) writeFileSync(path, "gone soon");
+    await sleep(LOOK_MS);
+    await hear();
+    expect(number).toBe(lasting + passing);
+    for (const path of passed) rmSync(path);
+    await sleep(LOOK_MS);
+    // Who knew of them is told that not all can be said.
+    await expect(source.changes(lasting)).rejects.toMatchObject({ code: "E_NODE" });
+    source.close();
+    hosts.follower(standby.folder).follow(peer);
+    await until(() => alike());
+    expect([standby.names().length, hosts.notes]).toEqual([lasting, []]);
+  });
+
   test("of the same folder are its own, by whatever path", async () => {
     for (let i = 0; i < 5; i++) await holder.put(`a${i}`, page(1000));
     const link = join(parent, `link-${places}`);
@@ -280,6 +307,20 @@ describe.skipIf(!nativeAvailable())("pages of another server (skipped where no n
       await expect(link.queueReceive(new Uint8Array(100))).rejects.toMatchObject({ code: "E_LINK" });
       link.end();
     }
+  });
+
+  test("are no server's in a folder that cannot be used, which is said as it is", async () => {
+    const task = { host: "127.0.0.1", secret, model: undefined, name: "one" };
+    const events = { onHandedOut: () => {}, onNote: () => {} };
+    writeFileSync(join(holder.folder, "folder-id"), "nothing");
+    const copies = { folder: holder.folder, bytesMax: 1e9 };
+    const starting = ExchangeThread.start({ ...task, copies }, events);
+    await expect(starting).rejects.toMatchObject({ name: "ClawError", code: "E_FILE" });
+    await expect(starting).rejects.toBeInstanceOf(ClawError);
+    // One that has ended by itself is closed all the same.
+    const ended = await ExchangeThread.start({ ...task, copies: undefined }, events);
+    await ended.close();
+    await ended.close();
   });
 
   test("go from one server's thread to another's, and to nobody without the secret", async () => {

@@ -4,7 +4,7 @@
  */
 
 import { Worker } from "node:worker_threads";
-import { asClawError, ClawError } from "../../base/mod.ts";
+import { asClawError, ClawError, type ErrorCode, errorTable } from "../../base/mod.ts";
 import { makePageFolder } from "../../engine/mod.ts";
 import type { PagePeer } from "../pages/mod.ts";
 import type { HostedModel } from "../slices/mod.ts";
@@ -52,14 +52,16 @@ const workerModule: URL = new URL("./exchange-worker.ts", import.meta.url);
 export class ExchangeThread {
   readonly address: { readonly host: string; readonly port: number };
   readonly #worker: Worker;
+  readonly #ended: Promise<void>;
   #followed = "";
 
   private constructor(worker: Worker, address: ExchangeThread["address"]) {
     this.#worker = worker;
+    this.#ended = new Promise((resolve) => worker.once("exit", () => resolve()));
     this.address = address;
   }
 
-  /** Resolves when it listens. E_LINK where it cannot; E_CONFIG where the folder of copies cannot be used. */
+  /** Resolves when it listens. E_LINK where it cannot; E_CONFIG, E_FILE where the folder of copies cannot be used. */
   static async start(task: ExchangeTask, { onHandedOut, onNote }: ExchangeEvents): Promise<ExchangeThread> {
     if (task.copies !== undefined) makePageFolder(task.copies.folder);
     const worker = new Worker(workerModule, { workerData: task });
@@ -69,10 +71,9 @@ export class ExchangeThread {
         else if (message.kind === "handed out") onHandedOut(message.bytes);
         else onNote(message.text);
       });
-      worker.on("error", (error) => {
-        onNote(
-          `Neither models nor copies of pages are exchanged with others any more: ${asClawError(error).message}`,
-        );
+      worker.on("error", (thrown) => {
+        const error = thrownThere(thrown);
+        onNote(`Neither models nor copies of pages are exchanged with others any more: ${error.message}`);
         reject(error);
       });
       worker.once("exit", () => reject(new ClawError("E_LINK", "The thread that exchanges files ended.")));
@@ -91,14 +92,20 @@ export class ExchangeThread {
   }
 
   async close(): Promise<void> {
-    const ended = new Promise((resolve) => this.#worker.once("exit", resolve));
     this.#say({ kind: "close" });
     const timer = setTimeout(() => void this.#worker.terminate(), CLOSE_MS);
-    await ended;
+    await this.#ended;
     clearTimeout(timer);
   }
 
   #say(message: ToExchange): void {
     this.#worker.postMessage(message);
   }
+}
+
+/** Errors come from another thread without their class. */
+function thrownThere(thrown: Error & { readonly code?: unknown }): ClawError {
+  const { code, message } = thrown;
+  const known = typeof code === "string" && Object.hasOwn(errorTable, code);
+  return known ? new ClawError(code as ErrorCode, message, { cause: thrown }) : asClawError(thrown);
 }

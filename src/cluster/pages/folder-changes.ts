@@ -27,11 +27,23 @@ export class FolderChanges {
     this.#folder = folder;
   }
 
-  /** E_NODE where it is not known any more what has changed since; E_LINK_PEER where nothing had that number. */
-  async after(number: number): Promise<Changes> {
-    await this.#look();
+  /**
+   * For one who asks what came after a number, from 0 on. E_NODE where it is not known any more what has changed since; E_LINK_PEER where
+   * nothing had that number.
+   */
+  reader(): (after: number) => Promise<Changes> {
+    let began = 0;
+    return async (after) => {
+      await this.#look();
+      if (after === 0) began = this.#number;
+      return this.#after(after, began);
+    };
+  }
+
+  /** `began`: the newest change when its reader began, who need not hear of what was gone by then. */
+  #after(number: number, began: number): Changes {
     if (number > this.#number) throw new ClawError("E_LINK_PEER", `There is no change ${number} yet.`);
-    if (number !== 0 && number < this.#forgotten) {
+    if (Math.max(number, began) < this.#forgotten) {
       throw new ClawError("E_NODE", `What has changed since ${number} is forgotten.`);
     }
     const later = [...this.#files.values(), ...(number === 0 ? [] : this.#gone)].filter(

@@ -52,12 +52,13 @@ export class PageHost {
   /** Answers what a peer asks until it ends the link. E_LINK_PEER where it says what no member says. The caller closes the link. */
   async serve({ link }: Pick<PeerLink, "link">): Promise<void> {
     this.#links.add(link);
+    const changes = this.#changes.reader();
     try {
       for (;;) {
         const question = await nextQuestion(link, { bytesMax: ASK_BYTES_MAX, idleMs: IDLE_MS });
         if (question === undefined) return;
         const request = readPagesRequest(question);
-        await link.queueSend(await this.#answer(request).catch(refusal));
+        await link.queueSend(await this.#answer(request, changes).catch(refusal));
       }
     } finally {
       this.#links.delete(link);
@@ -68,8 +69,8 @@ export class PageHost {
     for (const link of this.#links) link.end();
   }
 
-  async #answer(request: PagesRequest): Promise<Uint8Array> {
-    if (request.ask === "changes") return jsonAnswer(await this.#changes.after(request.after));
+  async #answer(request: PagesRequest, changes: ReturnType<FolderChanges["reader"]>): Promise<Uint8Array> {
+    if (request.ask === "changes") return jsonAnswer(await changes(request.after));
     if (request.ask === "bytes") return this.#turns.take(() => this.#rested(() => this.#part(request)));
     const id = utf8(this.#id);
     const room = answerRoom(id.length);
