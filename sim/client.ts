@@ -18,6 +18,13 @@ const passing: ReadonlySet<string> = new Set(["E_STANDBY", "E_CONTROL", "E_SHUTD
 /** Of an answer: it has to end while everything is whole. */
 const TOKENS_MAX = 120;
 
+/** So many of the clients do not want all that they asked for. */
+const LEAVING = 0.1;
+
+/** How much less than a stream waits for its client may be too long for it: clocks run unlike, and messages are on their way. */
+const LINGER_RATE = 0.97;
+const LINGER_LESS_MS = 700;
+
 /** How often a client looks at the clock. */
 const LOOK_MS = 150;
 
@@ -25,6 +32,8 @@ const LOOK_MS = 150;
 export interface ClientWorld {
   readonly cluster: SimulatedCluster;
   readonly counts: StreamCounts;
+  /** How long a stream waits for its client. */
+  readonly lingerSeconds: number;
   /** A server that it may ask. */
   anyServer(): SimulatedProcess | undefined;
   ask(connection: Connection, request: ClientRequest): void;
@@ -36,6 +45,8 @@ interface Wish {
   readonly tokens: number;
   readonly logprobs: boolean;
   readonly counted: boolean;
+  /** Leaves for good when it has had so many events. */
+  readonly leavesAfter: number;
 }
 
 export class SimulatedClient implements ConnectionListener {
@@ -51,6 +62,10 @@ export class SimulatedClient implements ConnectionListener {
   #last = "";
   #connection: Connection | undefined;
   #heardAt = 0;
+  /** When it had its last event. */
+  #eventAt = 0;
+  #events = 0;
+  #gone = false;
   /** What it wants now. */
   #wants: ClientRequest["kind"] | "nothing" = "open";
 
@@ -63,6 +78,7 @@ export class SimulatedClient implements ConnectionListener {
       tokens: 1 + random.below(TOKENS_MAX),
       logprobs: random.chance(0.3),
       counted: random.chance(0.3),
+      leavesAfter: random.chance(LEAVING) ? random.below(TOKENS_MAX) : Number.POSITIVE_INFINITY,
     };
     this.#patienceMs = random.between(400, 2500);
   }
@@ -78,6 +94,11 @@ export class SimulatedClient implements ConnectionListener {
       this.#expected.length > 0 &&
       this.#expected.every(({ length }, choice) => this.#counts[choice] === length)
     );
+  }
+
+  /** Whether it needs no more, or was away for so long that its stream did not wait for it. */
+  get gone(): boolean {
+    return this.#gone;
   }
 
   /** Asks for what it wants, of some server. */
@@ -102,6 +123,7 @@ export class SimulatedClient implements ConnectionListener {
     if (message.kind === "event") {
       const problem = this.#hear(readEvent(message.text));
       if (problem !== undefined) this.#complain(problem);
+      else if (++this.#events > this.#wish.leavesAfter) this.#go("left");
     } else if (message.kind === "refused") {
       this.#refused(message.error);
     } else if (this.whole) {
@@ -170,6 +192,7 @@ export class SimulatedClient implements ConnectionListener {
     if (told !== expected) return `was told ${told} by ${id}, not ${expected}`;
     this.#counts = counts;
     this.#last = id;
+    this.#eventAt = this.#world.cluster.schedule.now;
     this.#world.counts.events++;
     if (this.whole) this.#world.counts.whole++;
     return undefined;
@@ -182,8 +205,22 @@ export class SimulatedClient implements ConnectionListener {
     this.#leave();
     // A stream that its client ended may be gone when it asks once more, having heard nothing.
     if (code === "E_STREAM" && this.#wants === "end") this.#wants = "nothing";
+    else if (code === "E_STREAM" && this.#late) this.#go("missed");
     else if (!passing.has(code)) this.#complain(`was refused after ${this.#last}: ${code}: ${message}`);
     this.#again();
+  }
+
+  /** Whether its stream may have been given up: no server that held the lease heard of it for that long. */
+  get #late(): boolean {
+    const away = this.#world.cluster.schedule.now - this.#eventAt;
+    return away > this.#world.lingerSeconds * 1000 * LINGER_RATE - LINGER_LESS_MS;
+  }
+
+  #go(how: "left" | "missed"): void {
+    this.#world.counts[how]++;
+    this.#gone = true;
+    this.#wants = "nothing";
+    this.#leave();
   }
 
   #watch(connection: Connection): void {

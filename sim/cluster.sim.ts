@@ -13,12 +13,17 @@ import { SimulatedStreams } from "./streams.ts";
 /** Milliseconds of faults, and those in which a healed cluster has to be whole again. */
 const FAULTS_MS = 15_000;
 const HEALING_MS = 12_000;
+/** How often the next holder of the lease is looked for that is to crash, and how long it then has. */
+const LOOK_MS = 10;
+const TAKING_MS = 120;
 /** Checked this often: nobody may ever see a holder come and go once the cluster is whole. */
 const REST_MS = 2000;
 
 /** Streams that are asked for, until faults are nearly over. */
 const CLIENTS_MIN = 4;
 const CLIENTS_MAX = 12;
+/** Records of tokens that are lost at once. */
+const LOST_MAX = 20;
 
 export interface SimulationOptions {
   /** Whether the servers have streams, and clients. */
@@ -65,6 +70,21 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
 type Fault = (cluster: SimulatedCluster, victim: SimulatedProcess) => void;
 type StreamFault = (streams: SimulatedStreams, victim: SimulatedProcess) => void;
 
+function crash(cluster: SimulatedCluster, victim: SimulatedProcess): void {
+  if (victim.dead) return;
+  cluster.kill(victim);
+  cluster.schedule.after(cluster.random.between(50, 5000), () => cluster.start(victim.name));
+}
+
+/** Whoever holds the lease next crashes as it begins to. */
+function crashNext(cluster: SimulatedCluster): void {
+  const { random, schedule } = cluster;
+  if (schedule.now >= FAULTS_MS) return;
+  const holder = cluster.processes.find((process) => cluster.acting(process));
+  if (holder === undefined) schedule.after(LOOK_MS, () => crashNext(cluster));
+  else schedule.after(random.between(0, TAKING_MS), () => crash(cluster, holder));
+}
+
 const faults: Readonly<Record<string, Fault>> = {
   partition: (cluster, victim) => {
     victim.partitioned = true;
@@ -77,9 +97,10 @@ const faults: Readonly<Record<string, Fault>> = {
     victim.paused = true;
     cluster.schedule.after(cluster.random.between(50, 5000), () => victim.resume());
   },
-  crash: (cluster, victim) => {
-    cluster.kill(victim);
-    cluster.schedule.after(cluster.random.between(50, 5000), () => cluster.start(victim.name));
+  crash,
+  "double crash": (cluster, victim) => {
+    crash(cluster, victim);
+    crashNext(cluster);
   },
   stop: (cluster, victim) => {
     cluster.stop(victim);
@@ -110,6 +131,9 @@ const streamFaults: Readonly<Record<string, StreamFault>> = {
     });
   },
   "journal garbage": ({ records }) => records.litter(),
+  "lost records": ({ cluster, records }) => {
+    for (let rest = cluster.random.below(LOST_MAX); rest > 0; rest--) records.forget();
+  },
 };
 
 function disturb(cluster: SimulatedCluster, streams: SimulatedStreams | undefined): void {

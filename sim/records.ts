@@ -9,14 +9,14 @@ const REQUEST_MS = 800;
 /** Records that come in one message. */
 const READ_TOGETHER = 64;
 /** Some messages take much longer than the others. */
-const LATE = 0.01;
+const LATE = 0.03;
 const LATE_MS_MAX = 3000;
 /** A control plane that promises too early has a record so much later. */
 const EARLY_MS = 1500;
 
 /** What the control plane has of the journal: what it acknowledged it keeps. */
 export class SimulatedRecords {
-  readonly counts = { kept: 0, removed: 0, refused: 0, unanswered: 0, late: 0, damaged: 0 };
+  readonly counts = { kept: 0, removed: 0, refused: 0, unanswered: 0, late: 0, damaged: 0, forgotten: 0 };
   /** There is no room. */
   full = false;
   readonly #cluster: SimulatedCluster;
@@ -70,6 +70,14 @@ export class SimulatedRecords {
       { ...one, epoch: one.epoch + 1 },
     ];
     this.#keep(made[random.below(made.length)]!);
+  }
+
+  /** Loses tokens: an opening is all that a stream depends on. */
+  forget(): void {
+    const record = this.#any();
+    if (record?.kind !== "tokens") return;
+    this.#records = this.#records.filter((each) => each !== record);
+    this.counts.forgotten++;
   }
 
   #any(): StoredRecord | undefined {

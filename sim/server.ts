@@ -42,6 +42,8 @@ export type ClientRequest =
 export interface ServerWorld {
   readonly cluster: SimulatedCluster;
   readonly records: SimulatedRecords;
+  /** How long a stream waits for its client. */
+  readonly lingerSeconds: number;
   /** Whether it follows what another server draws. */
   readonly follows: boolean;
   /** Of an answer, so many tokens were drawn. */
@@ -64,7 +66,6 @@ const BEGINNING = 1_800_000_000_000;
 /** How far calendars are from each other at most. */
 const CALENDAR_MS = 2000;
 const nobody = { prompted: () => {}, generated: () => {}, finished: () => {} };
-const settings = { streamsResumable: "asked", streamsLingerSeconds: 300, streamsKeptBytes: 1e9 } as const;
 const idle = { load: () => ({ running: 0, waiting: 0, recovering: false }), failure: () => undefined };
 const unmeasured = new EngineMetrics().read();
 
@@ -100,6 +101,8 @@ export class SimulatedServer {
       metrics: () => unmeasured,
     });
     const { clock, timeout } = surroundings;
+    const { lingerSeconds: streamsLingerSeconds } = world;
+    const settings = { streamsResumable: "asked", streamsLingerSeconds, streamsKeptBytes: 1e9 } as const;
     this.streams = new KeptStreams({ settings: () => settings, timeout });
     const admission = new Admission(() => ({ maxBatch: 256, maxQueueSize: 256 }));
     this.completions = new Completions({ models, surroundings, admission, streams: this.streams });

@@ -19,6 +19,9 @@ interface Complaint {
   readonly reason?: string;
 }
 
+/** How long streams wait for their clients: longer than any simulation, or not even as long as a partition. */
+const LINGER_SECONDS = [300, 4] as const;
+
 /** In so many of the seeds standbys follow. */
 const FOLLOWING = 0.25;
 /** As often a client asks the holder of the lease, as something that looks at /health would have it. */
@@ -27,6 +30,7 @@ const INFORMED = 0.5;
 export class SimulatedStreams implements Load, ServerWorld, ClientWorld {
   readonly cluster: SimulatedCluster;
   readonly records: SimulatedRecords;
+  readonly lingerSeconds: number;
   /** Whether standbys follow what the holder draws. */
   readonly follows: boolean;
   readonly counts: StreamCounts = noStreams();
@@ -44,6 +48,7 @@ export class SimulatedStreams implements Load, ServerWorld, ClientWorld {
   constructor(cluster: SimulatedCluster) {
     this.cluster = cluster;
     this.records = new SimulatedRecords(cluster);
+    this.lingerSeconds = LINGER_SECONDS[cluster.random.below(2)] ?? 0;
     this.follows = cluster.random.chance(FOLLOWING);
     const sink = { write: (line: string) => this.#noted(JSON.parse(line) as Complaint) };
     this.#log = createLog({ logLevel: "error", logFormat: "json" }, sink);
@@ -175,7 +180,7 @@ export class SimulatedStreams implements Load, ServerWorld, ClientWorld {
   /** Checks that every client has all that it asked for. */
   finish(): void {
     const { counts, records } = this;
-    const waiting = this.#clients.filter(({ whole }) => !whole);
+    const waiting = this.#clients.filter(({ whole, gone }) => !whole && !gone);
     if (waiting.length > 0) {
       const opened = waiting.filter((client) => client.opened).length;
       this.cluster.violation(
@@ -186,6 +191,7 @@ export class SimulatedStreams implements Load, ServerWorld, ClientWorld {
       counts.takeovers += gateway.counts.takeovers;
       counts.inherited += gateway.counts.inherited;
       counts.dropped += sum(Object.values(gateway.counts.dropped));
+      counts.abandoned += streams.counts.abandoned;
       counts.resumed += streams.counts.resumed;
       counts.expected += engine.expected;
       const { unjournalled } = completions.journalCounts;
@@ -194,6 +200,7 @@ export class SimulatedStreams implements Load, ServerWorld, ClientWorld {
     counts.records = records.counts.kept;
     counts.removedRecords = records.counts.removed;
     counts.refusedRecords = records.counts.refused;
+    counts.forgottenRecords = records.counts.forgotten;
     counts.lateRecords = records.counts.late;
     counts.unanswered = records.counts.unanswered;
   }
