@@ -18,6 +18,9 @@ namespace {
 constexpr size_t kFrameMost = sizeof(FrameHeader) + kTcpFrameBytes + kAeadTagBytes;
 // While one frame is opened, the next may come in with the same call of the system.
 constexpr size_t kIncomingBytes = 2 * kFrameMost;
+constexpr size_t kSentMost = sizeof(FrameHeader) + kTcpSentBytes + kAeadTagBytes;
+// Two frames go with one call: more would have the peer wait for longer than the calls cost.
+constexpr size_t kOutgoingBytes = 2 * kSentMost;
 
 // Bytes between a socket and frames.
 struct Buffer {
@@ -74,7 +77,7 @@ class TcpLink final : public Link {
   explicit TcpLink(Descriptor socket)
       : socket_(std::move(socket)),
         bell_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
-        outgoing_(kFrameMost),
+        outgoing_(kOutgoingBytes),
         incoming_(kIncomingBytes) {}
   ~TcpLink() override { close(); }
 
@@ -96,8 +99,8 @@ class TcpLink final : public Link {
   size_t frameBytesOf(std::span<const uint8_t>) const override { return kTcpSentBytes; }
 
   bool push(const FrameHeader& header, std::span<const uint8_t> payload) override {
-    if (!flush()) return false;
-    uint8_t* out = outgoing_.bytes.data();
+    if (due_ && !flush()) return false;
+    uint8_t* out = outgoing_.bytes.data() + outgoing_.end;
     std::memcpy(out, &header, sizeof header);
     out += sizeof header;
     if (sealing() != nullptr) {
@@ -105,8 +108,10 @@ class TcpLink final : public Link {
     } else if (!payload.empty()) {
       std::memcpy(out, payload.data(), payload.size());
     }
-    outgoing_.end = sizeof header + payload.size() + (sealing() != nullptr ? kAeadTagBytes : 0);
-    flush();
+    outgoing_.end += sizeof header + payload.size() + (sealing() != nullptr ? kAeadTagBytes : 0);
+    const bool followed = static_cast<FrameKind>(header.kind) == FrameKind::data && header.rest > 0;
+    due_ = !followed || outgoing_.bytes.size() - outgoing_.end < kSentMost;
+    if (due_) flush();
     return true;
   }
 
@@ -117,6 +122,7 @@ class TcpLink final : public Link {
       if (bytes < 0) return errno != EAGAIN && fail(Drop::lost);
       outgoing_.drop(static_cast<size_t>(bytes));
     }
+    due_ = false;
     return true;
   }
 
@@ -161,6 +167,7 @@ class TcpLink final : public Link {
   Descriptor socket_;
   Descriptor bell_;
   Buffer outgoing_;
+  bool due_ = false;  // what is outgoing waits for no more frames
   Buffer incoming_;
   Silence silence_;
 };
