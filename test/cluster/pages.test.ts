@@ -109,7 +109,8 @@ describe.skipIf(!nativeAvailable())("pages of another server (skipped where no n
     await standby.put("own", page(20_000));
     let [puts, drops] = [0, 0];
     const keys: string[] = [];
-    for (let i = 0; i < 120; i++) {
+    // How many answers there are, and so breaks, depends on the machine.
+    for (let i = 0; i < 120 || (breaks < 6 && i < 2000); i++) {
       follower.follow(random.chance(4) ? undefined : broken);
       if (keys.length === 0 || !random.chance(3)) {
         keys.push(`key ${puts++}`);
