@@ -310,6 +310,25 @@ describe.skipIf(!nativeAvailable())("pages of another server (skipped where no n
     }
   });
 
+  test("keep no link for a standby that takes nothing of what it asked for", async () => {
+    await holder.put("a", page(PART_BYTES_MAX));
+    const [real = ""] = holder.names();
+    const host = new PageHost(holder.folder, 500);
+    const serve = host.serve.bind(host);
+    let ended = 0;
+    host.serve = (peer) => serve(peer).finally(() => ended++);
+    const peer = hosts.honest("holder", host);
+    const asked = { ask: "bytes", name: real, from: 0, length: PART_BYTES_MAX } as const;
+    for (const standbys of [1, 2]) {
+      const link = await openPages(peer.address, { name: "x", secret });
+      // More than the buffers of a connection take.
+      for (let i = 0; i < 32; i++) link.queueSend(pagesRequestBytes(asked)).catch(() => {});
+      await until(() => ended === standbys);
+      link.end();
+    }
+    expect(host.handedOut).toBeLessThan(2 * 32 * PART_BYTES_MAX);
+  });
+
   test("are no server's in a folder that cannot be used, which is said as it is", async () => {
     const task = { host: "127.0.0.1", secret, model: undefined, name: "one" };
     const events = { onHandedOut: () => {}, onNote: () => {} };

@@ -8,6 +8,7 @@ import {
   AnswerWriter,
   answerBytes,
   CommandReader,
+  firstLogits,
   RankEar,
   readAnswer,
   sendBeat,
@@ -74,8 +75,9 @@ test("answers arrive between beats, also those longer than a piece, and a failur
     await sendBeat(near);
     await writer.send({ status, logits: values, exchanged });
     expect(await ear.next(() => 0)).toBeUndefined();
-    const bytes = await ear.next(() => answerBytes(3, logits));
-    expect(readAnswer(bytes as Uint8Array, 3)).toEqual({ status, logits: values, exchanged });
+    const answer = await ear.next(() => answerBytes(3, logits));
+    expect(answer?.byteLength).toBe(answerBytes(3, logits));
+    expect(readAnswer(answer?.bytes as Uint8Array, 3)).toEqual({ status, logits: values, exchanged });
   }
   // Of one that is longer than is due nothing is taken, however much is announced.
   await writer.send({ status: Int32Array.of(), logits: new Float32Array(9), exchanged });
@@ -84,6 +86,32 @@ test("answers arrive between beats, also those longer than a piece, and a failur
   await expect(ear.next(() => answerBytes(0, 8))).rejects.toMatchObject({ code: "E_LINK" });
   await sendFailure(near, new ClawError("E_MEMORY", "No room."));
   await expect(ear.next(() => 0)).rejects.toMatchObject({ code: "E_MEMORY", message: "No room." });
+});
+
+test("what follows an answer's first piece goes where it belongs, if it is as long", async () => {
+  const [near, far] = memoryLink();
+  const [writer, ear] = [new AnswerWriter(near), new RankEar(far)];
+  const exchanged = { exchanges: 1, messages: 2, bytes: 3, waitedSeconds: 4 };
+  const status = Int32Array.of(0, 2);
+  const piece = firstLogits(2, Number.MAX_SAFE_INTEGER);
+  for (const logits of [3, piece, piece + 1, 2 ** 20]) {
+    const first = firstLogits(2, logits);
+    expect(first).toBe(Math.min(logits, piece));
+    const values = Float32Array.from({ length: logits }, (_, i) => i / 7);
+    for (const more of [0, 1]) {
+      const place = new Float32Array(logits - first + more);
+      const rest = new Uint8Array(place.buffer);
+      await writer.send({ status, logits: values, exchanged });
+      const answer = await ear.next(
+        () => answerBytes(2, logits),
+        () => rest,
+      );
+      expect(answer?.byteLength).toBe(answerBytes(2, logits));
+      const said = readAnswer(answer?.bytes as Uint8Array, 2);
+      expect(said).toEqual({ status, logits: values.subarray(0, more === 0 ? first : logits), exchanged });
+      expect(place).toEqual(more === 0 ? values.subarray(first) : new Float32Array(place.length));
+    }
+  }
 });
 
 const seen = { refused: 0, taken: 0 };

@@ -2,5 +2,5 @@ export { answerOf, answerRoom, jsonAnswer, jsonOf, REFUSAL_BYTES_MAX, refusal } 
 export type { LinkSettings, PeerLink } from "./handshake.ts";
 export { SECRET_BYTES } from "./limits.ts";
 export { connectPeer, PeerListener } from "./peers.ts";
-export { nextQuestion, Questions } from "./questions.ts";
+export { giveAnswer, nextQuestion, Questions } from "./questions.ts";
 export { Turns } from "./turns.ts";

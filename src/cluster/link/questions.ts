@@ -53,3 +53,13 @@ export async function nextQuestion(
     clearTimeout(idle);
   }
 }
+
+/** Gives an answer. E_LINK where the link has ended, be it that the peer took nothing of it for so long. */
+export async function giveAnswer(link: Link, answer: Uint8Array, limitMs: number): Promise<void> {
+  const late = setTimeout(() => link.end(), limitMs);
+  try {
+    await link.queueSend(answer);
+  } finally {
+    clearTimeout(late);
+  }
+}

@@ -12,6 +12,7 @@ import { utf8 } from "../../crypto/mod.ts";
 import {
   answerOf,
   answerRoom,
+  giveAnswer,
   jsonAnswer,
   nextQuestion,
   type PeerLink,
@@ -26,14 +27,16 @@ import { type PagesRequest, readPagesRequest } from "./message.ts";
 export class PageHost {
   readonly #folder: string;
   readonly #id: string;
+  readonly #idleMs: number;
   readonly #changes: FolderChanges;
   readonly #links = new Set<PeerLink["link"]>();
   readonly #turns = new Turns(READS_MAX);
   #handedOut = 0;
 
-  /** `folder` is there. E_FILE. */
-  constructor(folder: string) {
+  /** `folder` is there. `idleMs`: how long a peer may ask nothing, or take nothing of an answer. E_FILE. */
+  constructor(folder: string, idleMs: number = IDLE_MS) {
     this.#folder = folder;
+    this.#idleMs = idleMs;
     this.#id = folderId(folder);
     this.#changes = new FolderChanges(folder);
   }
@@ -55,10 +58,10 @@ export class PageHost {
     const changes = this.#changes.reader();
     try {
       for (;;) {
-        const question = await nextQuestion(link, { bytesMax: ASK_BYTES_MAX, idleMs: IDLE_MS });
+        const question = await nextQuestion(link, { bytesMax: ASK_BYTES_MAX, idleMs: this.#idleMs });
         if (question === undefined) return;
         const request = readPagesRequest(question);
-        await link.queueSend(await this.#answer(request, changes).catch(refusal));
+        await giveAnswer(link, await this.#answer(request, changes).catch(refusal), this.#idleMs);
       }
     } finally {
       this.#links.delete(link);

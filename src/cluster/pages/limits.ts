@@ -31,7 +31,7 @@ export const HEARD_MAX: number = FILES_MAX / CHANGES_MAX;
 /** How long the holder may take for an answer. */
 export const ANSWER_MS = 10_000;
 
-/** How long a standby may ask nothing. */
+/** How long a standby may ask nothing, or take nothing of an answer. */
 export const IDLE_MS = 30_000;
 
 /** Standbys of a holder at a time. */

@@ -22,7 +22,14 @@ import type { RankSizes } from "./rank.ts";
 import { RankChannel } from "./rank-channel.ts";
 import type { RankWatch } from "./rank-watch.ts";
 import { Rooms } from "./rooms.ts";
-import { answerBytes, readAnswer, type StepAnswer, sendCommand, sendStep } from "./step-message.ts";
+import {
+  answerBytes,
+  firstLogits,
+  readAnswer,
+  type StepAnswer,
+  sendCommand,
+  sendStep,
+} from "./step-message.ts";
 
 /** A rank as the engine's process sees it. */
 export interface RemoteRank {
@@ -219,11 +226,12 @@ export class PlacedExecutable implements Executable, KvPages {
       batches.map(async (batch) => {
         const { step, size } = batch;
         const values = size.outputs * (range[1] - range[0]);
-        const answer = channel.answer(answerBytes(size.rows, values), (bytes) => {
+        const take = (bytes: Uint8Array): void => {
           const said = readAnswer(bytes, size.rows);
           this.#take(said, batch, range);
           exchanged = addExchanges(exchanged, said.exchanged);
-        });
+        };
+        const answer = channel.answer(answerBytes(size.rows, values), take, this.#restOf(batch, range));
         await Promise.all([sendStep(channel.link, step, size), answer]);
       }),
     );
@@ -255,6 +263,21 @@ export class PlacedExecutable implements Executable, KvPages {
     for (const [i, output] of batch.outputs.entries()) {
       this.step.logits.set(logits.subarray(i * width, (i + 1) * width), output * vocabulary + first);
     }
+  }
+
+  /**
+   * Where the logits of an answer belong that its first piece has no room for; undefined where they do not lie together, since the rank has
+   * only some of the vocabulary, or its outputs do not follow one another.
+   */
+  #restOf({ size, outputs }: MicroBatch, [first, end]: readonly [number, number]): Uint8Array | undefined {
+    const { vocabulary } = this.#options;
+    const [begin = 0] = outputs;
+    const together = outputs.every((output, i) => output === begin + i);
+    if (!together || end - first !== vocabulary) return undefined;
+    const values = size.outputs * vocabulary;
+    const place = begin * vocabulary;
+    const rest = this.step.logits.subarray(place + firstLogits(size.rows, values), place + values);
+    return new Uint8Array(rest.buffer, rest.byteOffset, rest.byteLength);
   }
 
   /** What went wrong is told by the next step. */

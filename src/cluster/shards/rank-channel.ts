@@ -14,6 +14,8 @@ export interface ChannelListener {
 /** Who waits for an answer. */
 interface Awaited {
   readonly bytes: number;
+  /** Where those after the first piece go; undefined: to `take`, with the first. */
+  readonly rest: Uint8Array | undefined;
   readonly take: (answer: Uint8Array) => void;
   readonly fail: (error: ClawError) => void;
 }
@@ -34,18 +36,24 @@ export class RankChannel {
     });
   }
 
-  /** The answer of so many bytes to what the rank was told last: `take` copies what it needs. Rejects with why there is none. */
-  answer(bytes: number, take: (answer: Uint8Array) => void): Promise<void> {
+  /**
+   * The answer of so many bytes to what the rank was told last: `take` copies what it needs. What follows the first piece goes to `rest`
+   * and not to `take`, where it is as long. Rejects with why there is no answer.
+   */
+  answer(bytes: number, take: (answer: Uint8Array) => void, rest?: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      this.#awaited.push({ bytes, take: (answer) => resolve(take(answer)), fail: reject });
+      this.#awaited.push({ bytes, rest, take: (answer) => resolve(take(answer)), fail: reject });
     });
   }
 
   async #listen(listener: ChannelListener): Promise<never> {
     const ear = new RankEar(this.link);
     for (;;) {
-      const answer = await ear.next(() => this.#awaited[0]?.bytes ?? 0);
+      const answer = await ear.next(
+        () => this.#awaited[0]?.bytes ?? 0,
+        () => this.#awaited[0]?.rest,
+      );
       listener.beat();
       if (answer === undefined) continue;
       const [awaited] = this.#awaited;
@@ -57,7 +65,7 @@ export class RankChannel {
           `A rank answered with ${byteLength} bytes where ${awaited.bytes} were due.`,
         );
       }
-      awaited.take(answer);
+      awaited.take(answer.bytes);
       this.#awaited.shift();
     }
   }

@@ -154,7 +154,7 @@ interface AnswerParts {
   readonly logits: Float32Array;
 }
 
-/** The parts of an answer to a step of so many rows, in the memory of its bytes. */
+/** The parts of an answer to a step of so many rows, in the memory of its bytes, as far as they are there. */
 function partsOf({ buffer, byteOffset, byteLength }: Uint8Array, rows: number): AnswerParts {
   const place = byteOffset + COUNTS_BYTES;
   const status = new Int32Array(buffer, place, rows);
@@ -199,8 +199,11 @@ export class AnswerWriter {
   }
 }
 
-/** Logits of an answer that have room in its first piece. Rows of a step have room there: they are words, as logits are. */
-function firstLogits(rows: number, logits: number): number {
+/**
+ * Logits of an answer, of that many in all, that come with its first piece; the rest is a message of its own. Rows of a step have room there: they
+ * are words, as logits are.
+ */
+export function firstLogits(rows: number, logits: number): number {
   const room = Math.floor((PIECE_BYTES - HEAD_BYTES - COUNTS_BYTES) / Float32Array.BYTES_PER_ELEMENT) - rows;
   assert(room >= 0, "The status of a step's rows fits one piece.");
   return Math.min(room, logits);
@@ -251,6 +254,14 @@ function sendText(link: RankLink, what: "answer" | "failure", text: string): Pro
   return sendSaid(link, what, message);
 }
 
+/** What a rank answered. */
+export interface HeardAnswer {
+  /** Without its head; there until the next is asked for. Without what went elsewhere. */
+  readonly bytes: Uint8Array;
+  /** Of all of it. */
+  readonly byteLength: number;
+}
+
 /** Hears what a rank says. */
 export class RankEar {
   readonly #link: RankLink;
@@ -262,10 +273,13 @@ export class RankEar {
   }
 
   /**
-   * The bytes of the next answer, there until the next is asked for, or undefined for a beat. `due` says how many an answer may
-   * have. Throws what a rank says went wrong; E_LINK.
+   * The next answer, or undefined for a beat. `due` says how many bytes it may have, `rest` where those after its first piece go if they are
+   * just as many; undefined: nowhere else. Throws what a rank says went wrong; E_LINK.
    */
-  async next(due: () => number): Promise<Uint8Array | undefined> {
+  async next(
+    due: () => number,
+    rest: () => Uint8Array | undefined = () => undefined,
+  ): Promise<HeardAnswer | undefined> {
     const got = await this.#link.receiveSome(this.#room.subarray(0, PIECE_BYTES));
     const [kind = -1, length = -1] = new Int32Array(this.#room.buffer, 0, HEAD_WORDS);
     const what = said[kind];
@@ -279,9 +293,14 @@ export class RankEar {
       );
     }
     if (what === "beat") return undefined;
+    const elsewhere = what === "answer" && total > PIECE_BYTES ? rest() : undefined;
+    if (elsewhere?.byteLength === total - PIECE_BYTES) {
+      await this.#link.receive(elsewhere);
+      return { bytes: this.#room.subarray(HEAD_BYTES, PIECE_BYTES), byteLength: length };
+    }
     const bytes = (await this.#whole(total)).subarray(HEAD_BYTES, total);
     if (what === "failure") throw reportedError(new TextDecoder().decode(bytes));
-    return bytes;
+    return { bytes, byteLength: length };
   }
 
   async #whole(total: number): Promise<Uint8Array> {
@@ -297,9 +316,9 @@ export class RankEar {
 
 /** What a rank says of itself. Throws why it cannot run steps. */
 export async function receiveReport(link: RankLink): Promise<unknown> {
-  const bytes = await new RankEar(link).next(() => REPORT_BYTES_MAX);
-  assert(bytes !== undefined, "A rank beats only when it is ready.");
-  return JSON.parse(new TextDecoder().decode(bytes));
+  const report = await new RankEar(link).next(() => REPORT_BYTES_MAX);
+  assert(report !== undefined, "A rank beats only when it is ready.");
+  return JSON.parse(new TextDecoder().decode(report.bytes));
 }
 
 /** The error in a report; E_LINK when it is none. */

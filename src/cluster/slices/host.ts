@@ -12,6 +12,7 @@ import { openByteSource, readGguf } from "../../model/mod.ts";
 import {
   answerOf,
   answerRoom,
+  giveAnswer,
   jsonAnswer,
   nextQuestion,
   type PeerLink,
@@ -85,7 +86,7 @@ export class SliceHost {
       for (;;) {
         const request = await this.#next(link);
         if (request === undefined) return;
-        await link.queueSend(await this.#attempt(root, request));
+        await giveAnswer(link, await this.#attempt(root, request), IDLE_MS);
       }
     } finally {
       this.#links.delete(link);

@@ -40,7 +40,7 @@ export const WORK_MAX = 1;
 export const REST_RATIO = 2;
 export const REST_MS_MAX = 6;
 
-/** How long somebody who fetches may say nothing: it writes to its disk meanwhile. */
+/** How long somebody who fetches may say nothing, or take nothing of an answer: it writes to its disk meanwhile. */
 export const IDLE_MS = 120_000;
 
 /** Hashes that are remembered of a file: those of a terabyte. */
