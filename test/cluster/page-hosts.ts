@@ -2,10 +2,11 @@
 
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type PeerLink, PeerListener } from "../../src/cluster/link/mod.ts";
-import { openPages, receiveRequest, requestSettings, sendAnswer } from "../../src/cluster/nodes/request.ts";
+import type { PeerLink } from "../../src/cluster/link/mod.ts";
+import { openPages } from "../../src/cluster/nodes/request.ts";
 import { PageFollower, type PageHost, type PagePeer } from "../../src/cluster/pages/mod.ts";
 import { FolderPageStore } from "../../src/engine/folder-page-store.ts";
+import { answeringPeer } from "./answering-peer.ts";
 
 export interface Asked {
   readonly ask: "folder" | "changes" | "bytes";
@@ -107,29 +108,11 @@ export class PageHosts {
   }
 
   #listen(name: string, serve: (peer: PeerLink) => Promise<void>): PagePeer {
-    const answer = async (peer: PeerLink): Promise<void> => {
-      try {
-        const request = await receiveRequest(peer.link);
-        if (request?.kind !== "pages") return;
-        this.links++;
-        await sendAnswer(peer.link);
-        await serve(peer);
-      } catch {
-        // the one who asked has ended, or asked what is not answered
-      } finally {
-        await peer.link.close();
-      }
-    };
-    const listener = new PeerListener(
-      { driver: "tcp", host: "127.0.0.1", port: 0 },
-      {
-        settings: () => requestSettings({ name, secret: this.#secret }),
-        onLink: (peer) => void answer(peer),
-        onRefused: () => {},
-      },
-    );
-    this.#closing.push(() => listener.close());
-    const { host, port } = listener.address;
-    return { name, address: { host, port } };
+    const peer = answeringPeer({ name, secret: this.#secret, kind: "pages" }, async (each) => {
+      this.links++;
+      await serve(each);
+    });
+    this.#closing.push(() => peer.close());
+    return peer;
   }
 }

@@ -1,8 +1,8 @@
 /** Processes that hand out parts of models, in tests: honest ones, and liars. */
 
-import { type PeerLink, PeerListener } from "../../src/cluster/link/mod.ts";
+import type { PeerLink } from "../../src/cluster/link/mod.ts";
 import { openSlices, type SliceHost, type SlicePeer } from "../../src/cluster/mod.ts";
-import { receiveRequest, requestSettings, sendAnswer } from "../../src/cluster/nodes/request.ts";
+import { answeringPeer } from "./answering-peer.ts";
 
 /** More than any answer. */
 export const ROOM: number = 20 * 1024 * 1024;
@@ -52,28 +52,10 @@ export class SliceHosts {
   }
 
   #listen(name: string, serve: (peer: PeerLink, root: string) => Promise<void>): SlicePeer {
-    const answer = async (peer: PeerLink): Promise<void> => {
-      try {
-        const request = await receiveRequest(peer.link);
-        if (request?.kind !== "slices") return;
-        await sendAnswer(peer.link);
-        await serve(peer, request.root);
-      } catch {
-        // the one who asked has ended
-      } finally {
-        await peer.link.close();
-      }
-    };
-    const listener = new PeerListener(
-      { driver: "tcp", host: "127.0.0.1", port: 0 },
-      {
-        settings: () => requestSettings({ name, secret: this.#secret }),
-        onLink: (peer) => void answer(peer),
-        onRefused: () => {},
-      },
+    const peer = answeringPeer({ name, secret: this.#secret, kind: "slices" }, (each, { root }) =>
+      serve(each, root),
     );
-    this.#closing.push(() => listener.close());
-    const { host, port } = listener.address;
-    return { name, address: { host, port } };
+    this.#closing.push(() => peer.close());
+    return peer;
   }
 }

@@ -14,3 +14,10 @@ export const SECRET_BYTES = 32;
 
 /** Letters of a node's name. */
 export const NODE_NAME_MAX = 200;
+
+/**
+ * After something was read or hashed for a peer, so many times as long is left to others: it takes a third of a core at most. No longer
+ * than the most, since what takes longer waits for a disk.
+ */
+export const REST_RATIO = 2;
+export const REST_MS_MAX = 6;

@@ -1,12 +1,11 @@
 /**
- * I/O: files, timers. Tells standbys of the cluster, over links, what pages lie in this server's folder, and hands them out. It reads a part
+ * I/O: files. Tells standbys of the cluster, over links, what pages lie in this server's folder, and hands them out. It reads a part
  * at a time and rests after each.
  */
 
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { ClawError } from "../../base/mod.ts";
 import { utf8 } from "../../crypto/mod.ts";
 import {
@@ -21,8 +20,11 @@ import {
 } from "../link/mod.ts";
 import { FolderChanges } from "./folder-changes.ts";
 import { folderId } from "./folder-id.ts";
-import { ASK_BYTES_MAX, IDLE_MS, LINKS_MAX, READS_MAX, REST_MS_MAX, REST_RATIO } from "./limits.ts";
+import { ASK_BYTES_MAX, IDLE_MS, LINKS_MAX, READS_MAX } from "./limits.ts";
 import { type PagesRequest, readPagesRequest } from "./message.ts";
+
+/** Why a file that is there may not be opened for a while. */
+const passing: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
 
 export class PageHost {
   readonly #folder: string;
@@ -74,30 +76,27 @@ export class PageHost {
 
   async #answer(request: PagesRequest, changes: ReturnType<FolderChanges["reader"]>): Promise<Uint8Array> {
     if (request.ask === "changes") return jsonAnswer(await changes(request.after));
-    if (request.ask === "bytes") return this.#turns.take(() => this.#rested(() => this.#part(request)));
+    if (request.ask === "bytes") return this.#turns.take(() => this.#part(request));
     const id = utf8(this.#id);
     const room = answerRoom(id.length);
     answerOf(room).set(id);
     return room;
   }
 
-  async #rested<T>(work: () => Promise<T>): Promise<T> {
-    const start = performance.now();
-    try {
-      return await work();
-    } finally {
-      await sleep(Math.min(REST_MS_MAX, REST_RATIO * (performance.now() - start)));
-    }
-  }
-
-  /** E_NODE where it is not there, or not any more. */
+  /** E_NODE where it is not there, or not any more; E_FILE where it cannot be read now. */
   async #part({ name, from, length }: PagesRequest & { ask: "bytes" }): Promise<Uint8Array> {
     let file: FileHandle;
     try {
       // Nothing but a file of this folder: neither what a link leads to nor what would have to be waited for.
       const how = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
       file = await open(join(this.#folder, name), how);
-    } catch {
+    } catch (cause) {
+      // The one who asks would pass over a page that is here.
+      if (passing.has((cause as NodeJS.ErrnoException).code ?? "")) {
+        throw new ClawError("E_FILE", "The server cannot open more files now: raise its limit of them.", {
+          cause,
+        });
+      }
       throw new ClawError("E_NODE", "The page is not here any more.");
     }
     try {

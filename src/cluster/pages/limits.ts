@@ -41,7 +41,5 @@ export const LINKS_MAX = 8;
 export const RETRY_MS = 500;
 export const RETRY_MS_MAX = 30_000;
 
-/** Parts that are read at a time for all standbys, and the rest after each: it takes a third of a core at most. */
+/** Parts that are read at a time for all standbys. */
 export const READS_MAX = 1;
-export const REST_RATIO = 2;
-export const REST_MS_MAX = 6;

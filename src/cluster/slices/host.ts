@@ -1,11 +1,10 @@
 /**
- * I/O: timers. Hands out parts of model files over links, to whoever has the cluster's secret. It reads and hashes a piece at a time and
+ * I/O: files. Hands out parts of model files over links, to whoever has the cluster's secret. It reads and hashes a piece at a time and
  * rests after each, so that who serves tokens on the same machine is not kept from it.
  */
 
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
 import { ClawError } from "../../base/mod.ts";
 import type { ModelSeal } from "../../model/mod.ts";
 import { openByteSource, readGguf } from "../../model/mod.ts";
@@ -21,16 +20,7 @@ import {
 } from "../link/mod.ts";
 import { type Extent, extentBytes, fits } from "./extent.ts";
 import { readExtent } from "./extent-file.ts";
-import {
-  ASK_BYTES_MAX,
-  HASHES_KEPT_MAX,
-  IDLE_MS,
-  LINKS_MAX,
-  PIECE_BYTES_MAX,
-  REST_MS_MAX,
-  REST_RATIO,
-  WORK_MAX,
-} from "./limits.ts";
+import { ASK_BYTES_MAX, HASHES_KEPT_MAX, IDLE_MS, LINKS_MAX, PIECE_BYTES_MAX, WORK_MAX } from "./limits.ts";
 import { readSliceRequest, type SealAnswer, type SliceRequest } from "./message.ts";
 
 /** A whole model file that parts are handed out of. Plain data. */
@@ -126,7 +116,7 @@ export class SliceHost {
   async #bytesOf(root: string, extent: Extent): Promise<Uint8Array> {
     const model = await this.#checked(root, [extent]);
     const room = answerRoom(extentBytes(extent));
-    await this.#work(() => readExtent(model.file, extent, answerOf(room)));
+    await this.#turns.take(() => readExtent(model.file, extent, answerOf(room)));
     this.#handedOut += extentBytes(extent);
     return room;
   }
@@ -146,21 +136,9 @@ export class SliceHost {
   }
 
   #hash({ file }: OpenModel, extent: Extent, memory: Uint8Array): Promise<Uint8Array> {
-    return this.#work(async () => {
+    return this.#turns.take(async () => {
       const bytes = await readExtent(file, extent, memory);
       return createHash("sha256").update(LEAF).update(bytes).digest();
-    });
-  }
-
-  /** Does it when it is its turn, and rests. */
-  #work<T>(work: () => Promise<T>): Promise<T> {
-    return this.#turns.take(async () => {
-      const start = performance.now();
-      try {
-        return await work();
-      } finally {
-        await sleep(Math.min(REST_MS_MAX, REST_RATIO * (performance.now() - start)));
-      }
     });
   }
 

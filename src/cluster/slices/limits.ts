@@ -33,13 +33,6 @@ export const ATTEMPTS_MAX = 3;
 export const LINKS_MAX = 32;
 export const WORK_MAX = 1;
 
-/**
- * After a piece was read or hashed, so many times as long is left to others: handing out takes a third of a core at most. No longer
- * than the most, since what takes longer waits for a disk.
- */
-export const REST_RATIO = 2;
-export const REST_MS_MAX = 6;
-
 /** How long somebody who fetches may say nothing, or take nothing of an answer: it writes to its disk meanwhile. */
 export const IDLE_MS = 120_000;
 
