@@ -9,8 +9,12 @@ const first = 1000 * Number(process.env["CLAW_SOAK_SEED"] ?? 1);
 test.each([false, true])(
   "no seed breaks a promise (with streams: %s)",
   async (streams) => {
-    const { failed } = await simulateMany({ first, count: Math.round(200 * minutes) }, { streams });
+    const count = Math.round(200 * minutes);
+    const { counts, streams: seen, failed } = await simulateMany({ first, count }, { streams });
     expect(failed.map(({ seed, violations }) => `${seed}: ${violations[0]}`)).toEqual([]);
+    expect(counts.epochs).toBeGreaterThan(2 * count);
+    expect(counts.refusedWrites + counts.refusedOrders).toBeGreaterThan(2 * count);
+    if (streams) expect(Math.min(seen.opened, seen.inherited, seen.resumed)).toBeGreaterThan(2 * count);
   },
   3_600_000,
 );
